@@ -1,0 +1,1 @@
+"""Everything that looks at signals; knows nothing of devices and sessions."""

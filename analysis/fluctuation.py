@@ -1,0 +1,152 @@
+"""Slow fluctuation of band power inside recordings, as far as their length shows it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+SLOW_S = 10.0
+SLOW_SHARE = 0.1
+# Grid of the fluctuation model: time constants, and shares of the variance that fluctuates slowly.
+_TAUS_S = 1.25 * 2.0 ** np.arange(9)
+_SHARES = np.array([0.05, 0.1, 0.2, 0.3, 0.45, 0.6, 0.8, 0.95])
+_WHITE_PRIOR = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Fluctuation:
+    """How the segment log power of a pair of recordings fluctuates by itself.
+
+    Parameters
+    ----------
+    autocorrelation_time_s : float
+        Integral of the autocorrelation function over positive lags, posterior mean.
+    slow_probability : float
+        Probability that a component with a time constant of 10 s or more carries at least a tenth
+        of the variance.
+    n_effective : (float, float)
+        Independent segments that would average as well as those before and after.
+    half_width_ln : float
+        Half the width of the 95 % interval of the difference of mean log power, after minus before,
+        if nothing but this fluctuation were at work.
+    """
+
+    autocorrelation_time_s: float
+    slow_probability: float
+    n_effective: tuple[float, float]
+    half_width_ln: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "autocorrelation_time_s": self.autocorrelation_time_s,
+            "slow_probability": self.slow_probability,
+            "n_effective": list(self.n_effective),
+        }
+
+
+def fluctuation_of(
+    log_before: Array, times_before_s: Array, log_after: Array, times_after_s: Array
+) -> Fluctuation:
+    """Slow fluctuation of segment log power that two recordings make plausible.
+
+    Model: each recording has its own mean; around it a stationary first-order process (time
+    constant tau, a share of the variance) plus independent noise, the same in both. The restricted
+    likelihood is evaluated on a grid of tau (1.25 to 320 s) and share; half of the prior is on
+    independent noise alone. The interval of the difference of means is the mixture of Student
+    distributions over the grid.
+
+    Parameters
+    ----------
+    log_before, log_after : ndarray, shape (n_segments,)
+        Natural log of segment power.
+    times_before_s, times_after_s : ndarray, shape (n_segments,)
+        Start of each segment, increasing.
+
+    Returns
+    -------
+    Fluctuation
+        What was found.
+
+    References
+    ----------
+    Restricted likelihood: Harville 1977, J. Am. Stat. Assoc. 72:320-338. First-order process in
+    noise: Kalman 1960, J. Basic Eng. 82:35-45.
+    """
+    tau = np.concatenate([[1.0], np.repeat(_TAUS_S, _SHARES.size)])
+    share = np.concatenate([[0.0], np.tile(_SHARES, _TAUS_S.size)])
+    log_prior = np.full(tau.size, math.log((1.0 - _WHITE_PRIOR) / (tau.size - 1)))
+    log_prior[0] = math.log(_WHITE_PRIOR)
+    n_free = log_before.size + log_after.size - 2
+    log_weight, squares = log_prior.copy(), np.full(tau.size, np.finfo(float).tiny)
+    variance_of_mean = []
+    for values, times in ((log_before, times_before_s), (log_after, times_after_s)):
+        log_det, residual = _innovations(values, times, tau, share)
+        log_weight -= 0.5 * log_det
+        squares += residual
+        variance_of_mean.append(_variance_of_mean(times, tau, share))
+    log_weight -= 0.5 * n_free * np.log(squares)
+    weight = np.exp(log_weight - log_weight.max())
+    weight /= weight.sum()
+    scale = np.sqrt(squares / n_free * (variance_of_mean[0] + variance_of_mean[1]))
+    return Fluctuation(
+        autocorrelation_time_s=float(np.sum(weight * share * tau)),
+        slow_probability=float(np.sum(weight[(tau >= SLOW_S) & (share >= SLOW_SHARE)])),
+        n_effective=(
+            float(np.sum(weight / variance_of_mean[0])),
+            float(np.sum(weight / variance_of_mean[1])),
+        ),
+        half_width_ln=_mixture_half_width(weight, scale, n_free),
+    )
+
+
+def _innovations(values: Array, times_s: Array, tau: Array, share: Array) -> tuple[Array, Array]:
+    """Log determinant and squared residual of the restricted likelihood at each grid point."""
+    centred = values - values.mean()
+    state_y, state_one, variance = np.zeros_like(tau), np.zeros_like(tau), share.copy()
+    log_det, yy, y1, one = (np.zeros_like(tau) for _ in range(4))
+    for i, value in enumerate(centred):
+        if i:
+            memory = np.exp(-(times_s[i] - times_s[i - 1]) / tau)
+            state_y, state_one = memory * state_y, memory * state_one
+            variance = memory**2 * variance + share * (1.0 - memory**2)
+        total = variance + 1.0 - share
+        off_y, off_one = value - state_y, 1.0 - state_one
+        log_det += np.log(total)
+        yy += off_y**2 / total
+        y1 += off_y * off_one / total
+        one += off_one**2 / total
+        gain = variance / total
+        state_y, state_one = state_y + gain * off_y, state_one + gain * off_one
+        variance = variance * (1.0 - gain)
+    return log_det + np.log(one), yy - y1**2 / one
+
+
+def _variance_of_mean(times_s: Array, tau: Array, share: Array) -> Array:
+    """Variance of the plain mean of unit-variance values at each grid point."""
+    n = times_s.size
+    gaps = np.abs(times_s[:, None] - times_s)
+    slow = {float(t): float(np.exp(-gaps / t).mean()) for t in np.unique(tau)}
+    return np.asarray(share * np.array([slow[float(t)] for t in tau]) + (1.0 - share) / n)
+
+
+def _mixture_half_width(weight: Array, scale: Array, n_free: int) -> float:
+    """Half width that holds 95 % of a mixture of centred Student distributions."""
+    from scipy.optimize import brentq
+    from scipy.stats import t
+
+    if float(scale.max()) <= math.sqrt(np.finfo(float).tiny):
+        return 0.0
+    kept = weight > 1e-9
+    weight, scale = weight[kept], scale[kept]
+
+    def outside(half_width: float) -> float:
+        return float(np.sum(weight * 2.0 * t.sf(half_width / scale, n_free))) - 0.05
+
+    return float(brentq(outside, 0.0, 1e3 * float(scale.max())))

@@ -1,0 +1,1 @@
+"""One emulator per wire protocol: firmware state, fault flags, electrodes, an oscilloscope."""

@@ -1,0 +1,84 @@
+"""What a device can do and what becomes of its current when its host vanishes: declared, shown."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+__all__ = ["Capabilities"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """A driver's declaration; everything a limit needs must be stated or the device is refused.
+
+    Parameters
+    ----------
+    name : str
+        Driver name.
+    verified : bool
+        Whether somebody ran this driver on the hardware, on a dummy load.
+    output : {"voltage", "current"}
+        A voltage source needs a rig with isolated current stimulators behind it.
+    n_channels : int
+        Outputs.
+    shared_frequency : bool
+        Whether all outputs run at one frequency.
+    frequency_min_hz, frequency_max_hz, frequency_step_hz : float
+        Range and grid of the frequency.
+    phase_step_deg : float or None
+        Grid of the phase; None where the device has no phase setting.
+    amplitude_step_v : float
+        Resolution of the output, zero-to-peak volts.
+    amplitude_max_v : float
+        Largest output, zero-to-peak volts.
+    frequency_change : {"phase_continuous", "glitch", "stop_first"}
+        What a new frequency does while current flows.
+    device_ramps, soft_stop, status_readback : bool
+        Ramps held in the device; a stop over a ramp; whether the device reports its state.
+    impedance, current_readback : bool
+        What it can sense. What it cannot is not pretended.
+    play_duration_max_s : float
+        Longest programme that ends by itself.
+    soft_stop_s, emergency_stop_s : float
+        Time from the command to zero current.
+    on_host_loss : str
+        What happens to the current when the host vanishes, in one sentence.
+    host_loss_worst_case_s : float
+        Longest time that current can go on after host loss, in seconds.
+    not_detectable : tuple of str
+        Faults that this device cannot sense, shown before arming.
+    """
+
+    name: str
+    verified: bool
+    output: Literal["voltage", "current"]
+    n_channels: int
+    shared_frequency: bool
+    frequency_min_hz: float
+    frequency_max_hz: float
+    frequency_step_hz: float
+    phase_step_deg: float | None
+    amplitude_step_v: float
+    amplitude_max_v: float
+    frequency_change: Literal["phase_continuous", "glitch", "stop_first"]
+    device_ramps: bool
+    soft_stop: bool
+    status_readback: bool
+    impedance: bool
+    current_readback: bool
+    play_duration_max_s: float
+    soft_stop_s: float
+    emergency_stop_s: float
+    on_host_loss: str
+    host_loss_worst_case_s: float
+    not_detectable: tuple[str, ...] = ()
+
+    def achieved_frequency_hz(self, frequency_hz: float) -> float:
+        """Return the grid frequency nearest to the one asked for."""
+        step = self.frequency_step_hz
+        return round(round(frequency_hz / step) * step, 9)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON types."""
+        return {**asdict(self), "not_detectable": list(self.not_detectable)}

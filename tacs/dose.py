@@ -1,0 +1,206 @@
+"""What a current trace says was delivered: frequency, peaks, charge, offset, and how it ended.
+
+A trace is what an oscilloscope or a measuring device wrote: one column per electrode in mA. It
+knows nothing of what was commanded, so that a claim about delivered current can be checked on it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["Delivered", "measure", "read_trace"]
+
+SILENT_MA = 0.001  # below one microampere nothing flows
+QUIET_MA = 0.050  # what a stop must reach: 50 µA
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivered:
+    """The current of one session.
+
+    Parameters
+    ----------
+    duration_s : float
+        From the first to the last instant with current.
+    frequency_hz : float or None
+        Of the sine at full current; None where there was too little of it.
+    current_peak_ma : float
+        Largest magnitude at any electrode.
+    electrodes : mapping of str to float
+        Largest magnitude at each electrode in mA.
+    rectified_charge_c : mapping of str to float
+        By electrode.
+    mean_ma : mapping of str to float
+        Mean over the time with current: direct current, which a sine has none of.
+    balance_ma : float
+        Largest sum over the electrodes at any instant.
+    source : str
+        ``"measured"``, ``"commanded"`` or ``"upper bound"``.
+    """
+
+    duration_s: float
+    frequency_hz: float | None
+    current_peak_ma: float
+    electrodes: Mapping[str, float]
+    rectified_charge_c: Mapping[str, float]
+    mean_ma: Mapping[str, float]
+    balance_ma: float
+    source: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON keys of the command line; the charge is the largest electrode's."""
+        return {
+            "duration_s": round(self.duration_s, 3),
+            "frequency_hz": None if self.frequency_hz is None else round(self.frequency_hz, 5),
+            "current_peak_ma": round(self.current_peak_ma, 4),
+            "electrodes": {name: round(ma, 4) for name, ma in self.electrodes.items()},
+            "rectified_charge_c": round(max(self.rectified_charge_c.values(), default=0.0), 6),
+            "electrode_charge_c": {k: round(v, 6) for k, v in self.rectified_charge_c.items()},
+            "mean_ma": {name: round(ma, 6) for name, ma in self.mean_ma.items()},
+            "balance_ma": round(self.balance_ma, 6),
+            "source": self.source,
+        }
+
+
+def read_trace(path: Path, n_columns: int) -> NDArray[np.float64]:
+    """Read a trace as far as it is whole.
+
+    Parameters
+    ----------
+    path : Path
+        Tab-separated, gzip in members of some seconds each; read up to where a crash cut it off.
+    n_columns : int
+        Electrodes.
+
+    Returns
+    -------
+    ndarray, shape (n_electrodes, n_samples)
+        Milliampere.
+    """
+    import zlib
+
+    import numpy as np
+
+    content, blocks = path.read_bytes(), []
+    while content:
+        engine = zlib.decompressobj(wbits=31)
+        try:
+            text = engine.decompress(content)
+        except zlib.error:
+            break
+        whole = text.rfind(b"\n") + 1
+        if whole:
+            blocks.append(np.fromstring(text[:whole].decode(), sep="\t"))
+        if not engine.eof:
+            break
+        content = engine.unused_data
+    flat = np.concatenate(blocks) if blocks else np.zeros(0)
+    return np.ascontiguousarray(flat.reshape(-1, n_columns).T)
+
+
+def measure(
+    trace: NDArray[np.float64], columns: tuple[str, ...], sampling_frequency_hz: float
+) -> Delivered:
+    """Measure a trace.
+
+    Parameters
+    ----------
+    trace : ndarray, shape (n_electrodes, n_samples)
+        Milliampere.
+    columns : tuple of str
+        Electrodes.
+    sampling_frequency_hz : float
+        Samples per second.
+
+    Returns
+    -------
+    Delivered
+        With ``source="measured"``.
+    """
+    import numpy as np
+
+    size = np.abs(trace)
+    loud = np.flatnonzero((size > SILENT_MA).any(axis=0)) if trace.size else np.zeros(0, dtype=int)
+    peaks = dict(zip(columns, size.max(axis=1, initial=0.0).tolist(), strict=True))
+    charge_c = size.sum(axis=1) / sampling_frequency_hz * 1e-3
+    span = slice(int(loud[0]), int(loud[-1]) + 1) if loud.size else slice(0, 0)
+    flowing = trace[:, span]
+    mean_ma = flowing.mean(axis=1) if flowing.size else np.zeros(len(columns))
+    balance = np.abs(trace.sum(axis=0)).max(initial=0.0)
+    return Delivered(
+        duration_s=flowing.shape[1] / sampling_frequency_hz,
+        frequency_hz=_frequency_hz(flowing, sampling_frequency_hz),
+        current_peak_ma=max(peaks.values(), default=0.0),
+        electrodes=peaks,
+        rectified_charge_c=dict(zip(columns, charge_c.tolist(), strict=True)),
+        mean_ma=dict(zip(columns, mean_ma.tolist(), strict=True)),
+        balance_ma=float(balance),
+        source="measured",
+    )
+
+
+def _frequency_hz(flowing: NDArray[np.float64], rate_hz: float) -> float | None:
+    """Frequency of the strongest electrode: slope of its phase against the spectrum's maximum."""
+    import numpy as np
+
+    if flowing.shape[1] < 2 * rate_hz:
+        return None
+    signal = flowing[int(np.argmax(np.abs(flowing).max(axis=1)))]
+    n = len(signal)
+    spectrum = np.abs(np.fft.rfft(signal * np.hanning(n)))
+    coarse_hz = float(np.argmax(spectrum) * rate_hz / n)
+    if coarse_hz <= 0.0:
+        return None
+    block = max(round(rate_hz / coarse_hz) * max(round(coarse_hz), 1), 1)
+    n_blocks = n // block
+    if n_blocks < 2:
+        return coarse_hz
+    times_s = np.arange(n_blocks * block) / rate_hz
+    turned = signal[: n_blocks * block] * np.exp(-2j * np.pi * coarse_hz * times_s)
+    phasors = turned.reshape(n_blocks, block).mean(axis=1)
+    strong = np.abs(phasors) > 0.5 * np.abs(phasors).max()
+    if strong.sum() < 2:
+        return coarse_hz
+    centres_s = (np.flatnonzero(strong) + 0.5) * block / rate_hz
+    phase = np.unwrap(np.angle(phasors[strong]))
+    slope, _ = np.polyfit(centres_s, phase, 1, w=np.abs(phasors[strong]))
+    return coarse_hz + float(slope) / (2.0 * math.pi)
+
+
+def quiet_after_s(
+    trace: NDArray[np.float64], sampling_frequency_hz: float, since_s: float
+) -> float | None:
+    """Return how long after an instant the current fell below 50 µA for good.
+
+    Parameters
+    ----------
+    trace : ndarray, shape (n_electrodes, n_samples)
+        Milliampere.
+    sampling_frequency_hz : float
+        Samples per second.
+    since_s : float
+        Instant, in seconds from the first sample.
+
+    Returns
+    -------
+    float or None
+        Seconds; None where the trace ends before it is quiet.
+    """
+    import numpy as np
+
+    above = np.flatnonzero((np.abs(trace) >= QUIET_MA).any(axis=0))
+    if not above.size:
+        return 0.0
+    last = int(above[-1])
+    if last >= trace.shape[1] - 1:
+        return None
+    return max((last + 1) / sampling_frequency_hz - since_s, 0.0)

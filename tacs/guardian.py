@@ -1,0 +1,377 @@
+"""The guardian owns the device port and runs the state machine; it writes before it sends.
+
+It knows four seams and nothing of what is behind them: :meth:`Guardian.tick` takes the messages of
+the operator side, a :class:`tacs.clock.Clock` waits, an :class:`tacs.clock.Inbox` brings messages,
+and a :class:`tacs.driver.GuardedDriver` is the port. On the virtual clock it shares a process with
+an emulator; on the real clock the device, or the emulator's process, is at the other end of a port.
+
+Whatever fails (the link, the device, the disk, a limit) becomes an event of the state machine: no
+exception leaves a running guardian before the current has been told to end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tacs.capabilities import Capabilities
+from tacs.clock import Clock, Inbox
+from tacs.driver import Achieved, GuardedDriver, Identity
+from tacs.errors import DeviceError, RecordError, SafetyRefusal, TacsError
+from tacs.limits import EffectiveLimits
+from tacs.protocol import Protocol
+from tacs.record import RecordWriter
+from tacs.session import TERMINAL, Action, Do, Event, Plan, Session, State, Trigger, step
+from tacs.waveform import Waveform
+
+__all__ = ["Guardian", "RecordJournal", "Telemetry", "kernel_plan"]
+
+RAMP_TICK_S = 0.02
+HOLD_TICK_S = 0.05
+SYNC_S = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Telemetry:
+    """What an operator may watch: one snapshot per tick.
+
+    Parameters
+    ----------
+    state : State
+        Of the session.
+    elapsed_s, duration_s : float
+        Time since the start, and in all.
+    level : float
+        Commanded fraction of the full current.
+    measured_ma : mapping or None
+        Peak per channel where the device measures current, else None.
+    impedance_kohm : mapping or None
+        Per electrode where the device measures it, else None.
+    cause : str
+        Why it stopped, once it did.
+    """
+
+    state: State
+    elapsed_s: float
+    duration_s: float
+    level: float
+    measured_ma: Mapping[int, float] | None
+    impedance_kohm: Mapping[str, float] | None
+    cause: str
+
+
+class RecordJournal:
+    """The guard's journal, written to the run record.
+
+    Parameters
+    ----------
+    record : RecordWriter
+        Open record.
+    session_time : callable
+        Gives the session's time in seconds.
+    """
+
+    def __init__(self, record: RecordWriter, session_time: Callable[[], float]) -> None:
+        self._record = record
+        self._time = session_time
+        self.problem: str | None = None
+
+    def intent(self, verb: str, data: Mapping[str, Any], *, sync: bool) -> None:
+        """Write what is about to be sent."""
+        self.write("intent", {"verb": verb, **data}, sync=sync)
+
+    def answer(self, verb: str, data: Mapping[str, Any]) -> None:
+        """Write what came back."""
+        self.write("answer", {"verb": verb, **data}, sync=False)
+
+    def write(self, kind: str, data: Mapping[str, Any], *, sync: bool) -> None:
+        """Write one line; when the disk refuses it, free the reserve and try once more.
+
+        Raises
+        ------
+        RecordError
+            The first line that the disk refused, even where the second try wrote it: nothing
+            new may be sent after that but a stop.
+        """
+        try:
+            self._record.append(kind, self._time(), _plain(data), sync=sync)
+        except RecordError as exc:
+            self._record.release_reserve()
+            first = self.problem is None
+            self.problem = self.problem or str(exc)
+            self._record.append(kind, self._time(), _plain(data), sync=sync)
+            if first:
+                raise
+
+    def sync(self) -> None:
+        """Have everything on disk."""
+        self._record.sync()
+
+
+def kernel_plan(
+    protocol: Protocol,
+    limits: EffectiveLimits,
+    capabilities: Capabilities,
+    *,
+    operator_lease: bool = False,
+) -> Plan:
+    """Return what the kernel needs to know of a protocol on a device.
+
+    Parameters
+    ----------
+    protocol : Protocol
+        The prescription.
+    limits : EffectiveLimits
+        In force: the leases.
+    capabilities : Capabilities
+        Of the device: how long its soft stop takes.
+    operator_lease : bool
+        Whether the operator side must keep saying ``alive``.
+    """
+    falls = [s for s in Waveform(protocol).segments if s.kind == "ramp_down"]
+    return Plan(
+        duration_s=protocol.duration_s,
+        ramp_up_s=protocol.ramp_up_s,
+        ramp_down_s=protocol.ramp_down_s,
+        hold_end_s=falls[0].start_s if falls else 0.0,
+        silent=protocol.waveform == "passive_sham",
+        lease_s=limits["lease_ttl_s"],
+        renew_s=limits["heartbeat_period_s"],
+        soft_stop_s=capabilities.soft_stop_s,
+        operator_lease_s=limits["lease_ttl_s"] if operator_lease else None,
+    )
+
+
+class Guardian:
+    """Run one session.
+
+    Parameters
+    ----------
+    driver : GuardedDriver
+        The port.
+    plan : Plan
+        What is to happen.
+    clock : Clock
+        Real or virtual.
+    record : RecordWriter
+        Open record.
+    watch : callable, optional
+        Given a :class:`Telemetry` after every tick; it must not raise, and cannot steer.
+    zero_s : float, optional
+        Clock time that the record's times count from; now where left out.
+    """
+
+    def __init__(
+        self,
+        driver: Callable[[RecordJournal], GuardedDriver],
+        plan: Plan,
+        clock: Clock,
+        record: RecordWriter,
+        watch: Callable[[Telemetry], None] | None = None,
+        *,
+        zero_s: float | None = None,
+    ) -> None:
+        self._clock = clock
+        self._zero_s = clock.now_s() if zero_s is None else zero_s
+        self.journal = RecordJournal(record, lambda: self._clock.now_s() - self._zero_s)
+        self.driver = driver(self.journal)
+        self.session = Session(plan=plan)
+        self._watch = watch
+        self._measured: Mapping[int, float] | None = None
+        self._impedance: Mapping[str, float] | None = None
+        self._synced_s = self._zero_s
+
+    def prepare(self) -> tuple[Identity, Achieved]:
+        """Connect, silence the device and load the programme; current is still impossible.
+
+        Raises
+        ------
+        TacsError
+            Whatever the device, a limit or the disk objects to; the device is silent.
+        """
+        identity = self.driver.connect()
+        self._apply(Event(Trigger.CONNECTED), self._clock.now_s())
+        achieved = self.driver.configure()
+        self._apply(Event(Trigger.CHECKED), self._clock.now_s())
+        return identity, achieved
+
+    def arm(self) -> None:
+        """Arm; the confirmation that a real device needs has been taken by the caller."""
+        self._apply(Event(Trigger.ARM), self._clock.now_s())
+
+    def run(self, inbox: Inbox) -> Session:
+        """Start, tick until the session is over, and leave the device silent.
+
+        Parameters
+        ----------
+        inbox : Inbox
+            Where the operator side leaves ``stop:CAUSE``, ``pause``, ``resume`` and ``alive``.
+
+        Returns
+        -------
+        Session
+            In a terminal state.
+        """
+        try:
+            self._loop(inbox)
+        except BaseException:
+            # A defect, or the interpreter going down: end the current first, explain afterwards.
+            with contextlib.suppress(Exception):
+                self.driver.emergency_stop()
+            raise
+        self._close()
+        return self.session
+
+    def _loop(self, inbox: Inbox) -> None:
+        due_s = self._clock.now_s()
+        self._apply(Event(Trigger.START), due_s)
+        while self.session.state not in TERMINAL:
+            period_s = self._period_s()
+            due_s += period_s
+            now_s = self._clock.now_s()
+            if now_s > due_s:
+                # Late: go on at the next point of the grid, never twice to catch up.
+                due_s += period_s * int((now_s - due_s) / period_s)
+            messages = self._clock.wait(due_s, inbox)
+            if messages:
+                # A message is handled when it comes, at the grid time before it.
+                due_s = max(due_s - period_s, min(due_s, self._clock.now_s()))
+            self.tick(messages, due_s)
+
+    def tick(self, messages: list[str], now_s: float) -> None:
+        """Handle messages, stops first, then let time pass."""
+        events = [_event(message) for message in messages]
+        for event in sorted(events, key=lambda e: e.trigger is not Trigger.STOP):
+            self._apply(event, now_s)
+        self._apply(Event(Trigger.TICK), now_s)
+        self._sync(now_s)
+        if self._watch is not None:
+            self._watch(
+                Telemetry(
+                    state=self.session.state,
+                    elapsed_s=self.session.elapsed_s(now_s),
+                    duration_s=self.session.plan.duration_s,
+                    level=self.session.level,
+                    measured_ma=self._measured,
+                    impedance_kohm=self._impedance,
+                    cause=self.session.cause,
+                )
+            )
+
+    def _period_s(self) -> float:
+        level_moves = self.session.state in {State.RAMP_UP, State.RAMP_DOWN, State.STOPPING}
+        return RAMP_TICK_S if level_moves else HOLD_TICK_S
+
+    def _apply(self, event: Event, now_s: float) -> None:
+        """Take one event through the kernel, write the change of state, carry out the actions."""
+        before = self.session
+        self.session, actions = step(before, event, now_s)
+        if self.session.state is not before.state:
+            try:
+                self._write_state(before, sync=self.session.state is not State.FAULT)
+            except RecordError as exc:
+                if self.session.state not in TERMINAL:
+                    self._apply(Event(Trigger.STOP, f"the record failed: {exc}"), now_s)
+                    return
+        for action in actions:
+            self._do(action, now_s)
+
+    def _do(self, action: Action, now_s: float) -> None:
+        try:
+            self._send(action, now_s)
+        except RecordError as exc:
+            # A stop was sent all the same; only what is not a stop turns into one.
+            if action.do not in {Do.SOFT_STOP, Do.EMERGENCY_STOP}:
+                self._apply(Event(Trigger.STOP, f"the record failed: {exc}"), now_s)
+        except SafetyRefusal as exc:
+            self._apply(Event(Trigger.FAULT, f"a command was refused: {exc}"), now_s)
+        except DeviceError as exc:
+            if action.do is Do.EMERGENCY_STOP:
+                # Nothing more can be sent; the device's own lease ends the current.
+                self._note(f"the emergency stop could not be delivered: {exc}")
+            else:
+                self._apply(Event(Trigger.FAULT, str(exc)), now_s)
+
+    def _send(self, action: Action, now_s: float) -> None:
+        driver = self.driver
+        if action.do is Do.START:
+            driver.start(action.value)
+        elif action.do is Do.SET_LEVEL:
+            driver.set_level(action.value, now_s)
+        elif action.do is Do.EXTEND_LEASE:
+            left_s = self.session.plan.duration_s - action.value
+            driver.extend_lease(
+                action.value, min(self.session.plan.lease_s, max(left_s, 0.0) + 0.5)
+            )
+        elif action.do is Do.READ_STATUS:
+            self._read_status(now_s)
+        elif action.do is Do.SOFT_STOP:
+            driver.soft_stop()
+        else:
+            driver.emergency_stop()
+
+    def _read_status(self, now_s: float) -> None:
+        status = self.driver.status()
+        self._measured, self._impedance = status.current_peak_ma, status.impedance_kohm
+        self.journal.answer(
+            "status",
+            {
+                "playing": list(status.playing),
+                "level": round(self.session.level, 6),
+                "current_peak_ma": status.current_peak_ma,
+                "impedance_kohm": status.impedance_kohm,
+                **status.details,
+            },
+        )
+        self._apply(Event(Trigger.PLAYING if status.playing else Trigger.SILENT), now_s)
+
+    def _write_state(self, before: Session, *, sync: bool) -> None:
+        data = {"from": before.state.value, "to": self.session.state.value}
+        if self.session.cause:
+            data["cause"] = self.session.cause
+        self.journal.write("state", data, sync=sync)
+
+    def _note(self, text: str) -> None:
+        with contextlib.suppress(RecordError):
+            self.journal.write("note", {"text": text}, sync=False)
+
+    def _sync(self, now_s: float) -> None:
+        if now_s - self._synced_s < SYNC_S - 1e-9:
+            return
+        self._synced_s = now_s
+        try:
+            self.journal.sync()
+        except RecordError as exc:
+            self._apply(Event(Trigger.STOP, f"the record failed: {exc}"), now_s)
+
+    def _close(self) -> None:
+        try:
+            self.driver.close()
+        except TacsError as exc:
+            self._note(f"closing the device: {exc}")
+
+
+def _event(message: str) -> Event:
+    """One message of the operator side as an event; an unknown word is a stop."""
+    word, _, cause = message.partition(":")
+    trigger = {
+        "pause": Trigger.PAUSE,
+        "resume": Trigger.RESUME,
+        "alive": Trigger.ALIVE,
+        "fault": Trigger.FAULT,
+        "acknowledge": Trigger.ACKNOWLEDGE,
+    }.get(word, Trigger.STOP)
+    if trigger is Trigger.STOP and word != "stop":
+        cause = f"unknown message {message!r}"
+    return Event(trigger, cause or "the operator")
+
+
+def _plain(data: Any) -> Any:
+    """Plain JSON types: mapping keys as text, tuples as lists."""
+    if isinstance(data, Mapping):
+        return {str(key): _plain(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [_plain(value) for value in data]
+    return data

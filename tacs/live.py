@@ -1,0 +1,179 @@
+"""The operator's view of a running session in a terminal, with a STOP key.
+
+It runs in a thread of its own and only looks: what it shows is the last telemetry, what it sends
+are messages to the guardian's inbox. It says ``alive`` four times a second, so that a display that
+hangs ends the session. A terminal that goes away makes writing fail; that is swallowed here:
+the hang-up signal has already asked the guardian to stop. A blinded operator sees time and nothing
+that depends on the arm.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import sys
+import threading
+from collections.abc import Iterator
+from typing import TextIO
+
+from tacs.clock import QueueInbox
+from tacs.guardian import Telemetry
+from tacs.protocol import Protocol
+from tacs.session import RUNNING, State
+from tacs.waveform import Waveform
+
+__all__ = ["LiveView"]
+
+REFRESH_S = 0.25
+LINE_EVERY_S = 10.0
+WORDS = {
+    State.RAMP_UP: "RAMP UP",
+    State.HOLD: "FULL CURRENT",
+    State.RAMP_DOWN: "RAMP DOWN",
+    State.BETWEEN_TRAINS: "RUNNING",
+    State.PAUSED: "PAUSED",
+    State.STOPPING: "STOPPING",
+    State.STOPPED: "STOPPED",
+    State.DONE: "DONE",
+    State.FAULT: "FAULT",
+}
+
+
+class LiveView:
+    """Show a session and take its keys.
+
+    Parameters
+    ----------
+    protocol : Protocol
+        What is being played; a blinded one shows neither level nor current.
+    inbox : QueueInbox
+        Where keys go.
+    stream : text stream
+        Standard error of the terminal.
+    keys : bool
+        Whether a keyboard is there to be read.
+    """
+
+    def __init__(
+        self, protocol: Protocol, inbox: QueueInbox, *, stream: TextIO, keys: bool
+    ) -> None:
+        waveform = Waveform(protocol)
+        self._peak_ma = max(waveform.peak_ma(name) for name in waveform.electrodes)
+        self._blinded = protocol.blinding is not None
+        self._frequency_hz = protocol.frequency_hz
+        self._inbox = inbox
+        self._stream = stream
+        self._tty = stream.isatty()
+        self._keys = keys
+        self._latest: Telemetry | None = None
+        self._shown: tuple[State | None, float] = (None, -LINE_EVERY_S)
+        self._over = threading.Event()
+
+    def watch(self, telemetry: Telemetry) -> None:
+        """Take the latest telemetry; called by the guardian, returns at once."""
+        self._latest = telemetry
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        """Show the session while the block runs."""
+        with _raw_keyboard(self._keys) as keyboard:
+            thread = threading.Thread(target=self._loop, args=(keyboard,), daemon=True)
+            thread.start()
+            try:
+                yield
+            finally:
+                self._over.set()
+                thread.join(timeout=2.0)
+                self._draw(last=True)
+
+    def _loop(self, keyboard: int | None) -> None:
+        while not self._over.is_set():
+            self._inbox.put("alive")
+            self._draw()
+            if keyboard is None:
+                self._over.wait(REFRESH_S)
+            else:
+                self._read_key(keyboard)
+
+    def _read_key(self, keyboard: int) -> None:
+        try:
+            ready, _, _ = select.select([keyboard], [], [], REFRESH_S)
+            key = os.read(keyboard, 16).decode("ascii", "ignore") if ready else ""
+        except OSError:
+            self._over.wait(REFRESH_S)
+            return
+        if not key:
+            return
+        if key[0] in " sSqQ\x1b\r\n":
+            self._inbox.put("stop:the STOP key")
+        elif key[0] in "pP":
+            self._inbox.put("pause")
+        elif key[0] in "rR":
+            self._inbox.put("resume")
+
+    def _draw(self, *, last: bool = False) -> None:
+        now = self._latest
+        if now is None:
+            return
+        state, shown_s = self._shown
+        with contextlib.suppress(OSError, ValueError):
+            if self._tty:
+                self._stream.write("\r\x1b[2K" + self._line(now) + ("\n" if last else ""))
+            elif (
+                now.state is not state and not self._blinded
+            ) or now.elapsed_s - shown_s >= LINE_EVERY_S:
+                self._shown = (now.state, now.elapsed_s)
+                self._stream.write(self._line(now) + "\n")
+            self._stream.flush()
+
+    def _line(self, now: Telemetry) -> str:
+        elapsed_s = min(max(now.elapsed_s, 0.0), now.duration_s)
+        word = WORDS.get(now.state, now.state.value)
+        if self._blinded and now.state in RUNNING:
+            word = WORDS[State.BETWEEN_TRAINS]
+        parts = [f"{word:<12}", _clock(elapsed_s, now.duration_s)]
+        if not self._blinded:
+            planned = now.level * self._peak_ma
+            parts.append(f"planned {planned:5.3f} mA peak at {self._frequency_hz:g} Hz")
+            if now.measured_ma is None:
+                parts.append("measured: not by this device")
+            else:
+                parts.append(f"measured {max(now.measured_ma.values(), default=0.0):5.3f} mA")
+            if now.impedance_kohm:
+                parts.append(f"{max(now.impedance_kohm.values()):.1f} kΩ")
+        if now.state in {State.STOPPED, State.FAULT}:
+            parts.append(now.cause)
+        elif self._keys:
+            parts.append("STOP: space bar")
+        return "  ".join(parts)
+
+
+def _clock(elapsed_s: float, duration_s: float) -> str:
+    """Elapsed and total time, with a bar."""
+    share = elapsed_s / duration_s if duration_s else 0.0
+    bar = "█" * round(10 * share) + "·" * (10 - round(10 * share))
+    return f"{_minutes(elapsed_s)}/{_minutes(duration_s)} {bar}"
+
+
+def _minutes(seconds: float) -> str:
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+
+
+@contextlib.contextmanager
+def _raw_keyboard(wanted: bool) -> Iterator[int | None]:
+    """Read single keys where standard input is a terminal; signals keep working."""
+    if not wanted or not sys.stdin.isatty() or os.name != "posix":
+        yield None
+        return
+    import termios
+    import tty
+
+    keyboard = sys.stdin.fileno()
+    before = termios.tcgetattr(keyboard)
+    try:
+        tty.setcbreak(keyboard)
+        yield keyboard
+    finally:
+        with contextlib.suppress(termios.error):
+            termios.tcsetattr(keyboard, termios.TCSADRAIN, before)

@@ -1,0 +1,507 @@
+"""The one set of predicates: called when planning, when arming and on every command.
+
+Every predicate lists all breaches; nothing is clipped. Comparisons are written so that NaN fails.
+Formulas (SI inside, all for a zero-to-peak sine): total injected current ``½·Σ|i|``; density
+``I/A``; rectified charge ``(2/π)·I·T``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from tacs.capabilities import Capabilities
+from tacs.limits import (
+    CURRENT_DENSITY_CAUTION_A_M2,
+    LIMITS,
+    PHOSPHENE_BAND_HZ,
+    EffectiveLimits,
+)
+from tacs.protocol import Protocol
+from tacs.rig import Rig
+from tacs.waveform import Waveform
+from tacs.wiring import wire
+
+__all__ = [
+    "Breach",
+    "DoseHistory",
+    "Margin",
+    "cautions",
+    "command_breaches",
+    "device_breaches",
+    "margins",
+    "person_breaches",
+    "protocol_breaches",
+]
+
+
+CLOCKS_DIFFER_D = 5.0 / 1440.0  # two computers' clocks may differ by minutes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Breach:
+    """One limit that was broken.
+
+    Parameters
+    ----------
+    limit : str
+        Name of the limit.
+    value, allowed : float or str
+        What was asked for and what is allowed.
+    unit, source : str
+        Of the limit.
+    where : str
+        Electrode, loop or field.
+    """
+
+    limit: str
+    value: float | str
+    allowed: float | str
+    unit: str
+    source: str
+    where: str = ""
+
+    def __str__(self) -> str:
+        value, allowed = (
+            f"{v:.4g}" if isinstance(v, float) else str(v) for v in (self.value, self.allowed)
+        )
+        if value == allowed:
+            value, allowed = repr(self.value), repr(self.allowed)
+        bound = ""
+        if self.limit in LIMITS:
+            bound = "at most " if LIMITS[self.limit].sense == "max" else "at least "
+        where = f" ({self.where})" if self.where else ""
+        unit = f" {self.unit}" if self.unit else ""
+        return f"{self.limit}{where}: {value}{unit}, allowed {bound}{allowed}{unit} [{self.source}]"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON types."""
+        return {
+            "limit": self.limit,
+            "value": _json_number(self.value),
+            "allowed": _json_number(self.allowed),
+            "unit": self.unit,
+            "source": self.source,
+            "where": self.where,
+            "message": str(self),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Margin:
+    """One limit of a protocol with the value against it, whether broken or not."""
+
+    limit: str
+    value: float
+    allowed: float
+    unit: str
+    source: str
+    where: str
+
+    @property
+    def ok(self) -> bool:
+        """Whether the limit is respected; NaN is not."""
+        return LIMITS[self.limit].allows(self.value, self.allowed)
+
+    @property
+    def used(self) -> float:
+        """Share of the limit that is used, 0 to 1 where respected."""
+        sense = LIMITS[self.limit].sense
+        top, bottom = (self.value, self.allowed) if sense == "max" else (self.allowed, self.value)
+        return top / bottom if bottom else (0.0 if not top else math.inf)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DoseHistory:
+    """What a participant has had, from the site's ledger.
+
+    Parameters
+    ----------
+    last_session_end : datetime or None
+        End of the last session that counts.
+    current_on_24h_min : float
+        Time with current in the last 24 h.
+    rectified_charge_24h_c : mapping of str to float
+        By electrode, in the last 24 h.
+    sessions_90d : int
+        Sessions within 90 days.
+    open_sessions : tuple of str
+        Sessions that a crash left open; each is counted as if delivered whole.
+    """
+
+    last_session_end: datetime | None = None
+    current_on_24h_min: float = 0.0
+    rectified_charge_24h_c: Mapping[str, float] | None = None
+    sessions_90d: int = 0
+    open_sessions: tuple[str, ...] = ()
+
+
+def _json_number(value: float | str) -> float | str:
+    return value if isinstance(value, str) or math.isfinite(value) else str(value)
+
+
+def _margin(limits: EffectiveLimits, name: str, value: float, where: str) -> Margin:
+    return Margin(
+        limit=name,
+        value=value,
+        allowed=limits[name],
+        unit=LIMITS[name].unit,
+        source=limits.source(name),
+        where=where,
+    )
+
+
+def _broken(all_margins: list[Margin]) -> list[Breach]:
+    return [
+        Breach(
+            limit=m.limit,
+            value=m.value,
+            allowed=m.allowed,
+            unit=m.unit,
+            source=m.source,
+            where=m.where,
+        )
+        for m in all_margins
+        if not m.ok
+    ]
+
+
+def _current_margins(
+    limits: EffectiveLimits, peaks_ma: Mapping[str, float], areas_cm2: Mapping[str, float]
+) -> list[Margin]:
+    """Peak, density and total of the worst-case electrode currents."""
+    found = []
+    for name, peak_ma in peaks_ma.items():
+        found.append(_margin(limits, "electrode_current_peak_ma", peak_ma, name))
+        density = 10.0 * peak_ma / areas_cm2[name]  # mA/cm² to A/m²
+        found.append(_margin(limits, "current_density_peak_a_m2", density, name))
+    total_ma = 0.5 * sum(peaks_ma.values())
+    found.append(_margin(limits, "total_injected_current_peak_ma", total_ma, "montage"))
+    return found
+
+
+def _frequency_margins(limits: EffectiveLimits, frequency_hz: float) -> list[Margin]:
+    return [
+        _margin(limits, "frequency_lowest_hz", frequency_hz, "frequency"),
+        _margin(limits, "frequency_highest_hz", frequency_hz, "frequency"),
+    ]
+
+
+def command_breaches(
+    limits: EffectiveLimits,
+    *,
+    peaks_ma: Mapping[str, float] | None = None,
+    areas_cm2: Mapping[str, float] | None = None,
+    frequency_hz: float | None = None,
+    slews_ma_per_s: Mapping[str, float] | None = None,
+    lease_s: float | None = None,
+) -> list[Breach]:
+    """Check one command: only what it sets is looked at.
+
+    Parameters
+    ----------
+    limits : EffectiveLimits
+        In force.
+    peaks_ma, areas_cm2 : mapping of str to float, optional
+        Worst-case peak at each electrode, and contact areas.
+    frequency_hz : float, optional
+        Frequency.
+    slews_ma_per_s : mapping of str to float, optional
+        Rise of the envelope at each electrode.
+    lease_s : float, optional
+        Time after which current ends by itself.
+
+    Returns
+    -------
+    list of Breach
+        Empty where every limit is respected.
+    """
+    found: list[Margin] = []
+    if peaks_ma is not None and areas_cm2 is not None:
+        found += _current_margins(limits, peaks_ma, areas_cm2)
+    if frequency_hz is not None:
+        found += _frequency_margins(limits, frequency_hz)
+    for name, slew in (slews_ma_per_s or {}).items():
+        # A host that ticks late makes up for it in one step: allow a hundredth of the limit.
+        found.append(_margin(limits, "envelope_slew_ma_per_s", slew / 1.01, name))
+    if lease_s is not None:
+        found.append(_margin(limits, "lease_ttl_s", lease_s, "lease"))
+    return _broken(found)
+
+
+def margins(protocol: Protocol, limits: EffectiveLimits) -> list[Margin]:
+    """Hold a protocol against every limit that it can be held against by itself.
+
+    Parameters
+    ----------
+    protocol : Protocol
+        The prescription; a sham is held to the same limits as the current it states.
+    limits : EffectiveLimits
+        In force.
+
+    Returns
+    -------
+    list of Margin
+        In the order of the table, one per limit and electrode.
+    """
+    waveform = Waveform(protocol)
+    montage = protocol.montage
+    peaks_ma = {e.name: montage.current_peak_ma(e.name) for e in montage.electrodes}
+    areas_cm2 = {e.name: e.area_cm2 for e in montage.electrodes}
+    found = _current_margins(limits, peaks_ma, areas_cm2)
+    found += [_margin(limits, "electrode_area_cm2", area, name) for name, area in areas_cm2.items()]
+    found += _frequency_margins(limits, protocol.frequency_hz)
+    found += [
+        _margin(limits, "ramp_up_shortest_s", protocol.ramp_up_s, "ramp_up_s"),
+        _margin(limits, "ramp_up_longest_s", protocol.ramp_up_s, "ramp_up_s"),
+        _margin(limits, "ramp_down_shortest_s", protocol.ramp_down_s, "ramp_down_s"),
+    ]
+    for name, peak_ma in peaks_ma.items():
+        slew = peak_ma / protocol.ramp_up_s
+        found.append(_margin(limits, "envelope_slew_ma_per_s", slew, name))
+    found.append(_margin(limits, "session_duration_min", protocol.duration_s / 60.0, "duration_s"))
+    for name in peaks_ma:
+        charge_c = waveform.rectified_charge_c(name)
+        found.append(_margin(limits, "rectified_charge_session_c", charge_c, name))
+    return found
+
+
+def protocol_breaches(protocol: Protocol, limits: EffectiveLimits) -> list[Breach]:
+    """List every limit that a protocol breaks by itself."""
+    return _broken(margins(protocol, limits))
+
+
+def device_breaches(
+    protocol: Protocol,
+    capabilities: Capabilities,
+    rig: Rig | None,
+    limits: EffectiveLimits,
+    *,
+    today: date,
+    emulated: bool,
+) -> list[Breach]:
+    """List what a device and its rig cannot do of a protocol.
+
+    Parameters
+    ----------
+    protocol : Protocol
+        The prescription.
+    capabilities : Capabilities
+        Declared by the driver.
+    rig : Rig or None
+        What is wired to what; a voltage source cannot do without.
+    limits : EffectiveLimits
+        In force.
+    today : date
+        For the calibration's expiry.
+    emulated : bool
+        Whether the device is an emulated one; an emulated rig on a real device is refused.
+
+    Returns
+    -------
+    list of Breach
+    """
+    name = capabilities.name
+    declared = f"declared by the driver {name}"
+    breaches: list[Breach] = []
+
+    def refuse(limit: str, value: float | str, allowed: float | str, unit: str, where: str) -> None:
+        breaches.append(
+            Breach(
+                limit=limit, value=value, allowed=allowed, unit=unit, source=declared, where=where
+            )
+        )
+
+    frequency_hz = protocol.frequency_hz
+    if not frequency_hz >= capabilities.frequency_min_hz:
+        refuse("device_frequency_min_hz", frequency_hz, capabilities.frequency_min_hz, "Hz", name)
+    if not frequency_hz <= capabilities.frequency_max_hz:
+        refuse("device_frequency_max_hz", frequency_hz, capabilities.frequency_max_hz, "Hz", name)
+    error_hz = abs(capabilities.achieved_frequency_hz(frequency_hz) - frequency_hz)
+    if not protocol.duration_s <= capabilities.play_duration_max_s:
+        refuse(
+            "device_duration_s", protocol.duration_s, capabilities.play_duration_max_s, "s", name
+        )
+    found = [
+        _margin(limits, "frequency_error_hz", error_hz, name),
+        _margin(limits, "soft_stop_s", capabilities.soft_stop_s, name),
+        _margin(limits, "emergency_stop_s", capabilities.emergency_stop_s, name),
+    ]
+    if rig is None:
+        if capabilities.output == "voltage":
+            refuse("rig", "no rig file", "a rig file", "", f"{name} is a voltage source")
+        return breaches + _broken(found)
+    if rig.device != name:
+        refuse("rig", rig.device, name, "", f"rig {rig.name!r} is for another device")
+    if rig.emulated and not emulated:
+        refuse("rig", "emulated", "a calibrated rig", "", f"rig {rig.name!r} on a real device")
+    wiring = wire(protocol.montage, rig)
+    for problem in wiring.problems:
+        refuse("wiring", problem, "one isolated channel per loop", "", "montage")
+    for missing in [c.channel for c in rig.channels if c.channel > capabilities.n_channels]:
+        refuse("channel", float(missing), float(capabilities.n_channels), "", f"rig {rig.name!r}")
+    if capabilities.phase_step_deg is None and wiring.loops and not wiring.phases_agree:
+        refuse(
+            "phase_deg",
+            ", ".join(
+                f"{w.loop.source}-{w.loop.sink} {w.channel_phase_deg:g}°" for w in wiring.loops
+            ),
+            "one phase on all channels",
+            "",
+            f"{name} has no phase setting; for opposite phase swap the two leads in the rig",
+        )
+    for wired in wiring.loops:
+        channel, at = wired.channel, f"{wired.loop.source}-{wired.loop.sink}"
+        current_ma = wired.loop.current_peak_ma
+        source = f"rig {rig.name}"
+        for limit, value, allowed, unit in (
+            ("rig_current_max_ma", current_ma, channel.current_max_ma, "mA"),
+            ("rig_input_max_v", wired.amplitude_v, channel.input_max_v, "V"),
+            ("device_amplitude_v", wired.amplitude_v, capabilities.amplitude_max_v, "V"),
+        ):
+            if not value <= allowed:
+                breaches.append(
+                    Breach(
+                        limit=limit,
+                        value=value,
+                        allowed=allowed,
+                        unit=unit,
+                        source=source,
+                        where=at,
+                    )
+                )
+        if not today <= channel.calibration.expires_on:
+            breaches.append(
+                Breach(
+                    limit="calibration_expiry",
+                    value=today.isoformat(),
+                    allowed=channel.calibration.expires_on.isoformat(),
+                    unit="",
+                    source=source,
+                    where=f"channel {channel.channel}; calibrate the gain again",
+                )
+            )
+        # Two contacts, each at the highest impedance that a session may start with.
+        loop_kohm = 2.0 * limits["impedance_start_kohm"]
+        use = current_ma * loop_kohm / channel.compliance_v
+        found.append(_margin(limits, "compliance_use", use, at))
+    return breaches + _broken(found)
+
+
+def person_breaches(
+    protocol: Protocol,
+    limits: EffectiveLimits,
+    *,
+    subject: str | None,
+    history: DoseHistory,
+    now: datetime,
+) -> list[Breach]:
+    """List what speaks against this protocol for this person now.
+
+    Parameters
+    ----------
+    protocol : Protocol
+        The prescription.
+    limits : EffectiveLimits
+        In force.
+    subject : str or None
+        The participant; None leaves out what needs one.
+    history : DoseHistory
+        From the site's ledger.
+    now : datetime
+        Time zone aware.
+
+    Returns
+    -------
+    list of Breach
+    """
+    breaches: list[Breach] = []
+    found: list[Margin] = []
+    individual = protocol.individual
+    if individual is not None:
+        if subject is not None and individual.subject != subject:
+            breaches.append(
+                Breach(
+                    limit="peak_subject",
+                    value=individual.subject or "a person not named in the peak",
+                    allowed=subject,
+                    unit="",
+                    source="a peak belongs to a person",
+                    where="individual.subject; estimate the peak of this participant "
+                    "(tacs peak --subject)",
+                )
+            )
+        age_d = (now - datetime.fromisoformat(individual.measured_at)).total_seconds() / 86400.0
+        found.append(_margin(limits, "peak_age_d", age_d, "individual.measured_at"))
+        if not age_d >= -CLOCKS_DIFFER_D:
+            breaches.append(
+                Breach(
+                    limit="peak_measured_at",
+                    value=individual.measured_at,
+                    allowed=f"not after {now.isoformat(timespec='seconds')}",
+                    unit="",
+                    source="a peak from the future would never expire",
+                    where="individual.measured_at; set the clocks right",
+                )
+            )
+    if subject is not None:
+        waveform = Waveform(protocol)
+        on_min = history.current_on_24h_min + protocol.duration_s / 60.0
+        found.append(_margin(limits, "daily_duration_min", on_min, f"subject {subject}"))
+        before = history.rectified_charge_24h_c or {}
+        for electrode in waveform.electrodes:
+            charge_c = before.get(electrode, 0.0) + waveform.rectified_charge_c(electrode)
+            where = f"subject {subject}, {electrode}"
+            found.append(_margin(limits, "rectified_charge_day_c", charge_c, where))
+        if history.last_session_end is not None:
+            gap_h = (now - history.last_session_end).total_seconds() / 3600.0
+            ended = f"{history.last_session_end:%Y-%m-%d %H:%M %Z}"
+            where = f"subject {subject}, last session ended {ended}"
+            found.append(_margin(limits, "inter_session_interval_h", gap_h, where))
+        count = float(history.sessions_90d + 1)
+        found.append(_margin(limits, "sessions_per_course", count, f"subject {subject}"))
+        for session in history.open_sessions:
+            breaches.append(
+                Breach(
+                    limit="open_session",
+                    value=session,
+                    allowed="none",
+                    unit="",
+                    source="the dose of an interrupted session is unknown until it is closed",
+                    where=f"subject {subject}; run `tacs recover` on its data set",
+                )
+            )
+    return breaches + _broken(found)
+
+
+def cautions(protocol: Protocol, capabilities: Capabilities | None = None) -> list[str]:
+    """List what an operator must know before arming, short of a refusal."""
+    found = []
+    low_hz, high_hz = PHOSPHENE_BAND_HZ
+    frontal = [e.name for e in protocol.montage.electrodes if e.name.startswith(("Fp", "AF", "F"))]
+    if low_hz <= protocol.frequency_hz <= high_hz and frontal and not protocol.is_sham:
+        found.append(
+            f"phosphenes are likely at {protocol.frequency_hz:g} Hz with frontal electrodes "
+            f"({', '.join(frontal)}): warn the participant (Evans et al. 2019)"
+        )
+    for electrode in protocol.montage.electrodes:
+        density = 10.0 * protocol.montage.current_peak_ma(electrode.name) / electrode.area_cm2
+        if density > CURRENT_DENSITY_CAUTION_A_M2:
+            found.append(
+                f"{electrode.name}: {density:.1f} A/m² is above the typical clinical level of "
+                f"{CURRENT_DENSITY_CAUTION_A_M2:g} A/m²"
+            )
+    if protocol.fallback_note:
+        found.append(f"not individualized: {protocol.fallback_note}")
+    if capabilities is not None:
+        if not capabilities.verified:
+            found.append(f"the driver {capabilities.name} has not been verified on hardware")
+        found.append(
+            f"if this computer dies: {capabilities.on_host_loss} "
+            f"(at most {capabilities.host_loss_worst_case_s:g} s)"
+        )
+        found += [f"not detectable on this rig: {fault}" for fault in capabilities.not_detectable]
+    return found

@@ -1,0 +1,20 @@
+"""Settings every test shares."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import matplotlib as mpl
+import pytest
+
+mpl.use("Agg")
+os.environ.setdefault("MNE_LOGGING_LEVEL", "ERROR")
+
+
+@pytest.fixture(autouse=True)
+def _site_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give every test its own site folder, so that no test reads or writes the user's dose ledger."""
+    folder = tmp_path_factory.mktemp("site")
+    monkeypatch.setenv("TACS_SITE_DIR", str(folder))
+    return folder

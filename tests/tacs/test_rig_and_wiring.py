@@ -1,0 +1,159 @@
+"""Rig files, shipped rigs, and which channel carries which loop."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tacs.errors import FileProblems, InputError
+from tacs.protocol import Montage
+from tacs.rig import Rig, load_rig, shipped_rigs
+from tacs.wiring import Wiring, wire
+from tests.tacs.made import channel_data, montage_data, rig
+
+BIFRONTAL = [("F3", "Cz", 0.5), ("F4", "Cz", 0.5)]
+
+
+def montage(*loops: tuple[Any, ...]) -> Montage:
+    return Montage.from_data(montage_data(*loops), "made")
+
+
+def wired(loops: list[tuple[Any, ...]], *channels: dict[str, Any]) -> Wiring:
+    return wire(montage(*loops), rig(*channels))
+
+
+def problems(*channels: dict[str, Any], **changes: Any) -> tuple[str, ...]:
+    with pytest.raises(FileProblems) as caught:
+        rig(*channels, **changes)
+    return caught.value.problems
+
+
+def test_a_loop_finds_its_channel() -> None:
+    found = wired([("Oz", "Cz", 1.0)], channel_data(3, "Pz", "Fz"), channel_data(2, "Oz", "Cz"))
+    assert found.problems == ()
+    (loop,) = found.loops
+    assert loop.channel.channel == 2
+    assert not loop.reversed
+    assert loop.channel_phase_deg == 0.0
+    assert loop.amplitude_v == pytest.approx(0.5)
+
+
+def test_swapped_polarity_is_half_a_turn() -> None:
+    found = wired([("Oz", "Cz", 1.0, 30.0)], channel_data(1, "Cz", "Oz"))
+    assert found.problems == ()
+    assert found.loops[0].reversed
+    assert found.loops[0].channel_phase_deg == 210.0
+    again = wired([("Oz", "Cz", 1.0, 200.0)], channel_data(1, "Cz", "Oz"))
+    assert again.loops[0].channel_phase_deg == pytest.approx(20.0)
+
+
+def test_two_loops_on_a_rig_with_one_are_refused() -> None:
+    found = wired(BIFRONTAL, channel_data(1, "F3", "Cz"))
+    assert len(found.loops) == 1
+    (problem,) = found.problems
+    assert "no free channel" in problem
+    assert "F4-Cz (it has F3-Cz)" in problem
+    shipped = wire(montage(*BIFRONTAL), load_rig("emulated-synthpal-1loop"))
+    assert len(shipped.problems) == 2
+
+
+def test_a_channel_carries_one_loop_only() -> None:
+    twice = [("Oz", "Cz", 0.5), ("Cz", "Oz", 0.5)]
+    assert len(wired(twice, channel_data(1, "Oz", "Cz")).problems) == 1
+    both = wired(twice, channel_data(1, "Oz", "Cz"), channel_data(2, "Oz", "Cz"))
+    assert both.problems == ()
+    assert [w.channel.channel for w in both.loops] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("isolated", "n_problems"), [((True, True), 0), ((True, False), 1), ((False, False), 1)]
+)
+def test_loops_that_share_an_electrode_must_be_isolated(
+    isolated: tuple[bool, bool], n_problems: int
+) -> None:
+    found = wired(
+        BIFRONTAL,
+        channel_data(1, "F3", "Cz", isolated=isolated[0]),
+        channel_data(2, "F4", "Cz", isolated=isolated[1]),
+    )
+    assert len(found.loops) == 2
+    assert len(found.problems) == n_problems
+    assert all("electrode Cz is shared by 2 loops" in problem for problem in found.problems)
+
+
+def test_loops_apart_need_no_isolation() -> None:
+    found = wired(
+        [("F3", "P3", 0.5), ("F4", "P4", 0.5)],
+        channel_data(1, "F3", "P3", isolated=False),
+        channel_data(2, "F4", "P4", isolated=False),
+    )
+    assert found.problems == ()
+
+
+def test_phases_agree() -> None:
+    channels = [channel_data(1, "F3", "Cz"), channel_data(2, "F4", "Cz")]
+    assert wired(BIFRONTAL, *channels).phases_agree
+    assert not wired([("F3", "Cz", 0.5), ("F4", "Cz", 0.5, 90.0)], *channels).phases_agree
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"positive": "Cz"}, "channels[0]: Cz is at both terminals"),
+        ({"positive": "T3"}, "T3 is the old name of T7"),
+        ({"positive": ["O1", "O2"]}, "channels[0].positive: must be a text in quotes"),
+        ({"channel": 0}, "channels[0].channel: must be at least 1"),
+        ({"channel": [1]}, "channels[0].channel: must be a whole number"),
+        ({"gain_ma_per_v": 0.0}, "gain_ma_per_v: must be more than 0"),
+        ({"gain_ma_per_v": float("nan")}, "gain_ma_per_v: must be a finite number"),
+        ({"gain": 2.0}, "write gain_ma_per_v (milliampere per volt)"),
+        ({"stimulator": ""}, "channels[0].stimulator"),
+    ],
+)
+def test_every_kind_of_mistake(changes: dict[str, Any], expected: str) -> None:
+    found = problems(channel_data(1, "Oz", "Cz", **changes))
+    assert any(expected in problem for problem in found), found
+
+
+@pytest.mark.parametrize(
+    "missing", ["gain_ma_per_v", "isolated", "calibration", "compliance_v", "current_max_ma"]
+)
+def test_nothing_of_a_channel_has_a_default(missing: str) -> None:
+    channel = channel_data(1, "Oz", "Cz")
+    del channel[missing]
+    assert any(f"channels[0].{missing}: missing" in problem for problem in problems(channel))
+
+
+def test_a_channel_is_wired_once() -> None:
+    found = problems(channel_data(1, "Oz", "Cz"), channel_data(1, "F3", "Cz"))
+    assert found == ("channels: generator channel 1 is wired 2 times; wire each once",)
+
+
+def test_a_calibration_expires_after_it_was_made() -> None:
+    bad = {
+        "calibrated_on": "2026-01-02",
+        "expires_on": "2026-01-01",
+        "load_kohm": 10.0,
+        "by": "x",
+    }
+    found = problems(channel_data(1, "Oz", "Cz", calibration=bad))
+    assert any("expires_on must be later than calibrated_on" in problem for problem in found)
+
+
+def test_shipped_rigs_are_emulated_and_survive_the_file(tmp_path: Path) -> None:
+    assert set(shipped_rigs()) == {"emulated-synthpal", "emulated-synthpal-1loop"}
+    for name in shipped_rigs():
+        found = load_rig(name)
+        assert found.name == name
+        assert found.emulated
+        assert found.device == "synthpal"
+        found.to_toml(tmp_path / "rig.toml")
+        assert Rig.from_toml(tmp_path / "rig.toml").sha256() == found.sha256()
+        assert load_rig(tmp_path / "rig.toml") == found
+
+
+def test_an_unknown_rig_lists_those_there_are() -> None:
+    with pytest.raises(InputError, match="shipped rigs: emulated-synthpal, emulated-synthpal-1l"):
+        load_rig("nowhere.toml")
