@@ -86,6 +86,8 @@ class ConnectivityChange:
         Band.
     channels : tuple of str
         Channels, in the order of the matrices.
+    reference : str
+        Reference of the signals whose connectivity this is.
     power_ln_ratio : float
         Change of band power in the same epochs, as ln(after / before).
     note : str
@@ -98,6 +100,7 @@ class ConnectivityChange:
     epoch_s: float
     band_hz: tuple[float, float]
     channels: tuple[str, ...]
+    reference: str
     power_ln_ratio: float
     note: str
 
@@ -110,6 +113,7 @@ class ConnectivityChange:
             epoch_s=self.epoch_s,
             band_hz=list(self.band_hz),
             n_channels=len(self.channels),
+            reference=self.reference,
             power_ln_ratio=self.power_ln_ratio,
             power_percent=100.0 * math.expm1(self.power_ln_ratio),
             note=self.note,
@@ -126,6 +130,7 @@ def compare_connectivity(
     *,
     region: tuple[str, ...] = (),
     targets: tuple[str, ...] = (),
+    average_reference: bool = False,
 ) -> ConnectivityChange:
     """Compare connectivity of equally many epochs before and after.
 
@@ -143,6 +148,9 @@ def compare_connectivity(
         Channels whose band power is reported and matched; all when empty.
     targets : tuple of str
         Channels over the stimulated region, for `target_change`.
+    average_reference : bool
+        Whether connectivity is that of the signals minus their mean over channels. Power stays
+        that of the signals as given.
 
     Returns
     -------
@@ -181,6 +189,8 @@ def compare_connectivity(
             "an epoch has no power in the band: the channels of the region are flat"
         )
     ln_ratio = math.log(float(power[1].mean()) / float(power[0].mean()))
+    if average_reference:
+        coefficients = tuple(part - part.mean(axis=2, keepdims=True) for part in coefficients)
     pairs = matched_pairs(np.log(power[0]), np.log(power[1]))
     matched = None
     if len(pairs) >= MIN_EPOCHS:
@@ -211,6 +221,7 @@ def compare_connectivity(
         epoch_s=before.shape[2] / sfreq_hz,
         band_hz=band_hz,
         channels=channels,
+        reference="average" if average_reference else "as recorded",
         power_ln_ratio=ln_ratio,
         note=_note(ln_ratio, len(pairs)),
     )

@@ -1,8 +1,8 @@
 """Errors of the analysis package.
 
-    AnalysisError             anything that analysis refuses to do
-    ├── RecordingError        a file cannot be read as a recording
-    └── UnusableRecording     it was read, but does not support an answer
+AnalysisError             anything that analysis refuses to do
+├── RecordingError        a file cannot be read as a recording
+└── UnusableRecording     it was read, but does not support an answer
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ class RecordingError(AnalysisError):
     """A file cannot be read as a recording; the text names the file and the cure."""
 
 
-class UnusableRecording(AnalysisError):  # noqa: N818 - a verdict on the recording, not a fault
+class UnusableRecording(AnalysisError):
     """A recording was read but cannot support the answer asked for.
 
     Parameters

@@ -58,9 +58,9 @@ def fluctuation_of(
 
     Model: each recording has its own mean; around it a stationary first-order process (time
     constant tau, a share of the variance) plus independent noise, the same in both. The restricted
-    likelihood is evaluated on a grid of tau (1.25 to 320 s) and share; half of the prior is on
-    independent noise alone. The interval of the difference of means is the mixture of Student
-    distributions over the grid.
+    likelihood is evaluated on a grid of share and of tau, from 1.25 s to the length of the longer
+    recording (at most 320 s); half of the prior is on independent noise alone. The interval of the
+    difference of means is the mixture of Student distributions over the grid.
 
     Parameters
     ----------
@@ -79,8 +79,10 @@ def fluctuation_of(
     Restricted likelihood: Harville 1977, J. Am. Stat. Assoc. 72:320-338. First-order process in
     noise: Kalman 1960, J. Basic Eng. 82:35-45.
     """
-    tau = np.concatenate([[1.0], np.repeat(_TAUS_S, _SHARES.size)])
-    share = np.concatenate([[0.0], np.tile(_SHARES, _TAUS_S.size)])
+    span_s = max(float(times[-1] - times[0]) for times in (times_before_s, times_after_s))
+    taus = _TAUS_S[_TAUS_S <= max(span_s, _TAUS_S[0])]
+    tau = np.concatenate([[1.0], np.repeat(taus, _SHARES.size)])
+    share = np.concatenate([[0.0], np.tile(_SHARES, taus.size)])
     log_prior = np.full(tau.size, math.log((1.0 - _WHITE_PRIOR) / (tau.size - 1)))
     log_prior[0] = math.log(_WHITE_PRIOR)
     n_free = log_before.size + log_after.size - 2

@@ -8,7 +8,7 @@ import re
 import warnings as warning_module
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +16,10 @@ import numpy as np
 
 from analysis.channels import normal_name, tidy
 from analysis.errors import AnalysisError, RecordingError
+from analysis.filecheck import check_brainvision_size, check_content, unreadable
 from analysis.tables import read_table
 
 BIDS_EXTENSIONS = (".vhdr", ".edf", ".bdf", ".set", ".fif")
-_PICTURES = {
-    b"\x89PNG": "a PNG picture",
-    b"\xff\xd8\xff": "a JPEG picture",
-    b"GIF8": "a GIF picture",
-    b"%PDF": "a PDF document",
-    b"PK\x03\x04": "a ZIP archive or office document",
-}
 _UNIT_UNKNOWN = "amplitudes are counts of unknown unit: absolute amplitude checks are skipped"
 
 
@@ -128,7 +122,7 @@ def load_recording(
     if sfreq_hz is not None and not (np.isfinite(sfreq_hz) and 0.0 < sfreq_hz < 1e6):
         raise AnalysisError(f"sampling rate {sfreq_hz} Hz is not a positive number; mend --sfreq")
     file = _resolve(Path(path))
-    _check_content(file)
+    check_content(file)
     noticed: list[str] = []
     unit_known = True
     if file.suffix.lower() in {".txt", ".csv"}:
@@ -183,69 +177,8 @@ def _resolve(path: Path) -> Path:
         if path.is_file() and path.stat().st_size == 0:
             raise RecordingError(f"{path} is empty (0 bytes); copy it again from the recorder")
     except OSError as exc:
-        raise _unreadable(path, exc) from exc
+        raise unreadable(path, exc) from exc
     return path
-
-
-def _unreadable(path: Path, exc: OSError) -> RecordingError:
-    """Error for a file the system will not let us read."""
-    if isinstance(exc, PermissionError):
-        return RecordingError(f"{path} may not be read: permission denied; change its permissions")
-    return RecordingError(f"{path} cannot be read: {exc.strerror or exc}; copy it again")
-
-
-def _check_content(path: Path) -> None:
-    """Refuse a file whose first bytes do not match its name, or that is shorter than announced."""
-    if path.is_dir():
-        return
-    try:
-        with path.open("rb") as file:
-            head = file.read(256)
-        size = path.stat().st_size
-    except OSError as exc:
-        raise _unreadable(path, exc) from exc
-    for magic, kind in _PICTURES.items():
-        if head.startswith(magic):
-            raise RecordingError(f"{path} is {kind}, not a recording; give the recorder's file")
-    suffix = path.suffix.lower()
-    magics: dict[str, tuple[bytes, ...]] = {
-        ".edf": (b"0       ",),
-        ".bdf": (b"\xffBIOSEMI",),
-        ".gdf": (b"GDF ",),
-        ".set": (b"MATLAB", b"\x89HDF"),
-        ".vhdr": (b"Brain", b"\xef\xbb\xbfBrain"),
-        ".fif": (b"\x00\x00\x00\x64",),
-    }
-    if suffix in magics and not head.startswith(magics[suffix]):
-        raise RecordingError(
-            f"{path} is not a {suffix[1:].upper()} file although it is named so; give the "
-            "recorder's own file, under its own extension"
-        )
-    if suffix in {".edf", ".bdf"}:
-        _check_edf_size(path, head, size)
-
-
-def _check_edf_size(path: Path, head: bytes, size: int) -> None:
-    """Refuse an EDF or BDF file that is shorter than its header announces."""
-    sample_bytes = 3 if path.suffix.lower() == ".bdf" else 2
-    try:
-        header_bytes, records = int(head[184:192]), int(head[236:244])
-        record_s, signals = float(head[244:252]), int(head[252:256])
-        with path.open("rb") as file:
-            file.seek(256 + 216 * signals)
-            counts = file.read(8 * signals)
-        samples = sum(int(counts[8 * i : 8 * i + 8]) for i in range(signals))
-    except ValueError as exc:
-        raise RecordingError(
-            f"{path} has a damaged or cut-off header; copy it again from the recorder"
-        ) from exc
-    whole = header_bytes + records * samples * sample_bytes
-    if records > 0 and size < whole:
-        held = max(0, size - header_bytes) // (samples * sample_bytes)
-        raise RecordingError(
-            f"{path} is cut off: its header announces {records * record_s:g} s, it holds "
-            f"{held * record_s:g} s; copy it again from the recorder"
-        )
 
 
 def _from_mne(path: Path, noticed: list[str]) -> Any:
@@ -257,7 +190,7 @@ def _from_mne(path: Path, noticed: list[str]) -> Any:
         try:
             raw = mne.io.read_raw(path, preload=True, verbose="WARNING")
         except PermissionError as exc:
-            raise _unreadable(path, exc) from exc
+            raise unreadable(path, exc) from exc
         except MemoryError as exc:
             raise RecordingError(f"{path} does not fit in memory; cut out the part needed") from exc
         except Exception as exc:
@@ -268,7 +201,7 @@ def _from_mne(path: Path, noticed: list[str]) -> Any:
             noticed.append(text if len(text) <= 200 else text[:199] + "…")
     if raw.n_times < 2:
         raise RecordingError(f"{path} holds no samples (annotations only?); give the EEG file")
-    _check_brainvision_size(path, raw)
+    check_brainvision_size(path, raw)
     return raw
 
 
@@ -291,22 +224,6 @@ def _failure(path: Path, exc: Exception) -> str:
     return f"{path} cannot be read: damaged or cut off ({text}); copy it again from the recorder"
 
 
-def _check_brainvision_size(path: Path, raw: Any) -> None:
-    """Refuse a BrainVision data file that ends within a sample."""
-    if path.suffix.lower() != ".vhdr":
-        return
-    text = path.read_text(encoding="utf-8", errors="replace")
-    width = {"INT_16": 2, "IEEE_FLOAT_32": 4}
-    form = re.search(r"^BinaryFormat\s*=\s*(\w+)", text, re.MULTILINE)
-    data = [Path(name) for name in raw.filenames]
-    if form and form.group(1).upper() in width and data[0].suffix.lower() in {".eeg", ".dat"}:
-        frame = width[form.group(1).upper()] * len(raw.ch_names)
-        if data[0].stat().st_size % frame:
-            raise RecordingError(
-                f"{data[0]} is cut off within a sample; copy it again from the recorder"
-            )
-
-
 def _from_table(path: Path, sfreq_hz: float | None, noticed: list[str]) -> tuple[Any, bool]:
     """Read a text table; also whether its unit is known."""
     import mne
@@ -314,7 +231,7 @@ def _from_table(path: Path, sfreq_hz: float | None, noticed: list[str]) -> tuple
     try:
         table = read_table(path, sfreq_hz)
     except OSError as exc:
-        raise _unreadable(path, exc) from exc
+        raise unreadable(path, exc) from exc
     info = mne.create_info(list(table.ch_names), table.sfreq_hz, "eeg", verbose="ERROR")
     raw = mne.io.RawArray(table.data * 1e-6, info, verbose="ERROR")
     if table.recorded_at is not None:
@@ -428,8 +345,3 @@ def _subject(path: Path, raw: Any) -> str | None:
     info = raw.info["subject_info"] or {}
     name = str(info.get("his_id") or "").strip()
     return name if name and name.upper() not in {"X", "UNKNOWN", "ANONYMOUS", "N/A"} else None
-
-
-def utc_now() -> datetime:
-    """Return the present moment; for callers at the edge, never inside an estimate."""
-    return datetime.now(UTC)

@@ -7,54 +7,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from analysis.channels import is_posterior, normal_name
+from analysis.channels import normal_name
 from analysis.connectivity_change import EPOCH_S, ConnectivityChange, compare_connectivity
 from analysis.errors import AnalysisError, UnusableRecording
 from analysis.pairing import Pair, make_pair
-from analysis.peak import PeakEstimate, find_peak
+from analysis.peak import AVERAGE_REFERENCE_CHANNELS, find_peak
 from analysis.power import RecordingSpectra, measure, percent_of_ln
 from analysis.power_change import APERIODIC_SHIFT, PowerChange, compare_power
+from analysis.region import choose_region
+from analysis.shift import PeakShift, peak_shift, search_band
 from analysis.statistics import MIN_SEGMENTS, Direction
 
 EXPECTED = ("increase", "decrease", "none")
 _PROTOCOL_KEYS = ("expected_direction", "stimulated_electrodes", "region")
-_LEFT, _RIGHT = "13579", "2468"
 CAUSE = (
     "one recording before and one after cannot show that the stimulation caused it; repeated "
     "sessions or a sham arm can"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class PeakShift:
-    """Peak frequency after minus before.
-
-    Parameters
-    ----------
-    pre_hz, post_hz : float or None
-        Peaks found in each recording.
-    shift_hz : float or None
-        Difference, None where one recording has no peak.
-    ci95_hz : (float, float) or None
-        95 % interval of the difference, from those of the two peaks.
-    reason : str or None
-        Why there is no difference.
-    """
-
-    pre_hz: float | None
-    post_hz: float | None
-    shift_hz: float | None
-    ci95_hz: tuple[float, float] | None
-    reason: str | None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values."""
-        return {
-            "pre_hz": self.pre_hz,
-            "post_hz": self.post_hz,
-            "ci95_hz": None if self.ci95_hz is None else list(self.ci95_hz),
-            "reason": self.reason,
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,8 +128,7 @@ def compare(
         parietal, parieto-occipital and occipital channels, or all where there are none.
     protocol_info : mapping, optional
         `expected_direction` ("increase", "decrease" or "none"), `stimulated_electrodes` (names) and
-        `region` (a list of channels, or one of "posterior", "frontal", "left frontal",
-        "right frontal", "central", "temporal", "all").
+        `region` (a list of channels, or a name in `analysis.region.REGIONS`: "left frontal", ...).
     discard_s : float
         Left out at the start of both recordings.
     n_bootstrap : int
@@ -207,14 +175,189 @@ def compare(
             f"peak_hz is {peak_hz:g}: give a frequency above the half width of the band "
             f"({band_half_width_hz:g} Hz)"
         )
+    if n_bootstrap < 200:
+        raise AnalysisError(f"n_bootstrap is {n_bootstrap}: a 95 % interval needs 200 or more")
     pair = make_pair(pre, post, discard_s=discard_s)
     warnings = list(pair.warnings)
-    region = _region(pair, picks, info.get("region"), warnings)
-    peaks = find_peak(pre), find_peak(post)
+    region = choose_region(pair, picks, info.get("region"), warnings)
+    electrodes = info.get("stimulated_electrodes") or ()
+    stimulated = tuple(
+        normal_name(str(name))
+        for name in ([electrodes] if isinstance(electrodes, str) else electrodes)
+    )
+    touched = [name for name in region if name in stimulated]
+    if touched:
+        warnings.append(
+            f"{', '.join(touched)} carried current: gel and polarised skin may change the recording"
+        )
+    search_hz = search_band(peak_hz)
+    peaks = tuple(find_peak(source, band_hz=search_hz, picks=region) for source in pair.sources)
     center_hz = peak_hz if peak_hz is not None else peaks[0].frequency_hz
     if center_hz is None:
         raise UnusableRecording(
-            "the recording before has no individual peak to centre the band on "
-            f"({'; '.join(peaks[0].reasons) or peaks[0].status}): give peak_hz"
+            "the recording before has no individual peak to centre the band on: give peak_hz",
+            peaks[0].reasons or (peaks[0].status,),
         )
     band_hz = (center_hz - band_half_width_hz, center_hz + band_half_width_hz)
+    _check_band(pair, band_hz)
+    shift = peak_shift(peaks[0], peaks[1])
+    rows = [pair.channels.index(name) for name in region]
+    before, after = (
+        measure(data, pair.sfreq_hz, rows, band_hz, bad=bad)
+        for data, bad in ((pair.before_uv, pair.bad_before), (pair.after_uv, pair.bad_after))
+    )
+    for side, spectra in (("before", before), ("after", after)):
+        if spectra.n_segments < MIN_SEGMENTS:
+            raise UnusableRecording(
+                f"{spectra.n_segments} clean segments of 4 s {side}, {MIN_SEGMENTS} are the least: "
+                "give a longer or cleaner recording"
+            )
+    own_hz = None
+    if shift.post_hz is not None:
+        own_hz = (shift.post_hz - band_half_width_hz, shift.post_hz + band_half_width_hz)
+    power = compare_power(
+        before,
+        after,
+        pair.channels,
+        region,
+        band_hz,
+        own_band_hz=own_hz,
+        own_band_reason=f"after: {'; '.join(peaks[1].reasons) or peaks[1].status}",
+        total_hz=pair.total_hz,
+        fit_hz=pair.fit_hz,
+        n_bootstrap=n_bootstrap,
+        seed=seed,
+    )
+    connectivity, connectivity_reason = _connectivity(pair, band_hz, region, stimulated)
+    direction: Direction = "none" if pair.identical else power.direction
+    expected = info.get("expected_direction")
+    as_predicted = (
+        None if expected is None or direction == "undetermined" else direction == expected
+    )
+    warnings += _cautions(pair, power, connectivity_reason)
+    return Outcome(
+        power=power,
+        connectivity=connectivity,
+        connectivity_reason=connectivity_reason,
+        peak_shift=shift,
+        peak_hz=center_hz,
+        direction=direction,
+        expected_direction=expected,
+        as_predicted=as_predicted,
+        warnings=tuple(dict.fromkeys(warnings)),
+        summary=summarise(power, direction, as_predicted, identical=pair.identical),
+        pair=pair,
+        before=before,
+        after=after,
+    )
+
+
+def summarise(
+    power: PowerChange, direction: Direction, as_predicted: bool | None, *, identical: bool = False
+) -> str:
+    """One plain sentence about a power change.
+
+    Parameters
+    ----------
+    power : PowerChange
+        The change.
+    direction : {"increase", "decrease", "none", "undetermined"}
+        Direction.
+    as_predicted : bool or None
+        Whether the protocol predicted it.
+    identical : bool
+        Whether both recordings hold the same samples.
+
+    Returns
+    -------
+    str
+        The sentence.
+    """
+    band = f"{power.band_hz[0]:.1f}-{power.band_hz[1]:.1f} Hz"
+    if identical:
+        return f"Both recordings hold the same samples, so {band} power did not change."
+    low, high = (percent_of_ln(value) for value in power.raw.interval_ln)
+    change = percent_of_ln(power.raw.ln_ratio)
+    text = (
+        f"{band} power was {abs(change):.0f} % {'higher' if change >= 0.0 else 'lower'} after than "
+        f"before (95 % interval {low:+.0f} to {high:+.0f} %)"
+    )
+    if power.verdict == APERIODIC_SHIFT:
+        return f"{text}: an {APERIODIC_SHIFT}, so the rhythm itself is not shown to have changed."
+    meaning = {
+        "increase": "an increase",
+        "decrease": "a decrease",
+        "none": "no change worth having in either direction",
+        "undetermined": "too uncertain to tell a change from spontaneous fluctuation",
+    }[direction]
+    told = {True: ", as predicted", False: ", not as predicted", None: ""}[as_predicted]
+    cause = f"; {CAUSE}" if direction in ("increase", "decrease") else ""
+    return f"{text}: {meaning}{told}{cause}."
+
+
+def _protocol(given: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Check what the protocol says."""
+    info = dict(given or {})
+    unknown = sorted(set(info) - set(_PROTOCOL_KEYS))
+    if unknown:
+        raise AnalysisError(
+            f"protocol_info holds {', '.join(unknown)}; it takes {', '.join(_PROTOCOL_KEYS)}"
+        )
+    expected = info.get("expected_direction")
+    if expected is not None and expected not in EXPECTED:
+        raise AnalysisError(
+            f"expected_direction is {expected!r}: give one of {', '.join(EXPECTED)}"
+        )
+    return info
+
+
+def _check_band(pair: Pair, band_hz: tuple[float, float]) -> None:
+    """Refuse a band that the recordings do not hold."""
+    low, high = pair.pass_band_hz
+    if band_hz[0] < low or band_hz[1] > high:
+        raise UnusableRecording(
+            f"the band {band_hz[0]:g}-{band_hz[1]:g} Hz lies outside the pass band that both "
+            f"recordings share ({low:g}-{high:g} Hz)"
+        )
+
+
+def _connectivity(
+    pair: Pair, band_hz: tuple[float, float], region: tuple[str, ...], targets: tuple[str, ...]
+) -> tuple[ConnectivityChange | None, str | None]:
+    """Connectivity of all good channels, or why there is none."""
+    before, after = pair.epochs(EPOCH_S)
+    try:
+        found = compare_connectivity(
+            before,
+            after,
+            pair.sfreq_hz,
+            band_hz,
+            pair.channels,
+            region=region,
+            targets=targets,
+            average_reference=len(pair.channels) >= AVERAGE_REFERENCE_CHANNELS,
+        )
+    except AnalysisError as exc:
+        return None, str(exc)
+    return found, None
+
+
+def _cautions(pair: Pair, power: PowerChange, connectivity_reason: str | None) -> list[str]:
+    """Return what must be said about the numbers themselves."""
+    found = []
+    if pair.identical:
+        found.append("both recordings hold the same samples: was one file given twice?")
+    if power.raw.p_reason is not None:
+        found.append(power.raw.p_reason)
+    if power.verdict == APERIODIC_SHIFT:
+        found.append(
+            f"{APERIODIC_SHIFT}: the background spectrum accounts for "
+            f"{100.0 * (power.aperiodic_share or 0.0):.0f} % of the change in band power"
+        )
+    elif power.verdict.startswith(("unclear", "not assessed")):
+        found.append(f"whether the rhythm or the background changed is {power.verdict}")
+    if power.adjusted.reason is not None:
+        found.append(f"adjusted power: {power.adjusted.reason}")
+    if connectivity_reason is not None:
+        found.append(f"connectivity: {connectivity_reason}")
+    return found

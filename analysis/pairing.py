@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.channels import tidy
 from analysis.errors import AnalysisError, UnusableRecording
+from analysis.io import Recording
 from analysis.power import FIT_HZ, TOTAL_HZ
-from analysis.quality import bad_channels
+from analysis.quality import Quality, assess
 
 Array = NDArray[np.float64]
 
-MIN_SECONDS = 18.0
+MIN_SECONDS = 20.0
 _SAME_REFERENCE_CHANNELS = 8
 _EYES = {
     "open": re.compile(r"eyes?[\s_-]*open|\bEO\b", re.IGNORECASE),
@@ -34,15 +37,20 @@ class Pair:
     before_uv, after_uv : ndarray, shape (n_channels, n_samples)
         EEG in µV.
     bad_before, bad_after : ndarray of bool, shape (n_samples,)
-        Samples annotated as bad.
+        Samples annotated as bad, or with gross artefacts.
     sfreq_hz : float
         Sampling rate.
-    total_hz, fit_hz : (float, float)
-        Ranges for relative power and for the aperiodic fit inside both pass bands.
+    pass_band_hz, total_hz, fit_hz : (float, float)
+        What both filters and sampling rates let through; ranges for relative power and for the
+        aperiodic fit inside it.
     lost, bad : tuple of str
         Channels in one recording alone, and channels left out as bad in either.
     discarded_s : float
         Left out at the start of each recording.
+    info : mne.Info
+        Description of the channels, with positions where known.
+    sources : (object, object)
+        The two recordings with tidy channel names, whole, for `find_peak`.
     warnings : tuple of str
         What the reader must know.
     """
@@ -53,11 +61,14 @@ class Pair:
     bad_before: NDArray[np.bool_]
     bad_after: NDArray[np.bool_]
     sfreq_hz: float
+    pass_band_hz: tuple[float, float]
     total_hz: tuple[float, float]
     fit_hz: tuple[float, float]
     lost: tuple[str, ...]
     bad: tuple[str, ...]
     discarded_s: float
+    info: Any
+    sources: tuple[Any, Any]
     warnings: tuple[str, ...]
 
     @property
@@ -120,29 +131,33 @@ def make_pair(pre: Any, post: Any, *, discard_s: float = 3.0) -> Pair:
     if not (np.isfinite(discard_s) and discard_s >= 0.0):
         raise AnalysisError(f"discard_s is {discard_s:g}: give 0 or more seconds")
     warnings: list[str] = []
-    sides = {"before": _eeg(pre, "before"), "after": _eeg(post, "after")}
+    sources = {"before": _source(pre, "before"), "after": _source(post, "after")}
+    sides = {name: _raw_of(source).copy() for name, source in sources.items()}
     _check_reference(sides, warnings)
-    total_hz, fit_hz = _pass_band(sides, warnings)
+    quality = {name: _quality(source, name, warnings) for name, source in sources.items()}
+    low_hz, high_hz = _pass_band(sides, warnings)
     _check_eyes(sides, warnings)
-    order = {name: set(raw.ch_names) for name, raw in sides.items()}
-    shared = [name for name in sides["before"].ch_names if name in order["after"]]
-    lost = tuple(sorted(order["before"] ^ order["after"]))
+    names = {name: set(raw.ch_names) for name, raw in sides.items()}
+    shared = [name for name in sides["before"].ch_names if name in names["after"]]
+    lost = tuple(sorted(names["before"] ^ names["after"]))
     if not shared:
         raise UnusableRecording(
-            "the recordings share no EEG channel: before has "
-            f"{_list(sorted(order['before']))}, after has {_list(sorted(order['after']))}"
+            f"the recordings share no EEG channel: before has {_list(sorted(names['before']))}, "
+            f"after has {_list(sorted(names['after']))}"
         )
     if lost:
         warnings.append(f"channels in one recording alone were left out: {_list(lost)}")
-    bad = _bad(sides, shared)
+    why = {**dict(quality["after"].bad_channels), **dict(quality["before"].bad_channels)}
+    bad = tuple(name for name in shared if name in why)
     if bad:
-        warnings.append(f"bad in one of the recordings, left out of both: {_list(bad)}")
-    channels = tuple(name for name in shared if name not in bad)
+        told = _list(f"{name} ({why[name]})" for name in bad)
+        warnings.append(f"bad in one of the recordings, left out of both: {told}")
+    channels = tuple(name for name in shared if name not in why)
     if not channels:
         raise UnusableRecording(f"no channel is good in both recordings (bad: {_list(bad)})")
     sfreq_hz = _one_rate(sides, warnings)
-    before, bad_before = _samples(sides["before"], channels, discard_s, "before")
-    after, bad_after = _samples(sides["after"], channels, discard_s, "after")
+    before, bad_before = _samples(sides["before"], channels, discard_s, quality["before"])
+    after, bad_after = _samples(sides["after"], channels, discard_s, quality["after"])
     n = min(before.shape[1], after.shape[1])
     if n < MIN_SECONDS * sfreq_hz:
         raise UnusableRecording(
@@ -163,20 +178,62 @@ def make_pair(pre: Any, post: Any, *, discard_s: float = 3.0) -> Pair:
         bad_before=bad_before[first:],
         bad_after=bad_after[:n],
         sfreq_hz=sfreq_hz,
-        total_hz=total_hz,
-        fit_hz=fit_hz,
+        pass_band_hz=(low_hz, high_hz),
+        total_hz=(max(TOTAL_HZ[0], low_hz), min(TOTAL_HZ[1], high_hz)),
+        fit_hz=(max(FIT_HZ[0], low_hz), min(FIT_HZ[1], high_hz)),
         lost=lost,
         bad=bad,
         discarded_s=discard_s,
-        warnings=tuple(warnings),
+        info=sides["before"].copy().pick(list(channels)).info,
+        sources=(sources["before"], sources["after"]),
+        warnings=tuple(dict.fromkeys(warnings)),
     )
 
 
-def _list(names: Any) -> str:
+def _list(names: Iterable[str]) -> str:
     """Names in one line, the first twelve."""
     names = list(names)
     text = ", ".join(names[:12])
     return text if len(names) <= 12 else f"{text} and {len(names) - 12} more"
+
+
+def _source(given: Any, side: str) -> Any:
+    """Copy of a recording with its EEG channels alone, under their usual names."""
+    recording = given if isinstance(given, Recording) else None
+    raw = given if recording is None else recording.raw
+    if not (hasattr(raw, "get_channel_types") and hasattr(raw, "annotations")):
+        raise AnalysisError(
+            f"the recording {side} is a {type(given).__name__}: give an MNE Raw object"
+        )
+    raw = raw.copy().load_data(verbose="ERROR")
+    tidy(raw)
+    if "eeg" not in raw.get_channel_types():
+        raise UnusableRecording(f"the recording {side} has no EEG channel")
+    raw.pick("eeg", verbose="ERROR")
+    return raw if recording is None else replace(recording, raw=raw)
+
+
+def _raw_of(source: Any) -> Any:
+    """MNE object of a source."""
+    return source.raw if isinstance(source, Recording) else source
+
+
+def _quality(source: Any, side: str, warnings: list[str]) -> Quality:
+    """Quality of one side; refuse what cannot be used or has a doubtful clock."""
+    found = assess(source)
+    if not found.usable:
+        raise UnusableRecording(
+            f"the recording {side} cannot be used: {'; '.join(found.reasons)}",
+            tuple(f"{side}: {reason}" for reason in found.reasons),
+        )
+    doubted = [text for text in found.warnings if text.startswith("sampling_rate_suspect")]
+    if doubted and not (isinstance(source, Recording) and source.sfreq_given):
+        raise UnusableRecording(f"the recording {side} cannot be used: {doubted[0]}")
+    told = [text for text in found.warnings if not text.startswith("channels left out")]
+    if isinstance(source, Recording):
+        told = [*source.warnings, *told]
+    warnings.extend(f"{side}: {text}" for text in told)
+    return found
 
 
 def _check_reference(sides: dict[str, Any], warnings: list[str]) -> None:
@@ -184,11 +241,12 @@ def _check_reference(sides: dict[str, Any], warnings: list[str]) -> None:
     averaged = {}
     for name, raw in sides.items():
         data = raw.get_data()
+        data = data[np.isfinite(data).all(axis=1)]
+        if len(data) < _SAME_REFERENCE_CHANNELS:
+            averaged[name] = False
+            continue
         spread = float(np.sqrt(np.mean(np.square(data - data.mean(axis=1, keepdims=True)))))
-        mean = data.mean(axis=0)
-        averaged[name] = len(raw.ch_names) >= _SAME_REFERENCE_CHANNELS and bool(
-            float(mean.std()) < 1e-3 * spread
-        )
+        averaged[name] = float(data.mean(axis=0).std()) < 1e-3 * spread
     if averaged["before"] != averaged["after"]:
         which = "before" if averaged["before"] else "after"
         raise UnusableRecording(
@@ -203,24 +261,20 @@ def _check_reference(sides: dict[str, Any], warnings: list[str]) -> None:
         )
 
 
-def _pass_band(
-    sides: dict[str, Any], warnings: list[str]
-) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Ranges for relative power and fit inside both pass bands; warn where filters differ."""
+def _pass_band(sides: dict[str, Any], warnings: list[str]) -> tuple[float, float]:
+    """Band that both filters let through; warn where they differ inside 1 to 40 Hz."""
     edges = {
         name: (float(raw.info["highpass"]), float(raw.info["lowpass"]))
         for name, raw in sides.items()
     }
-    lowest = max(edge[0] for edge in edges.values())
-    highest = min(edge[1] for edge in edges.values())
-    seen = {(min(max(low, 0.0), 40.0), min(high, 40.0)) for low, high in edges.values()}
-    if len(seen) > 1:
+    felt = {(max(low, TOTAL_HZ[0]), min(high, TOTAL_HZ[1])) for low, high in edges.values()}
+    if len(felt) > 1:
+        (low_a, high_a), (low_b, high_b) = edges["before"], edges["after"]
         warnings.append(
-            "filters differ: {0[0]:g}-{0[1]:g} Hz before, {1[0]:g}-{1[1]:g} Hz after; a part of "
-            "the change may be the filters'".format(edges["before"], edges["after"])
+            f"filters differ: {low_a:g}-{high_a:g} Hz before, {low_b:g}-{high_b:g} Hz after; "
+            "a part of the change may be the filters'"
         )
-    top = min(TOTAL_HZ[1], highest)
-    return (max(TOTAL_HZ[0], lowest), top), (max(FIT_HZ[0], lowest), top)
+    return max(edge[0] for edge in edges.values()), min(edge[1] for edge in edges.values())
 
 
 def _check_eyes(sides: dict[str, Any], warnings: list[str]) -> None:
@@ -240,8 +294,6 @@ def _one_rate(sides: dict[str, Any], warnings: list[str]) -> float:
     """Bring both to the slower sampling rate."""
     rates = {name: float(raw.info["sfreq"]) for name, raw in sides.items()}
     slow = min(rates.values())
-    if slow / 2.0 < FIT_HZ[0] + 10.0:
-        raise UnusableRecording(f"a sampling rate of {slow:g} Hz is too low: 24 Hz is the least")
     for name, rate in rates.items():
         if rate != slow:
             sides[name] = sides[name].resample(slow, verbose="ERROR")
@@ -250,16 +302,13 @@ def _one_rate(sides: dict[str, Any], warnings: list[str]) -> float:
 
 
 def _samples(
-    raw: Any, channels: tuple[str, ...], discard_s: float, side: str
+    raw: Any, channels: tuple[str, ...], discard_s: float, quality: Quality
 ) -> tuple[Array, NDArray[np.bool_]]:
-    """Samples in µV and the mask of annotated bad ones, without the first seconds."""
-    first = round(discard_s * float(raw.info["sfreq"]))
+    """Samples in µV and the mask of bad ones, without the first seconds."""
+    sfreq_hz = float(raw.info["sfreq"])
+    first = round(discard_s * sfreq_hz)
     data = raw.get_data(picks=list(channels))[:, first:] * 1e6
-    marked = raw.get_data(picks=[channels[0]], reject_by_annotation="NaN")[0, first:]
-    broken = [name for name, row in zip(channels, data, strict=True) if not np.isfinite(row).all()]
-    if broken:
-        raise UnusableRecording(
-            f"the recording {side} holds values that are no numbers in {_list(broken)}: "
-            "mark these channels as bad or mend the file"
-        )
-    return np.ascontiguousarray(data), np.isnan(marked)
+    mask = np.zeros(raw.n_times, dtype=bool)
+    for start_s, stop_s in quality.artefact_spans_s:
+        mask[round(start_s * sfreq_hz) : round(stop_s * sfreq_hz)] = True
+    return np.ascontiguousarray(data), mask[first:]

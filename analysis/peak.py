@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -12,165 +12,33 @@ from numpy.typing import NDArray
 
 from analysis.channels import is_posterior, normal_name
 from analysis.errors import AnalysisError
+from analysis.estimate import PeakEstimate, PeakSpectrum, Status
 from analysis.io import Recording
 from analysis.quality import Quality, assess
-from analysis.rhythm import RhythmFit, fit_range_hz, fit_rhythm
-from analysis.spectrum import SpectralFit, fit_spectrum, segment_spectra
+from analysis.rhythm import fit_range_hz, fit_rhythm
+from analysis.spectrum import fit_spectrum, segment_spectra
+from analysis.verdict import interval_hz, objections, remarks
+
+__all__ = ["ALPHA_BAND_HZ", "PeakEstimate", "PeakSpectrum", "Status", "find_peak"]
 
 Array = NDArray[np.float64]
-Status = Literal["found", "no_peak", "unusable"]
+Reference = Literal["auto", "average", "recorded"]
 
 ALPHA_BAND_HZ = (7.0, 13.0)
 WINDOW_S = 4.0
 AVERAGE_REFERENCE_CHANNELS = 16
-PRESENCE_LEVEL = 0.01
-MIN_PROMINENCE_DB = 2.0
-MAX_INTERVAL_HZ = 2.0
-MIN_SHARE_IN_BAND = 0.75
-SECOND_NOTED = 0.4
-SECOND_EQUAL = 0.8
-DISAGREEMENT_HZ = 0.5
-NARROW_HZ = 0.5
-BROAD_HZ = 3.0
-SD_FLOOR_HZ = 0.02
 MIN_SEGMENTS = 10
 
 
 @dataclass(frozen=True, slots=True)
-class PeakSpectrum:
-    """What a figure of the estimate needs.
+class _Task:
+    """What is asked of one usable recording."""
 
-    Parameters
-    ----------
-    freqs_hz : ndarray, shape (n_freqs,)
-        Frequencies.
-    power_db : ndarray, shape (n_freqs,)
-        Mean normalised spectrum, dB.
-    aperiodic_db : ndarray, shape (n_freqs,)
-        Background found by fooof.
-    fit_freqs_hz, background_db, model_db : ndarray, shape (n_fit_freqs,)
-        Background and spectrum of the likelihood fit.
-    channel_db : ndarray, shape (n_eeg,)
-        Power of each good EEG channel at the peak over its own mean in the fit range, dB.
-    info : mne.Info or None
-        Description of those channels, with positions where known.
-    band_hz : (float, float)
-        Where the peak was looked for.
-    """
-
-    freqs_hz: Array
-    power_db: Array
-    aperiodic_db: Array
-    fit_freqs_hz: Array
-    background_db: Array
-    model_db: Array
-    channel_db: Array
-    info: Any
+    quality: Quality
+    used: tuple[str, ...]
+    average: bool
     band_hz: tuple[float, float]
-
-
-@dataclass(frozen=True, slots=True)
-class PeakEstimate:
-    """Outcome of the search for a peak; the keys of `tacs peak --json`.
-
-    Parameters
-    ----------
-    status : {"found", "no_peak", "unusable"}
-        Verdict. Every number that describes a peak is None unless it is "found".
-    frequency_hz : float or None
-        Peak frequency.
-    ci95_hz : (float, float) or None
-        95 % interval of the peak frequency.
-    center_of_gravity_hz : float or None
-        Mean frequency of the power above the background in the band.
-    prominence_db : float or None
-        Peak over background.
-    n_channels_used : int
-        Channels averaged.
-    channels : tuple of str
-        Their names.
-    seconds_used : float
-        Signal behind the estimate.
-    aperiodic_exponent : float or None
-        Exponent of the 1/f background (fooof, 2-40 Hz).
-    warnings, reasons : tuple of str
-        What to keep in mind; why there is no peak.
-    subject : str or None
-        Whose recording it is, if known.
-    recording, recording_sha256 : str or None
-        File and digest, if read from a file.
-    measured_at : str
-        When the estimate was made, ISO 8601, UTC.
-    recorded_at : str or None
-        When the recording was made, if its header says so.
-    method : str
-        How.
-    spectrum : PeakSpectrum or None
-        For the figure; not part of the JSON.
-    """
-
-    status: Status
-    frequency_hz: float | None
-    ci95_hz: tuple[float, float] | None
-    center_of_gravity_hz: float | None
-    prominence_db: float | None
-    n_channels_used: int
-    channels: tuple[str, ...]
-    seconds_used: float
-    aperiodic_exponent: float | None
-    warnings: tuple[str, ...]
-    reasons: tuple[str, ...]
-    subject: str | None
-    recording: str | None
-    recording_sha256: str | None
-    measured_at: str
-    recorded_at: str | None
-    method: str
-    spectrum: PeakSpectrum | None = field(default=None, repr=False, compare=False)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON types under the contract's keys."""
-        out: dict[str, Any] = {}
-        for item in fields(self):
-            if item.name != "spectrum":
-                value = getattr(self, item.name)
-                out[item.name] = list(value) if isinstance(value, tuple) else value
-        return out
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> PeakEstimate:
-        """Read `to_dict` output back, strictly.
-
-        Parameters
-        ----------
-        data : mapping
-            Parsed JSON.
-
-        Returns
-        -------
-        PeakEstimate
-            The estimate, without its spectrum.
-
-        Raises
-        ------
-        AnalysisError
-            If a key is unknown or missing, or a value is of the wrong kind, NaN or inconsistent.
-        """
-        from analysis.peakfile import parse
-
-        return cls(**parse(data))
-
-    def plot(self) -> Any:
-        """Draw the spectrum with background, peak and interval.
-
-        Returns
-        -------
-        matplotlib.figure.Figure
-            The figure.
-        """
-        from analysis.figures import plot_peak
-
-        return plot_peak(self)
+    n_boot: int
 
 
 def find_peak(
@@ -180,6 +48,7 @@ def find_peak(
     picks: Sequence[str] | None = None,
     subject: str | None = None,
     now: datetime | None = None,
+    reference: Reference = "auto",
     n_boot: int = 200,
 ) -> PeakEstimate:
     """Find the peak frequency of a rhythm in a resting recording, or say why there is none.
@@ -196,6 +65,8 @@ def find_peak(
         Whose recording it is; by default what the recording says.
     now : datetime, optional
         Time written as `measured_at` (with a time zone); the present by default.
+    reference : {"auto", "average", "recorded"}
+        Average over the good EEG channels, or as recorded; "auto" averages from 16 channels up.
     n_boot : int
         Bootstrap replicates behind the interval.
 
@@ -247,7 +118,8 @@ def find_peak(
         reasons.append(
             f"sampling rate {quality.sfreq_hz:g} Hz is too low for a band up to {high:g} Hz"
         )
-    average = len(quality.good_channels) >= AVERAGE_REFERENCE_CHANNELS
+    enough = len(quality.good_channels) >= AVERAGE_REFERENCE_CHANNELS
+    average = enough if reference == "auto" else reference == "average"
     blank = PeakEstimate(
         status="unusable",
         frequency_hz=None,
@@ -269,7 +141,18 @@ def find_peak(
     )
     if reasons:
         return blank
-    return _estimate(signal, quality, used, average, (low, high), n_boot, blank)
+    task = _Task(quality, tuple(used), average, (low, high), n_boot)
+    found = _estimate(signal, task, blank)
+    if found.status == "no_peak" and average and reference == "auto":
+        other = _estimate(signal, replace(task, average=False), blank)
+        if other.frequency_hz is not None:
+            shared = (
+                f"with the recorded reference a peak appears at {other.frequency_hz:.1f} Hz; the "
+                "average reference removes what all electrodes share, such as a rhythm at the "
+                "reference electrode"
+            )
+            found = replace(found, warnings=(*found.warnings, shared))
+    return found
 
 
 def _channels(raw: Any, picks: Sequence[str] | None) -> list[str]:
@@ -305,19 +188,12 @@ def _method(low: float, high: float, average: bool) -> str:
     )
 
 
-def _estimate(
-    raw: Any,
-    quality: Quality,
-    used: list[str],
-    average: bool,
-    band_hz: tuple[float, float],
-    n_boot: int,
-    blank: PeakEstimate,
-) -> PeakEstimate:
+def _estimate(raw: Any, task: _Task, blank: PeakEstimate) -> PeakEstimate:
     """Spectra, fits and verdict of a usable recording."""
+    quality, band_hz = task.quality, task.band_hz
     good = list(quality.good_channels)
     data = np.asarray(raw.get_data(picks=good), dtype=float)
-    if average:
+    if task.average:
         data = data - data.mean(axis=0)
     low, high = fit_range_hz(band_hz, quality.sfreq_hz / 2.0)
     spectra = segment_spectra(
@@ -336,22 +212,20 @@ def _estimate(
     channel_mean = spectra.mean()
     scale = np.exp(np.log(np.maximum(channel_mean[:, inside], 1e-300)).mean(axis=1))
     relative = spectra.power / scale[None, :, None]
-    roi = relative[:, [good.index(name) for name in used]].mean(axis=1)
-    rhythm = fit_rhythm(spectra.freqs_hz[inside], roi[:, inside], band_hz, n_boot=n_boot)
+    roi = relative[:, [good.index(name) for name in task.used]].mean(axis=1)
+    rhythm = fit_rhythm(spectra.freqs_hz[inside], roi[:, inside], band_hz, n_boot=task.n_boot)
     fooof = fit_spectrum(spectra.freqs_hz, roi.mean(axis=0))
     interval = interval_hz(rhythm)
-    reasons = _objections(rhythm, interval, band_hz)
+    reasons = objections(rhythm, interval, band_hz)
+    notes = [] if reasons else remarks(rhythm, fooof, band_hz)
     peak = rhythm.peak_hz
-    warnings = [*blank.warnings, *_remarks(rhythm, fooof, band_hz)] if not reasons else [
-        *blank.warnings
-    ]
     near = int(np.argmin(np.abs(spectra.freqs_hz - peak)))
     estimate = replace(
         blank,
         status="no_peak" if reasons else "found",
         seconds_used=spectra.seconds_used,
         aperiodic_exponent=fooof.exponent,
-        warnings=tuple(dict.fromkeys(warnings)),
+        warnings=tuple(dict.fromkeys([*blank.warnings, *notes])),
         reasons=tuple(reasons),
         spectrum=PeakSpectrum(
             freqs_hz=spectra.freqs_hz,
@@ -387,93 +261,3 @@ def _info(raw: Any, good: list[str]) -> Any:
 
     picks = [raw.ch_names.index(name) for name in good]
     return mne.pick_info(raw.info, picks, copy=True, verbose="ERROR")
-
-
-def interval_hz(rhythm: RhythmFit) -> tuple[float, float]:
-    """95 % interval of the peak.
-
-    Parameters
-    ----------
-    rhythm : RhythmFit
-        Fit with its bootstrap replicates.
-
-    Returns
-    -------
-    (float, float)
-        The t interval on the larger of bootstrap and information error, widened to the 2.5 and
-        97.5 percentiles of the replicates.
-    """
-    from scipy.stats import t
-
-    error = max(float(rhythm.replicates_hz.std()), rhythm.information_sd_hz, SD_FLOOR_HZ)
-    half = float(t.ppf(0.975, max(rhythm.n_blocks - 1.0, 2.0))) * error
-    low, high = np.quantile(rhythm.replicates_hz, [0.025, 0.975])
-    return min(rhythm.peak_hz - half, float(low)), max(rhythm.peak_hz + half, float(high))
-
-
-def _objections(
-    rhythm: RhythmFit, interval: tuple[float, float], band_hz: tuple[float, float]
-) -> list[str]:
-    """Every reason not to report this peak."""
-    low, high = band_hz
-    place = f"{rhythm.peak_hz:.1f} Hz"
-    if rhythm.p_value >= PRESENCE_LEVEL:
-        return [f"no rhythm stands out of the background between {low:g} and {high:g} Hz"]
-    reasons = []
-    if rhythm.prominence_db < MIN_PROMINENCE_DB:
-        reasons.append(
-            f"the largest bump, at {place}, stands only {max(rhythm.prominence_db, 0.0):.1f} dB "
-            f"over the background; {MIN_PROMINENCE_DB:g} dB is the least"
-        )
-    width = interval[1] - interval[0]
-    if width > MAX_INTERVAL_HZ:
-        reasons.append(
-            f"the peak near {place} cannot be located: its 95 % interval is {width:.1f} Hz wide, "
-            f"{MAX_INTERVAL_HZ:g} Hz is the most"
-        )
-    beyond = not (low <= interval[0] and interval[1] <= high)
-    if rhythm.share_in_band < MIN_SHARE_IN_BAND or (beyond and width <= MAX_INTERVAL_HZ):
-        reasons.append(
-            f"the peak near {place} lies at the edge of the band {low:g} to {high:g} Hz; "
-            "if it is expected there, widen the band with --band"
-        )
-    if rhythm.second is not None and rhythm.second[1] >= SECOND_EQUAL:
-        reasons.append(
-            f"two peaks of about the same height, near {place} and {rhythm.second[0]:.1f} Hz: "
-            "neither can be called the peak"
-        )
-    return reasons
-
-
-def _remarks(rhythm: RhythmFit, fooof: SpectralFit, band_hz: tuple[float, float]) -> list[str]:
-    """Warnings about a peak that is reported."""
-    peak = rhythm.peak_hz
-    remarks = []
-    if rhythm.second is not None and rhythm.second[1] >= SECOND_NOTED:
-        remarks.append(
-            f"split peak: a second rhythm near {rhythm.second[0]:.1f} Hz has "
-            f"{100.0 * rhythm.second[1]:.0f} % of the height"
-        )
-    if abs(peak - rhythm.center_of_gravity_hz) > DISAGREEMENT_HZ:
-        remarks.append(
-            f"peak {peak:.2f} Hz and centre of gravity {rhythm.center_of_gravity_hz:.2f} Hz differ "
-            f"by more than {DISAGREEMENT_HZ:g} Hz: the bump is lopsided or double"
-        )
-    if rhythm.width_hz < NARROW_HZ:
-        remarks.append(
-            "the peak is as narrow as the analysis resolves: a line (flicker, stimulation residue, "
-            "interference) looks the same"
-        )
-    if rhythm.width_hz > BROAD_HZ:
-        remarks.append(f"the peak is {rhythm.width_hz:.1f} Hz broad: it may hide two rhythms")
-    inside = [c for c, _, _ in fooof.peaks if band_hz[0] <= c <= band_hz[1]]
-    closest = min((abs(c - peak) for c in inside), default=None)
-    if closest is None:
-        remarks.append("fooof finds no peak in the band")
-    elif closest > DISAGREEMENT_HZ:
-        tallest = max((p for p in fooof.peaks if p[0] in inside), key=lambda item: item[1])
-        remarks.append(f"fooof places the peak at {tallest[0]:.2f} Hz, more than 0.5 Hz away")
-    return remarks
-
-
-__all__ = ["ALPHA_BAND_HZ", "PeakEstimate", "PeakSpectrum", "Status", "find_peak", "interval_hz"]

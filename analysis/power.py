@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.errors import AnalysisError
+from analysis.errors import AnalysisError, UnusableRecording
 from analysis.spectrum import SpectralFit, fit_spectrum, segment_spectra
 
 Array = NDArray[np.float64]
@@ -141,6 +141,11 @@ def measure(
     RecordingSpectra
         Spectra in time order.
 
+    Raises
+    ------
+    UnusableRecording
+        If no segment is clean.
+
     References
     ----------
     Welch 1967, IEEE Trans. Audio Electroacoust. 15:70-73.
@@ -149,6 +154,10 @@ def measure(
     found = segment_spectra(
         data_uv, sfreq_hz, window_s=WINDOW_S, overlap=OVERLAP, fmax_hz=top_hz, bad=bad
     )
+    if not found.starts_s.size:
+        raise UnusableRecording(
+            f"no clean segment of {WINDOW_S:g} s: give a longer or cleaner recording"
+        )
     return RecordingSpectra(
         freqs_hz=found.freqs_hz,
         starts_s=found.starts_s,

@@ -31,6 +31,7 @@ from analysis.statistics import (
 Array = NDArray[np.float64]
 
 APERIODIC_SHIFT = "aperiodic shift, not oscillation"
+MAX_FITTED_CHANNELS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,9 @@ class PowerChange:
     pre_uv2, post_uv2 : float
         Band power of the region.
     relative, adjusted, recentred : RatioChange
-        Band over 1-40 Hz; power over the aperiodic part; each recording about its own peak.
+        Band over 1-40 Hz; power over the aperiodic part; after in the band about its own peak.
+    own_band_hz : (float, float) or None
+        Band about the peak after.
     parts_pre, parts_post : Parts
         Aperiodic fits.
     aperiodic_share : float or None
@@ -121,7 +124,7 @@ class PowerChange:
     relative: RatioChange
     adjusted: RatioChange
     recentred: RatioChange
-    recentred_bands_hz: tuple[tuple[float, float], tuple[float, float]] | None
+    own_band_hz: tuple[float, float] | None
     parts_pre: Parts
     parts_post: Parts
     aperiodic_share: float | None
@@ -168,11 +171,7 @@ class PowerChange:
             "per_channel": {name: one.to_dict() for name, one in self.per_channel.items()},
             "recentred": {
                 **self.recentred.to_dict(),
-                "bands_hz": (
-                    None
-                    if self.recentred_bands_hz is None
-                    else [list(band) for band in self.recentred_bands_hz]
-                ),
+                "post_band_hz": None if self.own_band_hz is None else list(self.own_band_hz),
             },
         }
 
@@ -191,8 +190,8 @@ def compare_power(
     region: tuple[str, ...],
     band_hz: tuple[float, float],
     *,
-    own_bands_hz: tuple[tuple[float, float], tuple[float, float]] | None = None,
-    own_bands_reason: str | None = None,
+    own_band_hz: tuple[float, float] | None = None,
+    own_band_reason: str | None = None,
     total_hz: tuple[float, float] = TOTAL_HZ,
     fit_hz: tuple[float, float] = FIT_HZ,
     n_bootstrap: int = 2000,
@@ -208,10 +207,10 @@ def compare_power(
         All channels, and those of the region.
     band_hz : (float, float)
         Band, fixed from the peak before.
-    own_bands_hz : ((float, float), (float, float)), optional
-        Bands about the peak of each recording, for the re-centred ratio.
-    own_bands_reason : str, optional
-        Why there are none.
+    own_band_hz : (float, float), optional
+        Band about the peak after, for the re-centred ratio.
+    own_band_reason : str, optional
+        Why there is none.
     total_hz, fit_hz : (float, float)
         Denominator of relative power, and range of the aperiodic fit.
     n_bootstrap, seed : int
@@ -256,17 +255,17 @@ def compare_power(
         ),
         adjusted=adjusted,
         recentred=(
-            RatioChange(None, None, None, None, own_bands_reason)
-            if own_bands_hz is None
+            RatioChange(None, None, None, None, own_band_reason)
+            if own_band_hz is None or own_band_hz[0] <= 0.0
             else _ratio(
-                *(
-                    band_power(freqs, psd, own_bands_hz[number % 2])
-                    for number, psd in enumerate((*psds, *replicates))
-                ),
+                power[0],
+                band_power(freqs, psds[1], own_band_hz),
+                band_power(freqs, replicates[0], band_hz),
+                band_power(freqs, replicates[1], own_band_hz),
                 stretch=raw.stretch,
             )
         ),
-        recentred_bands_hz=own_bands_hz,
+        own_band_hz=own_band_hz,
         parts_pre=parts[0],
         parts_post=parts[1],
         aperiodic_share=share,
@@ -361,7 +360,9 @@ def _per_channel(
     for row, name in enumerate(channels):
         adjusted: float | None = None
         reason: str | None = "only for channels of the region"
-        if name in region:
+        if name in region and len(region) > MAX_FITTED_CHANNELS:
+            reason = f"only for regions of up to {MAX_FITTED_CHANNELS} channels"
+        elif name in region:
             parts = [
                 take_apart(one.freqs_hz, one.channels[row], band_hz, fit_hz)
                 for one in (before, after)

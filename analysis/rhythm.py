@@ -15,20 +15,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.likelihood import Bump, SpectrumModel, fit
+from analysis.presence import (
+    HANN_INFLATION,
+    MARGIN_HZ,
+    best_fit,
+    freedom,
+    hann_correlation,
+    masked_background,
+    presence,
+)
 
 Array = NDArray[np.float64]
 
-MARGIN_HZ = 1.5
 MAX_BUMPS = 3
 BUMP_WIDTH_HZ = (0.15, 2.0)
 AKAIKE_STEP = 6.0
-NEIGHBOUR_STEP = 10.0
-NULL_DRAWS = 1000
 GRID_HZ = 0.02
-# Correlation of Hann periodograms one and two bins apart, and of neighbours that overlap by half.
-HANN_BINS = (4.0 / 9.0, 1.0 / 36.0)
-HANN_INFLATION = 1.0 + 2.0 * sum(HANN_BINS)
-HANN_HALF_OVERLAP = 1.0 / 36.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,16 +136,12 @@ def fit_rhythm(
     """
     mean = segments.mean(axis=0)
     rng = np.random.default_rng(seed)
-    freedom = _freedom(segments)
+    shape = freedom(segments)
     outside = (freqs_hz < band_hz[0] - MARGIN_HZ) | (freqs_hz > band_hz[1] + MARGIN_HZ)
-    overall = float(np.median(freedom))
-    background = _masked_background(
-        freqs_hz, mean, outside, _neighbours(band_hz, freqs_hz), overall / HANN_INFLATION
-    )
-    first_hz, p_value = _presence(
-        freqs_hz, mean, outside, background, overall, band_hz, rng
-    )
-    local = float(np.mean(freedom[np.abs(freqs_hz - first_hz) <= 1.0])) / HANN_INFLATION
+    overall = float(np.median(shape))
+    background = masked_background(freqs_hz, mean, outside, band_hz, overall / HANN_INFLATION)
+    first_hz, p_value = presence(freqs_hz, mean, outside, background, overall, band_hz, rng)
+    local = float(np.mean(shape[np.abs(freqs_hz - first_hz) <= 1.0])) / HANN_INFLATION
     shapes, information_sd = _shapes(freqs_hz, mean, background, first_hz, local, band_hz)
     model, row = shapes[0].model, shapes[0].row
     means = _weights(segments.shape[0], block, n_boot, rng) @ segments
@@ -169,103 +167,12 @@ def fit_rhythm(
     )
 
 
-def _freedom(segments: Array) -> Array:
-    """Half the equivalent degrees of freedom of the mean spectrum, per bin, smoothed over 9 bins."""
-    spread = segments.var(axis=0, ddof=1) / segments.mean(axis=0) ** 2
-    width = min(9, spread.size)
-    padded = np.pad(spread, width // 2, mode="edge")
-    smooth = np.convolve(padded, np.full(width, 1.0 / width), mode="valid")[: spread.size]
-    # A sample of n exponential variates has a squared coefficient of variation of about 1 - 2/n.
-    count = segments.shape[0]
-    overlap = 1.0 + 2.0 * HANN_HALF_OVERLAP
-    return np.asarray((count - 2.0) / np.maximum(smooth, 1e-6) / overlap)
-
-
-def _neighbours(band_hz: tuple[float, float], freqs_hz: Array) -> tuple[Bump, ...]:
-    """Ranges of neighbouring rhythms: one above the band, and alpha below a fast band."""
-    low, high = band_hz
-    bumps: list[Bump] = []
-    above = (1.15 * high, min(2.08 * high, float(freqs_hz[-1]) - 1.0))
-    if above[1] - above[0] > 2.0:
-        bumps.append(Bump(above, (0.115 * high, 0.385 * high)))
-    if low >= 12.0:
-        bumps.append(Bump((7.0, min(low - MARGIN_HZ, 13.0)), (0.3, 2.0)))
-    return tuple(bumps)
-
-
-def _masked_background(
-    freqs_hz: Array,
-    mean: Array,
-    outside: NDArray[np.bool_],
-    neighbours: tuple[Bump, ...],
-    freedom: float,
-) -> tuple[SpectrumModel, Array]:
-    """Background fitted on the bins outside the band, with those neighbours it clearly needs."""
-    weights = outside.astype(float)
-    level = float(np.log(np.median(mean[outside])))
-    model = SpectrumModel(freqs_hz, ())
-    row, cost = _best(model, mean, [np.array([level, 1.0, 0.0])], weights)
-    for bump in neighbours:
-        wider = SpectrumModel(freqs_hz, (*model.bumps, bump))
-        width = float(np.mean(np.log(bump.width_hz)))
-        starts = [
-            np.concatenate([row[0], [level - 3.0, bump.center_hz[0] + part, width]])
-            for part in np.array([0.25, 0.65]) * (bump.center_hz[1] - bump.center_hz[0])
-        ]
-        trial, trial_cost = _best(wider, mean, starts, weights)
-        if freedom * (cost - trial_cost) >= AKAIKE_STEP:
-            model, row, cost = wider, trial, trial_cost
-    return model, row
-
-
-def _presence(
-    freqs_hz: Array,
-    mean: Array,
-    outside: NDArray[np.bool_],
-    background: tuple[SpectrumModel, Array],
-    freedom: float,
-    band_hz: tuple[float, float],
-    rng: np.random.Generator,
-) -> tuple[float, float]:
-    """Place of the best matched-filter score over the background, and its p value."""
-    total, slopes = (part[0] for part in background[0].jacobian(background[1]))
-    weighted = slopes * outside
-    information = weighted @ slopes.T
-    information += 1e-6 * np.trace(information) / len(information) * np.eye(len(information))
-    # What remains of pure noise once the background has been fitted to the bins outside.
-    remover = np.eye(freqs_hz.size) - slopes.T @ np.linalg.solve(information, weighted)
-    root = np.linalg.cholesky(_hann_correlation(freqs_hz.size))
-    places = np.arange(band_hz[0] - 0.5, band_hz[1] + 0.51, 0.25)
-    centers = np.tile(places, 3)[:, None]
-    widths = np.repeat([0.35, 0.7, 1.2], places.size)[:, None]
-    bumps = np.exp(-0.5 * ((freqs_hz - centers) / widths) ** 2)
-    templates = bumps * np.interp(centers, freqs_hz, total) / total * ~outside
-    noise = templates @ remover @ root / np.sqrt(freedom)
-    scale = np.linalg.norm(noise, axis=1)
-    scores = templates @ (mean / total - 1.0) / scale
-    # Gamma noise from correlated normal draws (Wilson & Hilferty 1931, PNAS 17:684-688).
-    draws = root @ rng.standard_normal((freqs_hz.size, NULL_DRAWS))
-    gamma = (1.0 - 1.0 / (9.0 * freedom) + draws / (3.0 * np.sqrt(freedom))) ** 3 - 1.0
-    null = templates @ (remover @ gamma) / scale[:, None]
-    best = int(np.argmax(scores))
-    exceed = int(np.sum(null.max(axis=0) >= scores[best]))
-    return float(centers[best, 0]), (exceed + 1.0) / (NULL_DRAWS + 1.0)
-
-
-def _hann_correlation(n_freqs: int) -> Array:
-    """Correlation between the bins of a Hann periodogram of noise."""
-    out = np.eye(n_freqs)
-    for lag, value in enumerate(HANN_BINS, start=1):
-        out += value * (np.eye(n_freqs, k=lag) + np.eye(n_freqs, k=-lag))
-    return out
-
-
 def _shapes(
     freqs_hz: Array,
     mean: Array,
     background: tuple[SpectrumModel, Array],
     first_hz: float,
-    freedom: float,
+    shape: float,
     band_hz: tuple[float, float],
 ) -> tuple[list[_Shape], float]:
     """Fits with one to three bumps, best first by Akaike's criterion; and the information floor."""
@@ -275,24 +182,22 @@ def _shapes(
     excess = max(_at(first_hz, freqs_hz, mean - level), 0.1 * _at(first_hz, freqs_hz, level))
     starts = [[np.log(excess), first_hz, np.log(width)] for width in (0.4, 1.0)]
     model = SpectrumModel(freqs_hz, (*base_model.bumps, bump))
-    row, cost = _best(model, mean, [np.concatenate([base[0], new]) for new in starts])
+    row, cost = best_fit(model, mean, [np.concatenate([base[0], new]) for new in starts])
     slopes = model.jacobian(row)[1][0]
-    covariance = np.linalg.pinv(slopes @ slopes.T * freedom)
+    covariance = np.linalg.pinv(slopes @ slopes.T * shape)
     information_sd = float(np.sqrt(max(covariance[-2, -2], 0.0)))
-    shapes = [_Shape(model, row, freedom * cost)]
+    shapes = [_Shape(model, row, shape * cost)]
     for _ in range(MAX_BUMPS - 1):
         model = SpectrumModel(freqs_hz, (*model.bumps, bump))
-        row, cost = _best(model, mean, _further_starts(shapes[-1], mean, bump))
-        criterion = freedom * cost + AKAIKE_STEP * len(shapes)
+        row, cost = best_fit(model, mean, _further_starts(shapes[-1], mean, bump))
+        criterion = shape * cost + AKAIKE_STEP * len(shapes)
         shapes.append(_Shape(model, row, criterion))
         if criterion > shapes[-2].criterion:
             break
     return sorted(shapes, key=lambda shape: shape.criterion), information_sd
 
 
-def _replicates(
-    shapes: list[_Shape], means: Array, band_hz: tuple[float, float]
-) -> Array:
+def _replicates(shapes: list[_Shape], means: Array, band_hz: tuple[float, float]) -> Array:
     """Peak of every bootstrap mean; the shapes share the replicates by their Akaike weights."""
     support = np.exp(-0.5 * np.array([s.criterion - shapes[0].criterion for s in shapes]))
     ends = np.round(np.cumsum(support / support.sum()) * len(means)).astype(int)
@@ -305,23 +210,13 @@ def _replicates(
     return np.concatenate(found)
 
 
-def _best(
-    model: SpectrumModel, mean: Array, starts: list[Array], weights: Array | None = None
-) -> tuple[Array, float]:
-    """Best fit over several starts."""
-    power = np.repeat(mean[None], len(starts), axis=0)
-    rows, cost = fit(model, power, np.array(starts), weights=weights)
-    best = int(np.argmin(cost))
-    return rows[[best]], float(cost[best])
-
-
 def _further_starts(shape: _Shape, mean: Array, bump: Bump) -> list[Array]:
     """Starts with one bump more: where the residual is largest, and the last bump cut in two."""
     model, row = shape.model, shape.row
     freqs = model.freqs_hz
     total = model.spectrum(row)[0]
     residual = mean / total - 1.0
-    correlation = _hann_correlation(freqs.size)
+    correlation = hann_correlation(freqs.size)
     places = np.arange(bump.center_hz[0], bump.center_hz[1] + 0.01, 0.25)
     starts = []
     for width in (0.3, 0.6, 1.2):

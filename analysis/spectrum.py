@@ -101,7 +101,7 @@ def segment_spectra(
         starts = starts[before[starts + n_per] == before[starts]]
     for start in starts:
         covered[start : start + n_per] = True
-    freqs = np.fft.rfftfreq(n_per, 1.0 / sfreq_hz)
+    freqs: Array = np.asarray(np.fft.rfftfreq(n_per, 1.0 / sfreq_hz), dtype=np.float64)
     keep = (freqs >= fmin_hz) & (freqs <= fmax_hz)
     tapers = _tapers(n_per, sfreq_hz, method, bandwidth_hz)
     power = np.empty((starts.size, data.shape[0], int(keep.sum())))

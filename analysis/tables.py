@@ -140,7 +140,9 @@ def _biosppy(path: Path, head: list[str]) -> Table:
     recorded = None
     if date:
         try:
-            recorded = datetime.fromisoformat(date.group(1))
+            stamp = datetime.fromisoformat(date.group(1))
+            # Local time without a zone is taken as it stands, as in EDF headers.
+            recorded = stamp if stamp.tzinfo else stamp.replace(tzinfo=UTC)
         except ValueError:
             recorded = None
     return Table(data, tuple(labels), rate, False, recorded)
@@ -171,7 +173,7 @@ def _openbci(path: Path, head: list[str]) -> Table:
 
 def _lost_packets(path: Path, skip: int) -> tuple[str, ...]:
     """Warn when the packet counter of an OpenBCI file (0-255) skips."""
-    counter = _numbers(path, ",", skip, range(0, 1))[0]
+    counter = _numbers(path, ",", skip, range(1))[0]
     steps = np.diff(counter) % 256
     lost = int(np.sum(np.maximum(steps[steps > 0] - 1, 0)))
     return (f"{lost} packets were lost on the radio link",) if lost else ()

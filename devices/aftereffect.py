@@ -41,6 +41,7 @@ Array = NDArray[np.float64]
 Eyes = Literal["open", "closed"]
 
 _PIECE_S = 2.0
+_HEARD_S = 1.0
 _LEAST_MEASURED_S = 0.5
 _GAP_S = 0.1
 
@@ -176,18 +177,23 @@ class AfterEffect:
         per_piece = max(1, round(_PIECE_S * sfreq_hz))
         for first, last in zip(firsts.tolist(), lasts.tolist(), strict=True):
             begin_s = start_s + first / sfreq_hz
-            if self._train is None or begin_s - self._train.last_on_s > _GAP_S:
-                self._train = _Train(last_on_s=begin_s)
+            train = self._train
+            if train is None or begin_s - train.last_on_s > _GAP_S:
+                train = self._train = _Train(last_on_s=begin_s)
+            # Samples below the threshold between two stretches of one train belong to its sine.
+            missing = np.zeros(max(0, round((begin_s - train.last_on_s) * sfreq_hz)))
+            train.latest_ma = np.concatenate([train.latest_ma, missing])
+            # Round lengths transform fast; the last piece takes what is left over.
             n_pieces = max(1, (last + 1 - first) // per_piece)
-            edges = np.linspace(first, last + 1, n_pieces + 1).round().astype(int).tolist()
+            edges = [*range(first, first + n_pieces * per_piece, per_piece), last + 1]
             for low, high in itertools.pairwise(edges):
-                self._grow(drive_ma[low:high], sfreq_hz, start_s + high / sfreq_hz, eyes)
+                end_s = start_s + high / sfreq_hz
+                self._grow(train, drive_ma[low:high], sfreq_hz, end_s, eyes)
 
-    def _grow(self, piece_ma: Array, sfreq_hz: float, end_s: float, eyes: Eyes) -> None:
+    def _grow(
+        self, train: _Train, piece_ma: Array, sfreq_hz: float, end_s: float, eyes: Eyes
+    ) -> None:
         """Credit one piece of the train under way."""
-        train = self._train
-        if train is None:
-            return
         fade = math.exp(-(end_s - self._stamp_s) / self.truth.tau_s)
         self._w *= fade
         train.earned *= fade
@@ -196,7 +202,7 @@ class AfterEffect:
         train.last_on_s = end_s
         train.length_s += added_s
         train.waiting_s += added_s
-        keep = round(_PIECE_S * sfreq_hz)
+        keep = round(_HEARD_S * sfreq_hz)
         heard_ma = np.concatenate([train.latest_ma, piece_ma])[-max(keep, piece_ma.size) :]
         train.latest_ma = heard_ma[-keep:]
         if heard_ma.size < _LEAST_MEASURED_S * sfreq_hz:

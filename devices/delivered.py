@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -183,6 +184,14 @@ class Sine:
     current_peak_ma: float
 
 
+@functools.lru_cache(maxsize=16)
+def _hann(n: int) -> Array:
+    """Periodic Hann window, kept because pieces of one length come in rows."""
+    window = 0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(n) / n)
+    window.setflags(write=False)
+    return np.asarray(window)
+
+
 def measure_sine(samples_ma: Array, sfreq_hz: float) -> Sine:
     """Frequency and amplitude of the strongest sine, from a Hann-windowed transform.
 
@@ -205,15 +214,18 @@ def measure_sine(samples_ma: Array, sfreq_hz: float) -> Sine:
     Grandke (1983), *IEEE Trans. Instrum. Meas.* 32:350-355 (interpolation between two Hann bins).
     """
     n = samples_ma.size
-    window = 0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(n) / n)
-    mean_ma = float(np.sum(window * samples_ma) / np.sum(window)) if n > 1 else 0.0
+    if n < 6:
+        return Sine(0.0, 0.0)
+    window = _hann(n)
+    mean_ma = float(window @ samples_ma) / (0.5 * n)
     lines = np.abs(np.fft.rfft(window * (samples_ma - mean_ma)))
-    if lines.size < 4 or lines[1:-1].max() <= 0.0:
+    if lines[1:-1].max() <= 0.0:
         return Sine(0.0, 0.0)
     peak = 1 + int(np.argmax(lines[1:-1]))
     step = 1 if lines[peak + 1] >= lines[peak - 1] else -1
     ratio = float(lines[peak + step] / lines[peak])
-    offset = (2.0 * ratio - 1.0) / (ratio + 1.0)
+    # A lone sine's neighbour has half to all of its height; anything else is noise at the line.
+    offset = min(max((2.0 * ratio - 1.0) / (ratio + 1.0), 0.0), 0.5)
     shape = np.sinc(offset) / (1.0 - offset**2)
     return Sine(
         frequency_hz=(peak + step * offset) * sfreq_hz / n,

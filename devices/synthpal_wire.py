@@ -328,7 +328,7 @@ class SynthPalLink:
         self.ask(TRIGGER_LINKS, *links)
 
     def set_all(self, settings: Sequence[int]) -> None:
-        """Set everything at once, 43 values in the order of the protocol page."""
+        """Set everything at once, 39 values in the order of the protocol page."""
         self.ask(ALL_SETTINGS, *settings)
 
     def read_settings(self) -> tuple[int, ...]:

@@ -212,7 +212,7 @@ def peak(
     figure: Annotated[str, typer.Option("--figure", help="write a figure (.png, .svg, .pdf)")] = "",
 ) -> None:
     """Find the endogenous peak frequency of a recording, with an interval, or say why not."""
-    from tacs.planning import estimate_peak
+    from tacs.analyses import estimate_peak
 
     estimate = estimate_peak(
         recording,
@@ -279,20 +279,31 @@ def plan(
     blinding_label: Annotated[
         str, typer.Option("--blinding-label", help="opaque code of the arm")
     ] = "",
+    frequency_hz: Annotated[
+        float, typer.Option("--frequency-hz", help="another frequency; needs --fallback-note")
+    ] = 0.0,
+    fallback_note: Annotated[
+        str, typer.Option("--fallback-note", help="why the frequency is not the individual one")
+    ] = "",
     preview: Annotated[str, typer.Option("--preview", help="write a figure of the waveform")] = "",
 ) -> None:
     """Turn a peak and a recipe into a checked protocol; where a limit objects, write nothing."""
-    from tacs.planning import make_plan
+    from tacs.clock import utc_now
+    from tacs.limits import effective_limits
+    from tacs.planning import make_plan, read_peak
 
     made = make_plan(
-        peak or None,
+        read_peak(peak) if peak else None,
         recipe,
-        rig=rig or None,
+        now=utc_now(),
         subject=subject or None,
-        site_file=site or None,
-        participant_file=participant or None,
-        blinding_label=blinding_label or None,
+        rig=rig or None,
+        limits=effective_limits(site or None, participant or None),
+        frequency_hz=frequency_hz or None,
+        fallback_note=fallback_note or None,
     )
+    if blinding_label:
+        made = made.blinded(blinding_label)
     data = made.to_dict()
     if made.breaches:
         for breach in made.breaches:
@@ -459,7 +470,8 @@ def run(
         output.say(f"caution: {text}")
     inbox = QueueInbox()
     real = clock == "real"
-    view = LiveView(prescription, inbox, stream=sys.stderr, keys=real)
+    keys = real and sys.stdin.isatty()
+    view = LiveView(prescription, inbox, stream=sys.stderr, keys=keys)
     with view.running():
         record = run_session(
             prescription,
@@ -538,7 +550,7 @@ def compare(
     figures: Annotated[str, typer.Option("--figures", help="folder for figures")] = "",
 ) -> None:
     """Compare power and connectivity before and after a session."""
-    from tacs.outcome import compare_recordings
+    from tacs.analyses import compare_recordings
 
     outcome = compare_recordings(
         pre,

@@ -169,6 +169,11 @@ class SessionPaths:
         return self.eeg / f"{self.stem}_task-tacs_recording-current_stim.tsv.gz"
 
     @property
+    def events(self) -> Path:
+        """When the stimulation began and how long it lasted, on the trace's time."""
+        return self.eeg / f"{self.stem}_task-tacs_events.tsv"
+
+    @property
     def sealed_trace(self) -> Path:
         """The delivered current of a blinded session, which would tell the arm."""
         return self.source / "sealed" / self.trace.name

@@ -83,9 +83,9 @@ class LiveView:
             try:
                 yield
             finally:
+                # A frozen terminal blocks whoever writes to it: let that be the thread.
                 self._over.set()
                 thread.join(timeout=2.0)
-                self._draw(last=True)
 
     def _loop(self, keyboard: int | None) -> None:
         while not self._over.is_set():
@@ -95,6 +95,7 @@ class LiveView:
                 self._over.wait(REFRESH_S)
             else:
                 self._read_key(keyboard)
+        self._draw(last=True)
 
     def _read_key(self, keyboard: int) -> None:
         try:

@@ -35,6 +35,7 @@ __all__ = [
 RESOLUTION_HZ = 0.01  # grid of a planned frequency where no device is named
 COUPLING_PER_S_MA = 2.0  # k of the oscillator model, assumed: nobody has measured it
 AMPLITUDE = 1.0  # r0 of the oscillator model, assumed
+NOT_FROM_A_FILE = "not read from a file"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,9 +82,10 @@ def choose_frequency(
     Raises
     ------
     NoAnswer
-        The rule needs an individual peak and there is none.
+        The rule needs an individual peak and the recording has none.
     InputError
-        The named frequency cannot be used, or its reason is empty.
+        The rule needs a peak and none was given; the named frequency cannot be used, or its reason
+        is empty.
     """
     rule = recipe.frequency_rule
     if frequency_hz is not None and fallback_note is not None:
@@ -100,11 +102,16 @@ def choose_frequency(
                 f"{peak_hz:.2f} Hz ({rule.fixed_hz - peak_hz:+.2f} Hz from it)"
             )
         return FrequencyChoice(frequency_hz=rule.fixed_hz, reason=note, fallback_note=note)
-    if peak is None or peak_hz is None or peak.ci95_hz is None:
-        why = "none was given" if peak is None else f"{peak.status}: {'; '.join(peak.reasons)}"
+    if peak is None:
+        raise InputError(
+            f"recipe {recipe.name} needs an individual peak: give --peak PEAK.json, or a fixed "
+            f"frequency and the reason for it"
+        )
+    if peak_hz is None or peak.ci95_hz is None:
         raise NoAnswer(
-            f"recipe {recipe.name} needs an individual peak and there is none ({why}); record "
-            f"longer with eyes closed, or plan with a fixed frequency and the reason for it"
+            f"recipe {recipe.name} needs an individual peak and there is none ({peak.status}: "
+            f"{'; '.join(peak.reasons) or 'no reason stated'}); record longer with eyes closed, or "
+            f"plan with a fixed frequency and the reason for it"
         )
     offset_hz = rule.offset_hz or 0.0
     chosen_hz = round(round((peak_hz + offset_hz) / RESOLUTION_HZ) * RESOLUTION_HZ, 9)
@@ -119,8 +126,8 @@ def choose_frequency(
         "subject": peak.subject,
         "peak_hz": peak_hz,
         "ci95_hz": [low_hz, high_hz],
-        "recording": peak.recording,
-        "recording_sha256": peak.recording_sha256,
+        "recording": peak.recording or NOT_FROM_A_FILE,
+        "recording_sha256": peak.recording_sha256 or NOT_FROM_A_FILE,
         "measured_at": peak.measured_at,
         "method": peak.method,
     }
@@ -252,12 +259,9 @@ def recording_age_reasons(peak: PeakEstimate | None, now: datetime, peak_age_d: 
         Limit in days. Only the age of the estimate is refused: dates in headers are often shifted
         on purpose.
     """
-    stamp = getattr(peak, "recorded_at", None)
-    if not stamp:
+    if peak is None or peak.recorded_at is None:
         return []
-    recorded = datetime.fromisoformat(stamp)
-    if recorded.tzinfo is None:
-        recorded = recorded.replace(tzinfo=now.tzinfo)
+    recorded = datetime.fromisoformat(peak.recorded_at)
     age_d = (now - recorded).total_seconds() / 86400.0
     if age_d <= peak_age_d:
         return []

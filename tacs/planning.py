@@ -9,7 +9,7 @@ old, somebody else's) is a breach beside the breaches of the current limits, all
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -76,6 +76,17 @@ class Plan:
         """Whether no limit is broken."""
         return not self.breaches
 
+    def blinded(self, label: str) -> Plan:
+        """Return the same plan under an opaque code of the arm.
+
+        Raises
+        ------
+        InputError
+            Not a label of letters and digits.
+        """
+        data = {**self.protocol.to_data(), "blinding": {"label": label}}
+        return replace(self, protocol=Protocol.from_data(data, "blinding label"))
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types."""
         return {
@@ -100,9 +111,8 @@ def read_peak(path: str | Path) -> PeakEstimate:
     InputError
         Missing, unreadable, not strict JSON, or not a peak.
     """
-    from analysis.peak import PeakEstimate
-
     from analysis.errors import AnalysisError
+    from analysis.peak import PeakEstimate
 
     cure = "write it with `tacs peak RECORDING --json > PEAK.json`"
     try:
@@ -116,8 +126,10 @@ def read_peak(path: str | Path) -> PeakEstimate:
     try:
         data = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_unique_keys)
         return PeakEstimate.from_dict(data)
-    except (ValueError, TypeError, KeyError, RecursionError, AnalysisError) as exc:
-        raise InputError(f"{path}: is not a peak estimate ({_one_line(exc)}); {cure}") from exc
+    except AnalysisError as exc:
+        raise InputError(f"{path}: {exc}") from exc
+    except (ValueError, RecursionError) as exc:
+        raise InputError(f"{path}: is not JSON ({' '.join(str(exc).split())}); {cure}") from exc
 
 
 def plan(peak: PeakEstimate | None, recipe: Recipe | str | Path, **options: Any) -> Protocol:
@@ -196,9 +208,10 @@ def make_plan(
     Raises
     ------
     NoAnswer
-        The rule needs an individual peak and there is none.
+        The rule needs an individual peak and the recording has none.
     InputError
-        The arguments contradict each other, or a file cannot be read.
+        The rule needs a peak and none was given, the arguments contradict each other, or a file
+        cannot be read.
 
     Notes
     -----
@@ -247,13 +260,14 @@ def make_plan(
         f"predicted: {effect.direction} of {effect.measure}, {effect.region.replace('_', ' ')}; "
         f"evidence {recipe.evidence.grade}: {GRADES[recipe.evidence.grade]}"
     )
+    warned = peak.warnings if peak is not None and choice.individual is not None else ()
     return Plan(
         protocol=protocol,
         recipe=recipe,
         frequency_hz=choice.frequency_hz,
         achieved_frequency_hz=achieved_hz,
         breaches=tuple(breaches),
-        cautions=tuple(cautions(protocol, capabilities)),
+        cautions=(*cautions(protocol, capabilities), *(f"of the peak: {w}" for w in warned)),
         reasons=tuple(reasons),
     )
 
@@ -323,9 +337,3 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(data) != len(pairs):
         raise ValueError("a key stands twice")
     return data
-
-
-def _one_line(exc: BaseException) -> str:
-    """The message of a foreign error on one line."""
-    text = f"missing key {exc}" if isinstance(exc, KeyError) else str(exc)
-    return " ".join(text.split()) or type(exc).__name__

@@ -125,7 +125,7 @@ class Recipe(StrictModel):
         problems = FrequencyRule.rule_problems(rule) if isinstance(rule, Mapping) else []
         return [*problems, *Protocol.problems_between(data)]
 
-    def summary(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Return what ``tacs recipes`` lists, as plain JSON types."""
         rule = self.frequency_rule
         return {

@@ -122,6 +122,7 @@ def prepare(
     rig: str | Path | None = None,
     site_file: str | Path | None = None,
     participant_file: str | Path | None = None,
+    site: Path | None = None,
 ) -> Setup:
     """Find the driver, the rig and the limits in force; nothing is opened.
 
@@ -133,6 +134,8 @@ def prepare(
         Rig file, or the name of a shipped one. An emulated device comes with its own.
     site_file, participant_file : path, optional
         Limits of the site (default: ``site.toml`` in the site's folder) and of the participant.
+    site : Path, optional
+        The site's folder, with the dose ledger; :func:`tacs.ledger.site_folder` by default.
 
     Raises
     ------
@@ -144,7 +147,7 @@ def prepare(
     if name.emulated:
         find_emulator(name.driver)
         rig = rig if rig is not None else shipped_rigs().get(f"emulated-{name.driver}")
-    site = site_folder()
+    site = site_folder() if site is None else site
     default = site / "site.toml"
     if site_file is None and default.exists():
         site_file = default

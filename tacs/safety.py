@@ -503,5 +503,6 @@ def cautions(protocol: Protocol, capabilities: Capabilities | None = None) -> li
             f"if this computer dies: {capabilities.on_host_loss} "
             f"(at most {capabilities.host_loss_worst_case_s:g} s)"
         )
-        found += [f"not detectable on this rig: {fault}" for fault in capabilities.not_detectable]
+        if capabilities.not_detectable:
+            found.append(f"not detectable on this rig: {'; '.join(capabilities.not_detectable)}")
     return found

@@ -13,7 +13,7 @@ os.environ.setdefault("MNE_LOGGING_LEVEL", "ERROR")
 
 
 @pytest.fixture(autouse=True)
-def _site_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+def site_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Give every test its own site folder, so that no test reads or writes the user's dose ledger."""
     folder = tmp_path_factory.mktemp("site")
     monkeypatch.setenv("TACS_SITE_DIR", str(folder))

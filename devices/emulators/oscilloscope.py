@@ -13,7 +13,6 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,7 +61,7 @@ class Oscilloscope:
         self._info: TraceInfo | None = None
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._file: BinaryIO = path.open("wb", buffering=0)
+            path.write_bytes(b"")
         except OSError as exc:
             raise InputError(f"{path}: cannot be written ({exc.strerror})") from exc
         self._write_sidecar(clean=False)
@@ -78,7 +77,6 @@ class Oscilloscope:
         if self._info is None:
             self.run_to(now_s)
             self._write(self._n_until(now_s) - self._n)
-            self._file.close()
             self._write_sidecar(clean=clean)
             self._info = TraceInfo(
                 path=self._path,
@@ -100,7 +98,8 @@ class Oscilloscope:
         instants = np.arange(self._n, self._n + n, dtype=np.float64)
         block = encode_block(self._source(self._start_s + instants / SAMPLING_FREQUENCY_HZ))
         try:
-            self._file.write(gzip.compress(block, compresslevel=1, mtime=0))
+            with self._path.open("ab") as file:
+                file.write(gzip.compress(block, compresslevel=1, mtime=0))
         except OSError as exc:
             raise RecordError(
                 f"{self._path}: the trace cannot be written ({exc.strerror})"

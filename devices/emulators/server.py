@@ -372,16 +372,23 @@ class EmulatorProcess:
 
 
 def start_process(
-    module: str, rig: Path, contacts: Sequence[str], trace: Path | None, faults: Sequence[str]
+    module: str,
+    rig: Path,
+    contacts: Sequence[str],
+    trace: Path | None,
+    faults: Sequence[str],
+    *,
+    tcp: bool = False,
 ) -> EmulatorProcess:
-    """Start an emulator module on a pseudo-terminal, in a session of its own.
+    """Start an emulator module on a pseudo-terminal or TCP port, in a session of its own.
 
     Raises
     ------
     InputError
         It did not start; its own reason.
     """
-    command = [sys.executable, "-P", "-m", module, "--pty", "--rig", str(rig)]
+    command = [sys.executable, "-P", "-m", module, "--rig", str(rig)]
+    command += ["--tcp", "0"] if tcp else ["--pty"]
     command += ["--contacts", ",".join(contacts), "--first-client-s", str(ABANDONED_S)]
     command += [] if trace is None else ["--trace", str(trace)]
     command += [f"--fault={fault}" for fault in faults]

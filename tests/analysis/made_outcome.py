@@ -63,9 +63,7 @@ def made_uv(
     return found
 
 
-def made_raw(
-    data_uv: Array, sfreq_hz: float = 160.0, channels: tuple[str, ...] = CHANNELS
-) -> Any:
+def made_raw(data_uv: Array, sfreq_hz: float = 160.0, channels: tuple[str, ...] = CHANNELS) -> Any:
     """MNE object of data in µV."""
     import mne
 

@@ -97,12 +97,12 @@ def make_eeg(
     rng = np.random.default_rng(seed)
     n = round(duration_s * sfreq_hz)
     time_s = np.arange(n) / sfreq_hz
-    freqs = np.fft.rfftfreq(n, 1.0 / sfreq_hz)
+    freqs: Array = np.asarray(np.fft.rfftfreq(n, 1.0 / sfreq_hz), dtype=np.float64)
     n_ch = len(ch_names)
 
     def background(f: Array) -> Array:
         safe = np.maximum(f, 0.5)
-        return 1.0 / (knee_hz**exponent + safe**exponent)
+        return np.asarray(1.0 / (knee_hz**exponent + safe**exponent))
 
     psd = background(freqs)
     mix = np.exp(-np.abs(np.subtract.outer(np.arange(n_ch), np.arange(n_ch))) / 2.0)
@@ -150,8 +150,8 @@ def make_eeg(
 
 def slow(rng: np.random.Generator, n: int, sfreq_hz: float, tau_s: float) -> Array:
     """Unit-variance Gaussian process with an exponential memory of `tau_s`."""
-    freqs = np.fft.rfftfreq(n, 1.0 / sfreq_hz)
-    psd = 1.0 / (1.0 + (2.0 * np.pi * freqs * tau_s) ** 2)
+    freqs: Array = np.asarray(np.fft.rfftfreq(n, 1.0 / sfreq_hz), dtype=np.float64)
+    psd: Array = 1.0 / (1.0 + (2.0 * np.pi * freqs * tau_s) ** 2)
     psd[0] = 0.0
     out = coloured(rng, psd, 1, n, sfreq_hz)[0]
     return np.asarray(out / np.std(out))

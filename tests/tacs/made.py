@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import strategies as st
 
+from analysis.peak import PeakEstimate
 from tacs.capabilities import Capabilities
 from tacs.electrodes import SITES
 from tacs.protocol import Protocol
@@ -78,7 +80,7 @@ def individual_data(**changes: Any) -> dict[str, Any]:
     }
 
 
-def channel_data(channel: int, positive: str, negative: str, **changes: Any) -> dict[str, Any]:
+def channel_data(channel: int, positive: str, negative: str, /, **changes: Any) -> dict[str, Any]:
     """Data of one rig channel."""
     return {
         "channel": channel,
@@ -199,3 +201,36 @@ def spoiled(draw: st.DrawFn, data: dict[str, Any]) -> dict[str, Any]:
         else:
             del spot[key]
             return data
+
+
+def peak(frequency_hz: float = 10.271, **changes: Any) -> PeakEstimate:
+    """A peak that was found in subject 01 on 1 March 2026."""
+    fields: dict[str, Any] = {
+        "status": "found",
+        "frequency_hz": frequency_hz,
+        "ci95_hz": (frequency_hz - 0.15, frequency_hz + 0.15),
+        "center_of_gravity_hz": frequency_hz,
+        "prominence_db": 10.0,
+        "n_channels_used": 9,
+        "channels": ("O1", "Oz", "O2"),
+        "seconds_used": 120.0,
+        "aperiodic_exponent": 1.1,
+        "warnings": (),
+        "reasons": (),
+        "subject": "01",
+        "recording": "rest.edf",
+        "recording_sha256": "0" * 64,
+        "measured_at": "2026-03-01T09:30:00+00:00",
+        "recorded_at": None,
+        "method": "made",
+    }
+    return PeakEstimate(**{**fields, **changes})
+
+
+def no_peak(status: str = "no_peak", **changes: Any) -> PeakEstimate:
+    """A recording without a peak."""
+    empty = dict.fromkeys(
+        ("frequency_hz", "ci95_hz", "center_of_gravity_hz", "prominence_db"), None
+    )
+    reasons = ("no rhythm stands out", "too short")
+    return replace(peak(), **{"status": status, "reasons": reasons, **empty, **changes})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
@@ -172,10 +173,12 @@ def test_nothing_a_file_may_hold_ends_in_a_traceback(
     @settings(max_examples=120, deadline=None, database=None)
     @given(data=spoiled(good) | anything.map(lambda value: {"name": value}))
     def check(data: dict[str, object]) -> None:
+        problems: Sequence[str] = ["none"]
         try:
             model.from_data(data, "bad.toml")
-        except FileProblems as problem:
-            assert problem.problems
-            assert all(line.strip() for line in problem.problems)
+        except FileProblems as exc:
+            problems = exc.problems
+        assert problems
+        assert all(line.strip() for line in problems)
 
     check()

@@ -155,5 +155,5 @@ def test_shipped_rigs_are_emulated_and_survive_the_file(tmp_path: Path) -> None:
 
 
 def test_an_unknown_rig_lists_those_there_are() -> None:
-    with pytest.raises(InputError, match="shipped rigs: emulated-synthpal, emulated-synthpal-1l"):
+    with pytest.raises(InputError, match=r"no such rig file; shipped rigs: .*emulated-synthpal"):
         load_rig("nowhere.toml")

@@ -1,7 +1,8 @@
-"""The waveform: balanced at every instant, never above the worst case, smooth, and counted right."""
+"""The waveform: balanced at every instant, never above the worst case, smooth, counted right."""
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -53,7 +54,7 @@ def test_the_envelope_is_whole_continuous_and_monotone(made: Protocol) -> None:
     assert segments[0].start_s == 0.0
     assert segments[0].start_level == segments[-1].end_level == 0.0
     assert math.isclose(segments[-1].end_s, made.duration_s)
-    for before, after in zip(segments, segments[1:], strict=False):
+    for before, after in itertools.pairwise(segments):
         assert before.end_s == after.start_s
         assert before.end_level == after.start_level
     for segment in segments:

@@ -1,0 +1,337 @@
+"""Figures of an outcome: spectra, topographies, connectivity.
+
+Colours are those of Okabe and Ito (before blue, after vermilion) and, for signed changes, a
+blue-white-red scale; both are readable with any form of colour blindness.
+"""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.channels import montage_name
+from analysis.connectivity import Metric
+from analysis.outcome import Outcome
+from analysis.power import percent_of_ln
+
+Array = NDArray[np.float64]
+
+BEFORE, AFTER, BAND, INK = "#0072B2", "#D55E00", "#F0E442", "#333333"
+SIGNED = "RdBu_r"
+_ROWS = ("Fp", "AF", "F", "FT", "FC", "T", "C", "TP", "CP", "P", "PO", "O", "I")
+_NAME = re.compile(r"^([A-Za-z]+?)(z|\d+)h?$")
+
+
+def plot_spectra(outcome: Outcome) -> Any:
+    """Plot power spectra before and after, and the change with its intervals.
+
+    Parameters
+    ----------
+    outcome : Outcome
+        Result of `analysis.compare`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Left: mean spectrum of the region, its bootstrap interval at each frequency, the aperiodic
+        fits and the band. Right: change of raw, adjusted and relative power.
+    """
+    from matplotlib.figure import Figure
+
+    figure: Any = Figure(figsize=(11.0, 5.6), layout="constrained")
+    spectra, change = figure.subplots(1, 2, width_ratios=(1.7, 1.0))
+    power = outcome.power
+    sides = (
+        ("before", outcome.before, power.parts_pre, power.raw.weights[0], BEFORE),
+        ("after", outcome.after, power.parts_post, power.raw.weights[1], AFTER),
+    )
+    top_hz = min(40.0, float(outcome.before.freqs_hz[-1]))
+    for name, side, parts, weights, colour in sides:
+        shown = (side.freqs_hz >= 2.0) & (side.freqs_hz <= top_hz)
+        freqs = side.freqs_hz[shown]
+        low, high = np.quantile(weights @ side.region[:, shown], (0.025, 0.975), axis=0)
+        spectra.fill_between(freqs, low, high, color=colour, alpha=0.25, linewidth=0)
+        spectra.plot(freqs, side.region_mean()[shown], color=colour, linewidth=2.0, label=name)
+        if parts.fit is not None:
+            fitted = freqs[(freqs >= parts.fit.fit_range_hz[0])]
+            style = {"color": colour, "linewidth": 1.2, "linestyle": "--"}
+            spectra.plot(
+                fitted, parts.fit.aperiodic(fitted), **style, label=f"background {name} (1/f fit)"
+            )
+    low_hz, high_hz = power.band_hz
+    spectra.axvspan(
+        low_hz,
+        high_hz,
+        color=BAND,
+        alpha=0.3,
+        zorder=0,
+        label=f"band {low_hz:.1f}-{high_hz:.1f} Hz",
+    )
+    spectra.set_yscale("log")
+    spectra.set_xlim(2.0, top_hz)
+    spectra.set_xlabel("Frequency (Hz)")
+    spectra.set_ylabel("Power (µV² per Hz, log scale)")
+    spectra.set_title(
+        f"Power spectrum, mean of {_channels(power.region)} (shaded: 95 % interval)", fontsize=11
+    )
+    spectra.legend(frameon=False, fontsize=9)
+    _plot_change(change, outcome)
+    for axes in (spectra, change):
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.suptitle(textwrap.fill(outcome.summary, 125), fontsize=11, x=0.01, ha="left")
+    return figure
+
+
+def _plot_change(axes: Any, outcome: Outcome) -> None:
+    """Change of power, one row per way of measuring, with 95 % intervals."""
+    power = outcome.power
+    rows = [
+        ("Band power\n(primary)", power.raw.ln_ratio, power.raw.interval_ln),
+        ("Over the background\n(adjusted)", power.adjusted.ln_ratio, power.adjusted.interval_ln),
+        ("Share of 1-40 Hz\n(relative)", power.relative.ln_ratio, power.relative.interval_ln),
+    ]
+    reach = 0.3
+    for row, (_, ln_ratio, interval) in enumerate(rows):
+        if ln_ratio is None:
+            axes.text(0.0, row, "not available", ha="center", va="center", color=INK, fontsize=9)
+            continue
+        colour = INK if row else "black"
+        if interval is not None:
+            axes.plot(interval, (row, row), color=colour, linewidth=2.5, solid_capstyle="butt")
+        axes.plot(ln_ratio, row, "o", color=colour, markersize=8)
+        axes.annotate(
+            f"{percent_of_ln(ln_ratio):+.0f} %",
+            (ln_ratio, row),
+            xytext=(0, 9),
+            textcoords="offset points",
+            ha="center",
+            fontsize=9,
+        )
+        reach = max(reach, *(abs(value) for value in (ln_ratio, *(interval or ()))))
+    axes.axvline(0.0, color=INK, linewidth=1.0)
+    axes.set_xlim(-1.1 * reach, 1.1 * reach)
+    axes.set_xticks(*_percent_axis(1.1 * reach))
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    axes.set_yticks(range(len(rows)), [label for label, _, _ in rows])
+    axes.set_xlabel("After compared with before (%, log scale)\nline: 95 % interval")
+    axes.set_title("Change of power", fontsize=11)
+
+
+def _percent_axis(reach_ln: float) -> tuple[Array, list[str]]:
+    """Places and labels of five percent ticks: no change, and two factors up and down."""
+    factors = np.array([1.05, 1.1, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0, 1000.0])
+    logs = np.log(factors)
+    outer = max(int(np.searchsorted(logs, reach_ln, side="right")) - 1, 1)
+    inner = max(int(np.searchsorted(logs, 0.56 * logs[outer], side="right")) - 1, 0)
+    places = np.array([-logs[outer], -logs[inner], 0.0, logs[inner], logs[outer]])
+    return places, [f"{percent_of_ln(x):+.0f}" if x else "0" for x in map(float, places)]
+
+
+def plot_topographies(outcome: Outcome) -> Any:
+    """Plot band power over the head before, after, and its change.
+
+    Parameters
+    ----------
+    outcome : Outcome
+        Result of `analysis.compare`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Three maps. Where fewer than four channels have a position: bars per channel, and the title
+        says so.
+    """
+    from matplotlib.figure import Figure
+
+    names = outcome.pair.channels
+    ln_ratio = np.array([outcome.power.per_channel[name].ln_ratio for name in names])
+    info = _with_positions(outcome.pair.info)
+    placed = _placed(info)
+    if len(placed) < 4:
+        return _bars(outcome, ln_ratio)
+    import mne
+
+    info = mne.pick_info(info, placed, verbose="ERROR")
+    levels = [10.0 * np.log10(side.band.mean(axis=0)) for side in (outcome.before, outcome.after)]
+    limits = (min(map(np.min, levels)), max(map(np.max, levels)))
+    if limits[1] - limits[0] < 1.0:
+        limits = (limits[0] - 0.5, limits[1] + 0.5)
+    reach = max(float(np.abs(ln_ratio).max()), 0.1)
+    figure: Any = Figure(figsize=(11.0, 4.3), layout="constrained")
+    region = np.array([names[row] in outcome.power.region for row in placed])
+    marker = {
+        "marker": "o",
+        "markerfacecolor": "white",
+        "markeredgecolor": "black",
+        "markersize": 4,
+    }
+    maps = (
+        ("Before", levels[0], limits, "viridis", "Band power (dB re 1 µV²)"),
+        ("After", levels[1], limits, "viridis", "Band power (dB re 1 µV²)"),
+        ("Change", ln_ratio, (-reach, reach), SIGNED, "After compared with before (%)"),
+    )
+    for axes, (title, values, (low, high), colours, label) in zip(
+        figure.subplots(1, 3), maps, strict=True
+    ):
+        image, _ = mne.viz.plot_topomap(
+            values[placed],
+            info,
+            axes=axes,
+            show=False,
+            cmap=colours,
+            vlim=(low, high),
+            mask=region,
+            mask_params=marker,
+            contours=0,
+            extrapolate="local",
+            sensors="k.",
+        )
+        axes.set_title(title, fontsize=11)
+        bar = figure.colorbar(image, ax=axes, shrink=0.75, orientation="horizontal", pad=0.02)
+        bar.set_label(label)
+        if title == "Change":
+            places, labels = _percent_axis(reach)
+            bar.set_ticks(places, labels=labels)
+    low_hz, high_hz = outcome.power.band_hz
+    figure.suptitle(
+        f"Where {low_hz:.1f}-{high_hz:.1f} Hz power changed (white dots: channels of the region; "
+        "single channels are not tested)",
+        fontsize=11,
+    )
+    return figure
+
+
+def _placed(info: Any) -> list[int]:
+    """Rows of the channels that have a position."""
+    return [
+        row
+        for row, channel in enumerate(info["chs"])
+        if np.isfinite(channel["loc"][:3]).all() and np.any(channel["loc"][:3])
+    ]
+
+
+def _with_positions(info: Any) -> Any:
+    """Description of the channels; template positions where the recording brought too few."""
+    if len(_placed(info)) >= 4:
+        return info
+    import mne
+
+    bare = mne.create_info(info["ch_names"], info["sfreq"], "eeg", verbose="ERROR")
+    bare.set_montage(montage_name(), match_case=False, on_missing="ignore", verbose="ERROR")
+    return bare
+
+
+def _bars(outcome: Outcome, ln_ratio: Array) -> Any:
+    """Change per channel as bars, for recordings without electrode positions."""
+    from matplotlib.figure import Figure
+
+    names = outcome.pair.channels
+    figure: Any = Figure(figsize=(8.0, 1.6 + 0.25 * len(names)), layout="constrained")
+    axes = figure.subplots()
+    rows = np.arange(len(names))
+    intervals = np.array([outcome.power.per_channel[name].interval_ln for name in names])
+    axes.barh(rows, ln_ratio, color=[AFTER if value > 0 else BEFORE for value in ln_ratio])
+    axes.hlines(rows, intervals[:, 0], intervals[:, 1], color=INK, linewidth=1.5)
+    reach = 1.1 * max(float(np.abs(intervals).max()), 0.1)
+    axes.set_xticks(*_percent_axis(reach))
+    axes.set_xlim(-reach, reach)
+    axes.axvline(0.0, color=INK, linewidth=1.0)
+    axes.set_yticks(rows, names)
+    axes.invert_yaxis()
+    axes.set_xlabel("After compared with before (%, log scale); line: 95 % interval")
+    axes.set_title("Change of band power per channel (electrode positions unknown)", fontsize=11)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def plot_connectivity(outcome: Outcome) -> Any:
+    """Plot the change of connectivity between all pairs of channels.
+
+    Parameters
+    ----------
+    outcome : Outcome
+        Result of `analysis.compare`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        One matrix per metric, channels from front to back and left to right, or a line that says
+        why there is none.
+    """
+    from matplotlib.figure import Figure
+
+    figure: Any = Figure(figsize=(11.0, 6.2), layout="constrained")
+    found = outcome.connectivity
+    if found is None:
+        figure.text(
+            0.5, 0.5, f"No connectivity: {outcome.connectivity_reason}", ha="center", va="center"
+        )
+        return figure
+    order = sorted(range(len(found.channels)), key=lambda row: _place(found.channels[row]))
+    panels: tuple[tuple[Metric, str], ...] = (
+        ("imcoh", "Imaginary coherence (size)"),
+        ("wpli2_debiased", "Debiased squared weighted phase lag index"),
+    )
+    for axes, (metric, title) in zip(figure.subplots(1, 2), panels, strict=True):
+        one = found.metrics[metric]
+        before, after = one.matrix_pre, one.matrix_post
+        if metric == "imcoh":
+            before, after = np.abs(before), np.abs(after)
+        change = (after - before)[np.ix_(order, order)]
+        np.fill_diagonal(change, np.nan)
+        reach = max(float(np.nanquantile(np.abs(change), 0.99)), 1e-3)
+        image = axes.imshow(change, cmap=SIGNED, vmin=-reach, vmax=reach, interpolation="nearest")
+        low, high = one.ci95_change
+        axes.set_title(
+            f"{title}\nmean {one.pre:.3f} before, {one.post:.3f} after\n"
+            f"change {one.change:+.3f} (95 % interval {low:+.3f} to {high:+.3f})",
+            fontsize=10,
+        )
+        _label(axes, [found.channels[row] for row in order])
+        bar = figure.colorbar(image, ax=axes, shrink=0.8, extend="both")
+        bar.set_label("Change, after minus before")
+    low_hz, high_hz = found.band_hz
+    title = (
+        f"Connectivity at {low_hz:.1f}-{high_hz:.1f} Hz, {found.n_epochs} epochs of "
+        f"{found.epoch_s:g} s each, reference {found.reference}: {found.note}."
+    )
+    figure.suptitle(textwrap.fill(title, 140), fontsize=10, x=0.01, ha="left")
+    return figure
+
+
+def _place(name: str) -> tuple[int, float, str]:
+    """Sort key of a channel: front to back, then left to right."""
+    match = _NAME.match(name)
+    if match is None or match.group(1) not in _ROWS:
+        return len(_ROWS), 0.0, name
+    number = 0 if match.group(2) == "z" else int(match.group(2))
+    return _ROWS.index(match.group(1)), float(-number if number % 2 else number), name
+
+
+def _label(axes: Any, names: list[str]) -> None:
+    """Channel names on both axes, or the names of their rows on the head where they are many."""
+    if len(names) <= 24:
+        axes.set_xticks(range(len(names)), names, rotation=90, fontsize=8)
+        axes.set_yticks(range(len(names)), names, fontsize=8)
+        return
+    rows = [_ROWS[place] if (place := _place(name)[0]) < len(_ROWS) else "other" for name in names]
+    starts = [i for i, row in enumerate(rows) if i == 0 or row != rows[i - 1]]
+    ends = [*starts[1:], len(rows)]
+    middles = [(start + end - 1) / 2.0 for start, end in zip(starts, ends, strict=True)]
+    labels = [rows[start] for start in starts]
+    axes.set_xticks(middles, labels, fontsize=8, rotation=90)
+    axes.set_yticks(middles, labels, fontsize=8)
+    axes.tick_params(length=0)
+    for start in starts[1:]:
+        axes.axhline(start - 0.5, color=INK, linewidth=0.4)
+        axes.axvline(start - 0.5, color=INK, linewidth=0.4)
+    axes.set_xlabel("Channels by row, front of the head to back", fontsize=9)
+
+
+def _channels(names: tuple[str, ...]) -> str:
+    """Names for a title."""
+    return ", ".join(names) if len(names) <= 6 else f"{len(names)} channels"

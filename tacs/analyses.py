@@ -1,0 +1,151 @@
+"""Files in, results out: what ``tacs peak`` and ``tacs compare`` call.
+
+The analysis package takes recordings and knows nothing of protocols; here the two meet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tacs.clock import utc_now
+from tacs.dataset import check_label
+from tacs.errors import InputError, NoAnswer
+from tacs.planning import read_peak
+from tacs.protocol import Protocol
+
+if TYPE_CHECKING:
+    from analysis.outcome import Outcome
+    from analysis.peak import PeakEstimate
+
+__all__ = ["compare_recordings", "estimate_peak", "protocol_info"]
+
+
+def estimate_peak(
+    recording: str | Path,
+    *,
+    band_hz: tuple[float, float],
+    picks: Sequence[str] | None = None,
+    tmin_s: float | None = None,
+    tmax_s: float | None = None,
+    sfreq_hz: float | None = None,
+    subject: str | None = None,
+) -> PeakEstimate:
+    """Find the peak of a recording file.
+
+    Parameters
+    ----------
+    recording : path
+        Any format that MNE reads, and a few tables.
+    band_hz : (float, float)
+        Where to look.
+    picks : sequence of str, optional
+        Channels.
+    tmin_s, tmax_s : float, optional
+        Part of the recording.
+    sfreq_hz : float, optional
+        True sampling rate where the header's is wrong.
+    subject : str, optional
+        Whose recording it is; by default what the recording says.
+
+    Returns
+    -------
+    PeakEstimate
+
+    Raises
+    ------
+    InputError
+        The subject is not a label.
+    analysis.errors.AnalysisError
+        The file cannot be read, or band, picks or times make no sense for it.
+    """
+    from analysis.io import load_recording
+    from analysis.peak import find_peak
+
+    if subject is not None:
+        check_label(subject, "subject")
+    loaded = load_recording(recording, sfreq_hz=sfreq_hz, tmin_s=tmin_s, tmax_s=tmax_s)
+    return find_peak(loaded, band_hz=band_hz, picks=picks, subject=subject, now=utc_now())
+
+
+def protocol_info(protocol: Protocol) -> dict[str, Any]:
+    """Return what a comparison needs to know of a protocol."""
+    return {
+        "expected_direction": protocol.expected_effect.direction,
+        "stimulated_electrodes": [e.name for e in protocol.montage.electrodes],
+        "region": protocol.expected_effect.region.replace("_", " "),
+    }
+
+
+def compare_recordings(
+    pre: str | Path,
+    post: str | Path,
+    *,
+    peak_hz: float | None = None,
+    peak_file: str | Path | None = None,
+    protocol_file: str | Path | None = None,
+    picks: Sequence[str] | None = None,
+) -> Outcome:
+    """Compare two recording files.
+
+    Parameters
+    ----------
+    pre, post : path
+        Before and after, in the same state, free of stimulation.
+    peak_hz : float, optional
+        Centre of the band.
+    peak_file : path, optional
+        JSON of ``tacs peak``; its frequency is the centre.
+    protocol_file : path, optional
+        Gives the expected direction, the region and the stimulated electrodes, and the individual
+        peak where neither of the two above is given.
+    picks : sequence of str, optional
+        Channels of the region.
+
+    Returns
+    -------
+    Outcome
+
+    Raises
+    ------
+    InputError
+        Two centres were given, or a file cannot be used.
+    NoAnswer
+        The peak file holds no peak.
+    analysis.errors.AnalysisError
+        A recording cannot be read, or the two cannot be compared.
+    """
+    from analysis.io import load_recording
+    from analysis.outcome import compare
+
+    if peak_hz is not None and peak_file is not None:
+        raise InputError("give --peak-hz or --peak, not both")
+    warnings: list[str] = []
+    subject: str | None = None
+    if peak_file is not None:
+        peak = read_peak(peak_file)
+        if peak.frequency_hz is None:
+            raise NoAnswer(f"{peak_file}: holds no peak ({'; '.join(peak.reasons)})")
+        peak_hz, subject = peak.frequency_hz, peak.subject
+    protocol = None if protocol_file is None else Protocol.from_toml(protocol_file)
+    if protocol is not None and protocol.individual is not None:
+        subject = subject or protocol.individual.subject
+        if peak_hz is None:
+            peak_hz = protocol.individual.peak_hz
+            warnings.append(f"band centred on the protocol's individual peak, {peak_hz:g} Hz")
+    before, after = load_recording(pre), load_recording(post)
+    people = {p for p in (subject, before.subject, after.subject) if p is not None}
+    if len(people) > 1:
+        warnings.append(f"the files name different people: {', '.join(sorted(people))}")
+    for name, loaded in (("before", before), ("after", after)):
+        warnings += [f"recording {name}: {text}" for text in loaded.warnings]
+    outcome = compare(
+        before.raw,
+        after.raw,
+        peak_hz=peak_hz,
+        picks=picks,
+        protocol_info=None if protocol is None else protocol_info(protocol),
+    )
+    return replace(outcome, warnings=tuple(dict.fromkeys([*warnings, *outcome.warnings])))

@@ -1,0 +1,307 @@
+"""Into the BIDS data set: a clinic's recordings, and the current as it was delivered.
+
+Recordings go through mne-bids. EDF, BDF and BrainVision files keep their format; everything else is
+written as BrainVision. The source is never touched, and a recording arrives whole or not at all: it
+is written beside the data set's own files and moved into place at the end.
+
+What identifies a person: names, birth dates and hospital numbers in the headers of EDF and BDF
+files are blanked, formats that are rewritten lose them; age and sex go to participants.tsv. Dates
+stay, because the order and the spacing of sessions are data; shift them before publishing. Texts of
+annotations are kept as they are.
+
+References
+----------
+Appelhoff et al. 2019, *J Open Source Softw* 4(44), 1896: MNE-BIDS. BIDS 1.11.1.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tacs.bids_writer import merge_recording, write_recording
+from tacs.dataset import (
+    Recording,
+    SessionPaths,
+    check_label,
+    ensure_dataset,
+    find_recordings,
+    find_records,
+    refuse_other_spelling,
+    task_label,
+    write_json,
+)
+from tacs.driver import TraceInfo
+from tacs.errors import InputError, RecordError
+from tacs.files import write_text
+
+if TYPE_CHECKING:
+    from analysis.io import Recording as Loaded
+    from analysis.quality import Quality
+    from tacs.protocol import Protocol
+
+__all__ = [
+    "Imported",
+    "Recording",
+    "SessionPaths",
+    "check_label",
+    "ensure_dataset",
+    "find_recordings",
+    "find_records",
+    "import_recording",
+    "left_trace",
+    "store_trace",
+    "task_label",
+]
+
+
+EVENT_COLUMNS = {
+    "onset": {"Description": "From the first sample of the current trace", "Units": "s"},
+    "duration": {"Description": "From the first to the last instant of the session", "Units": "s"},
+    "trial_type": {
+        "Description": "What happened",
+        "Levels": {"stimulation": "transcranial alternating current stimulation, ramps included"},
+    },
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Imported:
+    """A recording that is in the data set now.
+
+    Parameters
+    ----------
+    path : Path
+        The file in the data set.
+    subject, session, task, when : str
+        Its labels.
+    warnings : tuple of str
+        What the reader, the quality check and the writer noticed.
+    quality : dict
+        The quality summary, also written below ``derivatives/tacs``.
+    """
+
+    path: Path
+    subject: str
+    session: str
+    task: str
+    when: str
+    warnings: tuple[str, ...]
+    quality: dict[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON of ``tacs import``."""
+        return {
+            "path": str(self.path),
+            "subject": self.subject,
+            "session": self.session,
+            "task": self.task,
+            "when": self.when,
+            "warnings": list(self.warnings),
+            "quality": self.quality,
+        }
+
+
+def import_recording(
+    path: str | Path,
+    dataset: str | Path,
+    subject: str,
+    session: str,
+    when: str,
+    *,
+    task: str = "rest-closed",
+    sfreq_hz: float | None = None,
+    overwrite: bool = False,
+) -> Imported:
+    """Bring a recording into a data set, with its quality summary.
+
+    Parameters
+    ----------
+    path : path
+        Recording in any format that :func:`analysis.io.load_recording` reads.
+    dataset : path
+        BIDS data set; made where there is none.
+    subject, session : str
+        BIDS labels.
+    when : {"pre", "post"}
+        Before or after the stimulation of that session.
+    task : str
+        What the person did; ``rest-closed`` becomes the label ``restclosed``.
+    sfreq_hz : float, optional
+        True sampling rate where the header's is wrong; the file is then rewritten.
+    overwrite : bool
+        Replace a recording of the same subject, session, task and time.
+
+    Returns
+    -------
+    Imported
+
+    Raises
+    ------
+    InputError
+        A label or the recording cannot be used, the recording is there already, or the data set
+        cannot be written. Nothing of the recording is left behind.
+    """
+    if when not in {"pre", "post"}:
+        raise InputError(f"when {when!r}: must be pre or post")
+    label = task_label(task)
+    paths = SessionPaths.of(dataset, subject, session)
+    loaded, quality = _read(path, sfreq_hz)
+    if Path(loaded.path).resolve().parent == paths.eeg.resolve():
+        raise InputError(f"{path}: is in the data set already; give the recorder's own file")
+    ensure_dataset(paths.dataset)
+    refuse_other_spelling(paths)
+    if not overwrite and any(paths.eeg.glob(f"{paths.recording_stem(label, when)}_*")):
+        raise InputError(
+            f"{paths.eeg}: has a {when} recording of task {label} already; give another --session "
+            f"or --task, or allow overwriting"
+        )
+    with _staging(paths.dataset) as stage:
+        staged = SessionPaths(stage / "set", subject, session)
+        written, noticed = write_recording(loaded, quality.mains_hz, staged, label, when)
+        summary = {"recording": written.name, "source_sha256": loaded.sha256, **quality.to_dict()}
+        write_json(staged.quality(label, when), summary)
+        merge_recording(staged, paths, label, when, aside=stage / "before")
+    noticed = [*loaded.warnings, *(f"unusable: {r}" for r in quality.reasons), *noticed]
+    return Imported(
+        path=paths.eeg / written.name,
+        subject=subject,
+        session=session,
+        task=label,
+        when=when,
+        warnings=tuple(dict.fromkeys([*noticed, *quality.warnings])),
+        quality=summary,
+    )
+
+
+def store_trace(paths: SessionPaths, info: TraceInfo, started_s: float, protocol: Protocol) -> Path:
+    """Put the delivered current into the data set.
+
+    Parameters
+    ----------
+    paths : SessionPaths
+        Of the session.
+    info : TraceInfo
+        What the oscilloscope wrote; it is moved.
+    started_s : float
+        Clock time of the session's start; NaN where it never started.
+    protocol : Protocol
+        What was prescribed. The trace of a blinded session would tell the arm: it is kept with the
+        source data, in a folder for its owner only.
+
+    Returns
+    -------
+    Path
+        Where it is now.
+
+    Raises
+    ------
+    RecordError
+        It cannot be moved; it stays where it was.
+    """
+    sealed = protocol.blinding is not None
+    target = paths.sealed_trace if sealed else paths.trace
+    began = math.isfinite(started_s)
+    onset_s = round(started_s - info.start_s, 6) if began else None
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if sealed:
+            target.parent.chmod(0o700)
+        write_json(_beside(target), _trace_sidecar(info, onset_s))
+        shutil.move(info.path, target)
+        _beside(info.path).unlink(missing_ok=True)
+        if not sealed and onset_s is not None:
+            end_s = info.n_samples / info.sampling_frequency_hz
+            duration_s = round(max(min(protocol.duration_s, end_s - onset_s), 0.0), 6)
+            write_text(
+                paths.events,
+                f"onset\tduration\ttrial_type\n{onset_s}\t{duration_s}\tstimulation\n",
+            )
+            write_json(paths.events.with_suffix(".json"), EVENT_COLUMNS)
+    except (OSError, InputError) as exc:
+        raise RecordError(f"{target}: the trace cannot be stored ({exc})") from exc
+    return target
+
+
+def left_trace(paths: SessionPaths) -> TraceInfo | None:
+    """Return the trace that a crashed session's oscilloscope left, where it left one.
+
+    Parameters
+    ----------
+    paths : SessionPaths
+        Of the session.
+
+    Returns
+    -------
+    TraceInfo or None
+        From the ``….json`` that the oscilloscope keeps beside it; None where either is missing.
+    """
+    if not paths.oscilloscope.exists():
+        return None
+    try:
+        data = json.loads(_beside(paths.oscilloscope).read_text(encoding="utf-8"))
+        return TraceInfo(
+            path=paths.oscilloscope,
+            columns=tuple(str(name) for name in data["columns"]),
+            sampling_frequency_hz=float(data["sampling_frequency_hz"]),
+            start_s=float(data["start_s"]),
+            n_samples=int(data["n_samples"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _beside(trace: Path) -> Path:
+    """The JSON file beside a trace."""
+    return trace.with_name(trace.name.removesuffix(".tsv.gz") + ".json")
+
+
+def _trace_sidecar(info: TraceInfo, onset_s: float | None) -> dict[str, Any]:
+    """What BIDS wants to know of a continuous recording."""
+    columns = {
+        name: {"Description": f"Current as delivered, positive out of {name}", "Units": "mA"}
+        for name in info.columns
+    }
+    return {
+        "SamplingFrequency": info.sampling_frequency_hz,
+        "StartTime": -onset_s if onset_s else 0.0,
+        "Columns": list(info.columns),
+        **columns,
+        "TaskName": "tacs",
+        "TaskDescription": "Transcranial alternating current stimulation; StartTime counts from "
+        "the start of the stimulation",
+        "ElectricalStimulation": True,
+    }
+
+
+def _read(path: str | Path, sfreq_hz: float | None) -> tuple[Loaded, Quality]:
+    """The recording and its quality; whatever analysis refuses is bad input here."""
+    from analysis.errors import AnalysisError
+    from analysis.io import load_recording
+    from analysis.quality import assess
+
+    try:
+        loaded = load_recording(path, sfreq_hz=sfreq_hz)
+        return loaded, assess(loaded)
+    except AnalysisError as exc:
+        raise InputError(str(exc)) from exc
+
+
+@contextmanager
+def _staging(root: Path) -> Iterator[Path]:
+    """A folder beside the data, gone at the end; trouble with the disk is one line."""
+    try:
+        parent = root / "sourcedata" / "tacs"
+        parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".import-", dir=parent) as name:
+            yield Path(name)
+    except OSError as exc:
+        reason = exc.strerror or str(exc)
+        raise InputError(f"{root}: the recording cannot be written ({reason})") from exc

@@ -1,0 +1,203 @@
+"""One session, or all of a person's sessions, as one self-contained HTML file.
+
+Everything on the page comes from the data set: the run record as far as its chain verifies, the
+trace of the delivered current, and the recordings before and after. What is missing is said where
+it would stand. Of a blinded session nothing that depends on the arm reaches the page.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import tacs
+from tacs.clock import utc_now
+from tacs.dataset import SessionPaths, check_label, find_recordings, find_records
+from tacs.errors import InputError
+from tacs.files import write_text
+from tacs.report_current import CurrentSection, current_section
+from tacs.report_provenance import METHODS, Provenance, provenance
+from tacs.report_record import RecordView
+from tacs.report_signals import SignalSections, signal_sections
+from tacs.report_summary import (
+    Banner,
+    KeyFigure,
+    all_warnings,
+    banners,
+    key_figures,
+    prediction,
+    summary,
+)
+from tacs.report_words import FILTERS
+
+__all__ = ["write_report"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionPage:
+    """What the template shows of one session."""
+
+    label: str
+    began: datetime | None
+    title: str
+    record: RecordView | None
+    current: CurrentSection | None
+    signals: SignalSections
+    banners: tuple[Banner, ...]
+    figures: tuple[KeyFigure, ...]
+    summary: tuple[str, ...]
+    warnings: tuple[tuple[str, str], ...]
+    provenance: Provenance
+
+
+def write_report(
+    dataset: str | Path,
+    subject: str,
+    session: str | None = None,
+    *,
+    out: str | Path | None = None,
+) -> Path:
+    """Write the report of a session as one HTML file that needs nothing else.
+
+    Parameters
+    ----------
+    dataset : path
+        BIDS data set.
+    subject : str
+        Label of the participant.
+    session : str, optional
+        Label of the session; every session of the participant, one after the other, where left out.
+    out : path, optional
+        File to write; by default below ``derivatives/tacs`` in the data set.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    InputError
+        No such data set, participant or session, or the file cannot be written. A part that is
+        missing or damaged is no error: the report says so.
+    """
+    sessions = _sessions(dataset, subject, session)
+    pages = [_page(SessionPaths.of(dataset, subject, label)) for label in sessions]
+    if out is not None:
+        path = Path(out)
+    elif len(sessions) == 1:
+        path = SessionPaths.of(dataset, subject, sessions[0]).report
+    else:
+        path = SessionPaths.of(dataset, subject, sessions[0]).derivatives.parent
+        path /= f"sub-{subject}_report.html"
+    write_text(path, _render(subject, pages, _participant(Path(dataset), subject)))
+    return path
+
+
+def _sessions(dataset: str | Path, subject: str, session: str | None) -> list[str]:
+    """Sessions of a participant that have a record or a recording."""
+    check_label(subject, "subject")
+    if session is not None:
+        check_label(session, "session")
+    with_record = {p.session for p in find_records(dataset) if p.subject == subject}
+    known = sorted(with_record | {r.session for r in find_recordings(dataset, subject)})
+    if not known:
+        people = sorted(path.name[4:] for path in Path(dataset).glob("sub-*") if path.is_dir())
+        raise InputError(
+            f"{dataset}: has no session of subject {subject!r}; it has: "
+            f"{', '.join(people) or 'nobody'}"
+        )
+    if session is None:
+        return known
+    if session not in known:
+        raise InputError(
+            f"{dataset}: subject {subject!r} has no session {session!r}; there are: "
+            f"{', '.join(known)}"
+        )
+    return [session]
+
+
+def _page(paths: SessionPaths) -> SessionPage:
+    """Gather one session."""
+    record = RecordView(paths.record) if paths.record.exists() else None
+    current = None if record is None else current_section(paths, record)
+    blinded = record is not None and record.blinded
+    recordings = find_recordings(paths.dataset, paths.subject, paths.session)
+    protocol = None if current is None else current.protocol
+    signals = signal_sections(paths, recordings, protocol, blinded=blinded)
+    origin = provenance(paths, record, signals.files, withheld=blinded)
+    peak = signals.peaks[0] if signals.peaks else None
+    outcome = signals.outcomes[0] if signals.outcomes else None
+    warnings = all_warnings(record, signals.peaks, signals.outcomes, withheld=blinded)
+    return SessionPage(
+        label=paths.session,
+        began=None if record is None else record.began,
+        title=_title(current),
+        record=record,
+        current=current,
+        signals=signals,
+        banners=banners(record, current, origin),
+        figures=key_figures(current, peak, outcome),
+        summary=summary(record, current, peak, outcome, len(warnings)),
+        warnings=warnings,
+        provenance=origin,
+    )
+
+
+def _title(current: CurrentSection | None) -> str:
+    """Name of the protocol; of a blinded one, its arm's label."""
+    if current is None or current.protocol is None:
+        return "no protocol on record"
+    if current.withheld:
+        blinding = current.protocol.blinding
+        return "blinded protocol" if blinding is None else f"blinded protocol, arm {blinding.label}"
+    return current.protocol.name
+
+
+def _participant(dataset: Path, subject: str) -> Mapping[str, str]:
+    """What participants.tsv says of a person, without empty values."""
+    try:
+        with (dataset / "participants.tsv").open(encoding="utf-8-sig", newline="") as file:
+            rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
+    except (OSError, UnicodeDecodeError, csv.Error):
+        return {}
+    row: Mapping[str | None, Any] = next(
+        (row for row in rows if row.get("participant_id") == f"sub-{subject}"), {}
+    )
+    return {
+        name: value
+        for name, value in row.items()
+        if isinstance(name, str)
+        and isinstance(value, str)
+        and name != "participant_id"
+        and value not in {"", "n/a"}
+    }
+
+
+def _render(subject: str, pages: Sequence[SessionPage], participant: Mapping[str, str]) -> str:
+    """Fill the template; every value is escaped."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    folder = Path(str(resources.files("tacs"))) / "templates"
+    environment = Environment(
+        loader=FileSystemLoader(folder),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(FILTERS)
+    environment.filters["prediction"] = prediction
+    return environment.get_template("session.html.j2").render(
+        subject=subject,
+        pages=pages,
+        participant=participant,
+        methods=METHODS,
+        written=utc_now(),
+        suite=tacs.__version__,
+    )

@@ -1,0 +1,238 @@
+"""Where every number of a report comes from: files, hashes, versions, checks, methods."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import tacs
+from tacs.dataset import SessionPaths
+from tacs.errors import InputError
+from tacs.ledger import Ledger, site_folder
+from tacs.record import read_record
+from tacs.report_record import RecordView, file_sha256
+from tacs.report_signals import SignalFile
+
+__all__ = ["METHODS", "Check", "FileRow", "Provenance", "provenance"]
+
+METHODS: Sequence[tuple[str, str, str]] = (
+    (
+        "Individual peak",
+        "Hann windows of 4 s, half overlapping; background and bumps by maximum likelihood; "
+        "interval from a block bootstrap over the windows.",
+        "Corcoran et al. 2018, Psychophysiology 55:e13064",
+    ),
+    (
+        "Aperiodic part",
+        "Exponent of the 1/f background, and power over it, by fooof.",
+        "Donoghue et al. 2020, Nat Neurosci 23:1655-1665",
+    ),
+    (
+        "Spectra",
+        "Averaged periodograms.",
+        "Welch 1967, IEEE Trans Audio Electroacoust 15:70-73",
+    ),
+    (
+        "Interval of a power change",
+        "Stationary block bootstrap in each recording, stretched for few blocks and for slow "
+        "fluctuation of power.",
+        "Politis and Romano 1994, J Am Stat Assoc 89:1303-1313",
+    ),
+    (
+        "Imaginary coherence",
+        "Mean over pairs of channels of its absolute value.",
+        "Nolte et al. 2004, Clin Neurophysiol 115:2292-2307",
+    ),
+    (
+        "Debiased weighted phase lag index, squared",
+        "Mean over pairs of channels.",
+        "Vinck et al. 2011, NeuroImage 55:1548-1565",
+    ),
+    (
+        "Interval of a connectivity change",
+        "Jackknife over blocks of epochs.",
+        "Künsch 1989, Ann Stat 17:1217-1241",
+    ),
+    (
+        "Current and dose",
+        "Zero-to-peak milliampere; total injected current ½·Σ|i|; density I/A; "
+        "rectified charge ∫|i|dt.",
+        "Antal et al. 2026, Clin Neurophysiol 184:2111436",
+    ),
+    (
+        "Electrode names",
+        "Sites of the 10-10 system.",
+        "Nuwer 2018, Clin Neurophysiol 129(5):1103",
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileRow:
+    """One file that the report rests on."""
+
+    role: str
+    path: str
+    sha256: str | None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One thing that was verified; ``ok`` is None where it could not be."""
+
+    what: str
+    ok: bool | None
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provenance:
+    """Files, checks and versions of one session's report."""
+
+    files: tuple[FileRow, ...]
+    checks: tuple[Check, ...]
+    versions: tuple[tuple[str, str], ...]
+    recorded_with: str | None
+
+
+def provenance(
+    paths: SessionPaths, record: RecordView | None, signals: Sequence[SignalFile], *, withheld: bool
+) -> Provenance:
+    """Collect the provenance of one session's report.
+
+    Parameters
+    ----------
+    paths : SessionPaths
+        Of the session.
+    record : RecordView or None
+        Its record.
+    signals : sequence of SignalFile
+        Its recordings.
+    withheld : bool
+        A blinded session: files that tell the arm are left out.
+    """
+    root = paths.dataset
+    words = {"pre": "EEG before", "post": "EEG after"}
+    files = [
+        FileRow(
+            role=words[file.recording.when],
+            path=_relative(file.recording.path, root),
+            sha256=file.sha256,
+            note=file.problem or _origin(file),
+        )
+        for file in signals
+    ]
+    if record is not None:
+        files.append(_file("run record", record.path, root, record.sha256))
+    if not withheld:
+        files += [
+            _file(role, path, root)
+            for role, path in (
+                ("protocol as run", paths.protocol),
+                ("rig as used", paths.rig),
+                ("delivered current", paths.trace),
+            )
+            if path.is_file()
+        ]
+    return Provenance(
+        files=tuple(files),
+        checks=() if record is None else _checks(record, withheld=withheld),
+        versions=_versions(),
+        recorded_with=None if record is None else record.first.get("suite"),
+    )
+
+
+def _origin(file: SignalFile) -> str:
+    """What the hash covers, and the file that it was imported from."""
+    source = file.quality.get("source_sha256")
+    imported = f"; imported from a file with sha256 {source}" if source else ""
+    return f"with its companion files{imported}"
+
+
+def _checks(record: RecordView, *, withheld: bool) -> tuple[Check, ...]:
+    """Everything that can be verified of a record."""
+    count = len(record.lines)
+    if record.problem is None:
+        chain = Check(what="Chain of the record", ok=True, text=f"all {count} lines verify")
+    else:
+        chain = Check(
+            what="Chain of the record",
+            ok=False,
+            text=f"{record.problem}; only the {count} lines before it were used",
+        )
+    found = [chain, _ledger_check(record)]
+    if record.head is not None:
+        found.append(Check(what="Head of the record", ok=None, text=record.head))
+    if record.first:
+        misfits = record.misfits
+        found.append(
+            Check(
+                what="Protocol and limits in the record",
+                ok=not misfits,
+                text="; ".join(misfits) or "fit their hashes",
+            )
+        )
+        if not withheld:
+            found.append(
+                Check(
+                    what="Hash of the protocol", ok=None, text=str(record.first["protocol_sha256"])
+                )
+            )
+        found.append(
+            Check(what="Hash of the limits", ok=None, text=str(record.first["limits_sha256"]))
+        )
+    return tuple(found)
+
+
+def _ledger_check(record: RecordView) -> Check:
+    """Hold the head against the one that the site's ledger kept: it shows a tail that was cut."""
+    what = "Head against the site's ledger"
+    if not record.lines or "emulated" not in record.first:
+        return Check(what=what, ok=None, text="not possible: the first line does not verify")
+    path = Ledger(site_folder(), emulated=bool(record.first["emulated"])).path
+    try:
+        lines, problem = read_record(path) if path.exists() else ([], None)
+    except InputError as exc:
+        return Check(what=what, ok=None, text=f"the ledger cannot be read: {exc}")
+    key = record.lines[0].hash
+    booked = [x for x in lines if x.kind == "book" and x.data.get("key") == key]
+    if not booked:
+        why = f" (the ledger does not verify: {problem})" if problem else ""
+        return Check(what=what, ok=None, text=f"this computer's ledger has no such session{why}")
+    if booked[-1].data.get("record_head") == record.head:
+        return Check(what=what, ok=True, text="the same")
+    return Check(
+        what=what,
+        ok=False,
+        text="the ledger kept another head: lines are missing at the end of the record, or it was "
+        "rewritten",
+    )
+
+
+def _file(role: str, path: Path, root: Path, sha256: str | None = None) -> FileRow:
+    try:
+        digest = sha256 or file_sha256(path)
+    except OSError as exc:
+        return FileRow(
+            role=role, path=_relative(path, root), sha256=None, note=f"cannot be read: {exc}"
+        )
+    return FileRow(role=role, path=_relative(path, root), sha256=digest)
+
+
+def _relative(path: Path, root: Path) -> str:
+    return str(path.relative_to(root)) if path.is_relative_to(root) else path.name
+
+
+def _versions() -> tuple[tuple[str, str], ...]:
+    """Versions of what made this report."""
+    found = [("tacs-suite", tacs.__version__), ("Python", platform.python_version())]
+    for name in ("mne", "numpy", "scipy", "fooof", "matplotlib"):
+        try:
+            found.append((name, version(name)))
+        except PackageNotFoundError:
+            found.append((name, "not installed"))
+    return tuple(found)

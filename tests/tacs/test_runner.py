@@ -1,0 +1,270 @@
+"""One whole session through the public function: what refuses, what is written, what is booked."""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import tacs
+from tacs.clock import QueueInbox, utc_now
+from tacs.errors import InputError, RecordError, SafetyRefusal
+from tacs.ledger import Ledger
+from tacs.record import RecordWriter, read_record, verify_record
+from tacs.recovery import recover
+from tacs.runner import RunRecord, check, prepare, run
+from tests.tacs.made import individual_data
+from tests.tacs.made import protocol as made_protocol
+
+SHORT = made_protocol(duration_s=60.0)
+DEVICE = "emulated:synthpal"
+
+
+def rehearse(folder: Path, **options: object) -> RunRecord:
+    settings: dict[str, Any] = {
+        "subject": "P01",
+        "session": "01",
+        "dataset": folder / "data",
+        "clock": "virtual",
+        **options,
+    }
+    return run(settings.pop("protocol", SHORT), settings.pop("device", DEVICE), **settings)
+
+
+def test_twenty_minutes_are_delivered_recorded_and_booked(tmp_path: Path, site_folder: Path):
+    record = rehearse(tmp_path, protocol=made_protocol())
+    assert record.outcome == "done"
+    got = record.delivered
+    assert got.source == "measured"
+    assert got.frequency_hz == pytest.approx(10.27, abs=0.005)
+    assert got.current_peak_ma == pytest.approx(1.0, rel=0.01)
+    assert got.current_peak_ma <= 1.0
+    assert max(abs(ma) for ma in got.mean_ma.values()) < 0.001
+    assert verify_record(record.record) is None
+    lines, _ = read_record(record.record)
+    assert (lines[0].kind, lines[-1].kind) == ("session", "end")
+    assert lines[-1].data["outcome"] == "done"
+    history = Ledger(site_folder, emulated=True).history("P01", utc_now())
+    assert history.current_on_24h_min == pytest.approx(20.0, abs=0.1)
+    assert history.rectified_charge_24h_c == pytest.approx(got.rectified_charge_c)
+    assert record.trace is not None
+    sidecar = json.loads(record.trace.with_name(record.trace.name[:-7] + ".json").read_text())
+    assert sidecar["SamplingFrequency"] >= 1000.0
+    assert sidecar["Columns"] == ["Oz", "Cz"]
+
+
+def test_two_loops_share_an_electrode(tmp_path: Path):
+    montage = {
+        "electrodes": [
+            {"name": name, "area_cm2": 25.0, "material": "conductive_rubber_paste"}
+            for name in ("F3", "F4", "Cz")
+        ],
+        "loops": [
+            {"source": "F3", "sink": "Cz", "current_peak_ma": 0.5},
+            {"source": "F4", "sink": "Cz", "current_peak_ma": 0.5},
+        ],
+    }
+    got = rehearse(tmp_path, protocol=made_protocol(duration_s=60.0, montage=montage)).delivered
+    assert got.electrodes["F3"] == pytest.approx(0.5, rel=0.01)
+    assert got.electrodes["Cz"] == pytest.approx(1.0, rel=0.01)
+    assert got.balance_ma < 0.0003  # three electrodes, each rounded to 0.1 µA
+
+
+def test_shams(tmp_path: Path):
+    active = made_protocol(duration_s=90.0, waveform="active_sham", sham_plateau_s=5.0)
+    record = rehearse(tmp_path, protocol=active, session="01")
+    assert record.outcome == "done"
+    assert record.delivered.duration_s == pytest.approx(50.0, abs=1.0)
+    passive = made_protocol(duration_s=60.0, waveform="passive_sham")
+    record = rehearse(tmp_path, protocol=passive, subject="P02")
+    assert (record.outcome, record.delivered.current_peak_ma) == ("done", 0.0)
+
+
+def test_a_blinded_session_shows_nothing_of_the_arm(tmp_path: Path):
+    record = rehearse(tmp_path, protocol=made_protocol(duration_s=60.0, blinding={"label": "A"}))
+    shown = record.to_dict()
+    assert shown["delivered"] is None
+    assert record.trace is not None
+    assert "sealed" in record.trace.parts
+
+
+def test_a_broken_limit_refuses_before_anything_is_written(tmp_path: Path):
+    montage = {
+        "electrodes": [
+            {"name": name, "area_cm2": 25.0, "material": "hydrogel"} for name in ("Oz", "Cz")
+        ],
+        "loops": [{"source": "Oz", "sink": "Cz", "current_peak_ma": 1.5}],
+    }
+    with pytest.raises(SafetyRefusal) as refused:
+        rehearse(tmp_path, protocol=made_protocol(montage=montage))
+    assert {b.where for b in refused.value.breaches} == {"Oz", "Cz"}
+    assert not (tmp_path / "data").exists()
+
+
+def test_somebody_elses_peak_and_an_expired_one_are_refused(tmp_path: Path):
+    fresh = utc_now().isoformat()
+    stale = (utc_now() - timedelta(days=31)).isoformat()
+    theirs = made_protocol(individual=individual_data(subject="P02", measured_at=fresh))
+    old = made_protocol(individual=individual_data(subject="P01", measured_at=stale))
+    for protocol, limit in ((theirs, "peak_subject"), (old, "peak_age_d")):
+        with pytest.raises(SafetyRefusal) as refused:
+            rehearse(tmp_path, protocol=protocol)
+        assert [b.limit for b in refused.value.breaches] == [limit]
+
+
+def test_a_second_session_the_same_day_is_refused_from_any_folder(tmp_path: Path):
+    rehearse(tmp_path / "a", protocol=made_protocol())
+    with pytest.raises(SafetyRefusal, match="inter_session_interval_h"):
+        rehearse(tmp_path / "b", protocol=made_protocol(), session="02")
+
+
+def test_a_session_is_never_written_over(tmp_path: Path):
+    rehearse(tmp_path)
+    with pytest.raises(InputError, match="has a record already"):
+        rehearse(tmp_path)
+
+
+def test_a_stop_is_booked_as_delivered(tmp_path: Path, site_folder: Path):
+    inbox = QueueInbox([(20.0, "stop:the operator")])
+    record = rehearse(tmp_path, inbox=inbox)
+    assert (record.outcome, record.cause) == ("stopped", "the operator")
+    assert record.quiet_after_stop_s is not None
+    assert record.quiet_after_stop_s <= 0.85
+    history = Ledger(site_folder, emulated=True).history("P01", utc_now())
+    assert history.current_on_24h_min * 60 == pytest.approx(record.delivered.duration_s, abs=0.1)
+    assert history.open_sessions == ()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"device": "synthpal:/dev/null-port", "clock": "virtual"}, "virtual clock"),
+        ({"device": "nonsense"}, "no driver named"),
+        ({"device": "emulated:nonsense"}, "no driver named"),
+        ({"device": ""}, "write emulated:NAME"),
+        ({"clock": "sundial"}, "must be real or virtual"),
+        ({"faults": ["no_such_fault"]}, "no_such_fault"),
+        ({"subject": "../P01"}, "must be 1 to 32 letters"),
+        ({"session": ""}, "must be 1 to 32 letters"),
+    ],
+)
+def test_bad_usage_is_one_line(tmp_path: Path, options: dict[str, object], message: str):
+    with pytest.raises(InputError, match=message) as told:
+        rehearse(tmp_path, **options)
+    assert "\n" not in str(told.value)
+
+
+def test_a_real_device_needs_a_rig_and_a_confirmation():
+    breaches = check(SHORT, "synthpal:/dev/ttyACM0")
+    assert [b.limit for b in breaches] == ["rig"]
+    setup = prepare("synthpal:/dev/ttyACM0", rig="emulated-synthpal")
+    assert [b.limit for b in check(SHORT, setup)] == ["rig"]
+
+
+def test_a_device_that_is_not_there_leaves_no_record(tmp_path: Path):
+    rig = (Path(tacs.__file__).parent / "rigs/emulated-synthpal.toml").read_text()
+    (tmp_path / "rig.toml").write_text(rig.replace("emulated = true", "emulated = false"))
+    setup = prepare("synthpal:/dev/no-such-port", rig=tmp_path / "rig.toml")
+    with pytest.raises(InputError, match="no-such-port"):
+        rehearse(tmp_path, device=setup, clock="real", confirm=lambda words, told: None)
+    assert not list(tmp_path.glob("data/**/*_record.jsonl"))
+
+
+def test_the_wrong_firmware_is_refused_by_name_and_recorded(tmp_path: Path):
+    with pytest.raises(tacs.errors.TacsError, match="Pulse Pal"):
+        rehearse(tmp_path, faults=["wrong_firmware=K"])
+    lines, problem = read_record(next(tmp_path.glob("data/**/*_record.jsonl")))
+    assert problem is None
+    assert lines[-1].data["outcome"] == "refused"
+
+
+class Killed(BaseException):
+    """Stands for a process that dies in the middle of a line."""
+
+
+def kill_after(monkeypatch: pytest.MonkeyPatch, n_lines: int) -> None:
+    original, count = RecordWriter.append, [0]
+
+    def append(self: RecordWriter, *arguments: object, **options: object) -> None:
+        count[0] += 1
+        if count[0] == n_lines:
+            with open(self.path, "ab") as file:
+                file.write(b'{"seq":')
+            os.close(self._fd)
+            self._fd = -1
+            raise Killed
+        original(self, *arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(RecordWriter, "append", append)
+
+
+@pytest.mark.parametrize("n_lines", [40, 700, 2400, 2700])
+def test_a_killed_session_is_closed_by_recover(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, site_folder: Path, n_lines: int
+):
+    with monkeypatch.context() as patch:
+        kill_after(patch, n_lines)
+        with pytest.raises(Killed):
+            rehearse(tmp_path)
+    ledger = Ledger(site_folder, emulated=True)
+    assert len(ledger.history("P01", utc_now()).open_sessions) == 1
+    with pytest.raises(SafetyRefusal, match="open_session"):
+        rehearse(tmp_path, session="02")
+    closed = recover(tmp_path / "data")
+    assert [session.outcome for session in closed] == ["interrupted"]
+    delivered = closed[0].delivered
+    assert delivered is not None
+    assert verify_record(closed[0].record) is None
+    assert ledger.history("P01", utc_now()).open_sessions == ()
+    booked = ledger.history("P01", utc_now()).rectified_charge_24h_c
+    assert booked == pytest.approx(delivered.rectified_charge_c, abs=1e-6)
+    assert recover(tmp_path / "data") == []
+
+
+def test_without_a_trace_the_upper_bound_is_booked_and_it_is_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    with monkeypatch.context() as patch:
+        kill_after(patch, 2400)
+        with pytest.raises(Killed):
+            rehearse(tmp_path)
+    scope = next(tmp_path.glob("data/**/*_oscilloscope.tsv.gz"))
+    measured = scope.rename(tmp_path / "kept.tsv.gz")
+    closed = recover(tmp_path / "data")[0]
+    assert closed.delivered is not None
+    assert closed.delivered.source == "upper bound"
+    truth = tacs.dose.measure(tacs.dose.read_trace(measured, 2), ("Oz", "Cz"), 1000.0)
+    for name in ("Oz", "Cz"):
+        bound_c = closed.delivered.rectified_charge_c[name]
+        assert truth.rectified_charge_c[name] <= bound_c <= truth.rectified_charge_c[name] * 1.5
+    assert closed.delivered.duration_s >= truth.duration_s
+    assert closed.delivered.current_peak_ma >= truth.current_peak_ma
+
+
+def test_a_changed_record_is_left_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    with monkeypatch.context() as patch:
+        kill_after(patch, 700)
+        with pytest.raises(Killed):
+            rehearse(tmp_path)
+    record = next(tmp_path.glob("data/**/*_record.jsonl"))
+    record.write_bytes(record.read_bytes().replace(b'"level":0.1', b'"level":0.0', 1))
+    before = record.read_bytes()[:-7]
+    with pytest.raises(RecordError, match="evidence"):
+        recover(tmp_path / "data")
+    assert record.read_bytes()[: len(before)] == before
+
+
+def test_a_booking_that_was_lost_is_made_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, site_folder: Path
+):
+    with monkeypatch.context() as patch:
+        patch.setattr(Ledger, "book", lambda *a, **k: (_ for _ in ()).throw(RecordError("gone")))
+        with pytest.raises(RecordError):
+            rehearse(tmp_path)
+    closed = recover(tmp_path / "data")
+    assert [session.outcome for session in closed] == ["done"]
+    assert Ledger(site_folder, emulated=True).history("P01", utc_now()).open_sessions == ()
