@@ -102,18 +102,9 @@ def _draw_spectrum(axes: Any, estimate: PeakEstimate, spectrum: PeakSpectrum) ->
     axes.set_xlabel("Frequency (Hz)")
     axes.set_ylabel("Relative power (dB)")
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize=8, loc="upper right")
     who = f"subject {estimate.subject}, " if estimate.subject else ""
     note = f"{who}{estimate.n_channels_used} channels, {estimate.seconds_used:.0f} s"
-    axes.text(
-        0.995,
-        0.02,
-        note,
-        transform=axes.transAxes,
-        fontsize=8,
-        color=_GREY,
-        ha="right",
-    )
+    axes.legend(frameon=False, fontsize=8, loc="upper right", title=note, title_fontsize=8)
 
 
 def _wrapped(reasons: tuple[str, ...]) -> str:

@@ -199,8 +199,8 @@ def _from_mne(path: Path, noticed: list[str]) -> Any:
         if issubclass(entry.category, RuntimeWarning | UserWarning):
             text = " ".join(str(entry.message).split())
             noticed.append(text if len(text) <= 200 else text[:199] + "…")
-    if raw.n_times < 2:
-        raise RecordingError(f"{path} holds no samples (annotations only?); give the EEG file")
+    if not raw.ch_names or raw.n_times < 2:
+        raise RecordingError(f"{path} holds no signals (annotations only?); give the EEG file")
     check_brainvision_size(path, raw)
     return raw
 

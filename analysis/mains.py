@@ -10,6 +10,7 @@ from analysis.spectrum import segment_spectra
 Array = NDArray[np.float64]
 
 LINE_DB = 7.0
+NEAR_MISS_DB = 12.0
 STANDARD_RATES_HZ = (
     *(100.0, 125.0, 128.0, 160.0, 200.0, 250.0, 256.0, 300.0, 400.0, 500.0, 512.0, 600.0),
     *(1000.0, 1024.0, 1200.0, 2000.0, 2048.0, 2400.0, 2500.0, 4000.0, 4096.0, 5000.0),
@@ -59,25 +60,34 @@ def find_mains(data: Array, sfreq: float) -> tuple[float | None, tuple[float, fl
     lines = _lines(freqs, psd)
     expected = {hz: lines[near] for hz in (50.0, 60.0) if (near := _near(lines, hz, 0.3))}
     suspects: list[tuple[float, float, float]] = []
-    for line_hz, height in lines.items():
-        for mains_hz in (50.0, 60.0):
-            for factor in (0.5, 2.0):
-                if abs(line_hz - mains_hz * factor) <= 0.15:
-                    true_hz = sfreq / factor
-                    # Harmonics of a line at half the frequency are no sign of a right clock.
-                    rivals = [h for hz, h in expected.items() if factor == 2.0 or hz == mains_hz]
-                    if not rivals or max(rivals) < height - 6.0:
-                        if not _notched(freqs, psd):
-                            suspects.append((height, line_hz, true_hz))
-            implied = sfreq * mains_hz / line_hz
-            standard = min(STANDARD_RATES_HZ, key=lambda rate: abs(rate - implied))
-            if 45.0 <= line_hz <= 65.0 and height >= 12.0 and not expected:
-                if abs(implied / standard - 1.0) < 0.002 and not _notched(freqs, psd):
-                    suspects.append((height, line_hz, standard))
+    if not _notched(freqs, psd):
+        strongest = max(expected.values(), default=0.0)
+        for line_hz, height in lines.items():
+            suspects += [
+                (height, line_hz, true_hz)
+                for true_hz in _other_clocks(sfreq, line_hz, height, strongest)
+            ]
     if suspects:
         _, seen, true_hz = max(suspects)
         return None, (seen, true_hz)
-    return (max(expected, key=lambda hz: expected[hz]) if expected else None), None
+    return max(expected, key=lambda hz: expected[hz], default=None), None
+
+
+def _other_clocks(sfreq: float, line_hz: float, height: float, strongest: float) -> list[float]:
+    """Sampling rates that would put this line at 50 or 60 Hz, given the strongest line there."""
+    found = []
+    # A rate half the true one halves mains; its second harmonic then sits, weaker, at 50 or 60.
+    if any(abs(line_hz - hz) <= 0.15 for hz in (25.0, 30.0)) and strongest < height - 6.0:
+        found.append(2.0 * sfreq)
+    # A rate twice the true one doubles mains and leaves nothing at 50 or 60.
+    if any(abs(line_hz - hz) <= 0.15 for hz in (100.0, 120.0)) and strongest == 0.0:
+        found.append(0.5 * sfreq)
+    # Near misses, such as 250 for 256: the closest standard rate that fits.
+    if 45.0 <= line_hz <= 65.0 and height >= NEAR_MISS_DB and strongest == 0.0:
+        implied = [sfreq * hz / line_hz for hz in (50.0, 60.0)]
+        fits = [r for r in STANDARD_RATES_HZ for i in implied if abs(i / r - 1.0) < 0.002]
+        found += sorted(fits, key=lambda rate: abs(np.log(rate / sfreq)))[:1]
+    return found
 
 
 def _near(lines: dict[float, float], hz: float, within: float) -> float | None:

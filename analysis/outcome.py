@@ -11,13 +11,14 @@ from analysis.channels import normal_name
 from analysis.connectivity_change import EPOCH_S, ConnectivityChange, compare_connectivity
 from analysis.errors import AnalysisError, UnusableRecording
 from analysis.pairing import Pair, make_pair
-from analysis.peak import AVERAGE_REFERENCE_CHANNELS, find_peak
+from analysis.peak import find_peak
 from analysis.power import RecordingSpectra, measure, percent_of_ln
 from analysis.power_change import APERIODIC_SHIFT, PowerChange, compare_power
 from analysis.region import choose_region
 from analysis.shift import PeakShift, peak_shift, search_band
 from analysis.statistics import MIN_SEGMENTS, Direction
 
+AVERAGE_REFERENCE_CHANNELS = 16
 EXPECTED = ("increase", "decrease", "none")
 _PROTOCOL_KEYS = ("expected_direction", "stimulated_electrodes", "region")
 CAUSE = (

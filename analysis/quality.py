@@ -122,8 +122,9 @@ def assess(recording: Any, *, region: Sequence[str] | None = None) -> Quality:
         reasons.append("no EEG channel")
     if sfreq < MIN_SFREQ_HZ:
         reasons.append(f"sampling rate {sfreq:g} Hz is too low: {MIN_SFREQ_HZ:g} Hz is the least")
-    pieces = _pieces(data, sfreq)
-    bad = _bad_channels(data, pieces, names, set(raw.info["bads"]), unit_known)
+    finite: Mask = np.asarray(np.isfinite(data).all(axis=1))
+    pieces = _pieces(np.where(finite[:, None], data, 0.0), sfreq)
+    bad = _bad_channels(data, pieces, finite, names, set(raw.info["bads"]))
     good = [name for name in names if name not in bad]
     keep = [names.index(name) for name in good]
     if names and not good:
@@ -200,13 +201,12 @@ def _pieces(data: Array, sfreq: float) -> Array:
 
 
 def _bad_channels(
-    data: Array, pieces: Array, names: list[str], marked: set[str], unit_known: bool
+    data: Array, pieces: Array, finite: Mask, names: list[str], marked: set[str]
 ) -> dict[str, str]:
     """Bad channels and why."""
     bad = {name: "marked bad in the file" for name in names if name in marked}
     if not names or data.shape[1] < 2:
         return bad
-    finite = np.isfinite(data).all(axis=1)
     still = np.ones(len(names))
     still[finite] = np.mean(np.diff(data[finite], axis=1) == 0.0, axis=1)
     ends = np.zeros(len(names))
@@ -215,12 +215,13 @@ def _bad_channels(
     spread = np.zeros(len(names))
     if pieces.shape[1]:
         spread[finite] = np.median(pieces[finite].std(axis=2), axis=1)
+    typical = float(np.median(spread[finite])) if finite.any() else 0.0
     for i, name in enumerate(names):
         if name in bad:
             continue
         if not finite[i]:
             bad[name] = "holds NaN or infinite values"
-        elif still[i] > 0.75 or (unit_known and pieces.shape[1] and spread[i] < 1e-8):
+        elif still[i] > 0.75 or (pieces.shape[1] and spread[i] <= 1e-3 * typical):
             bad[name] = "flat"
         elif ends[i] > 0.1:
             bad[name] = "clipped at its limits"

@@ -193,9 +193,10 @@ def _hann(n: int) -> Array:
 
 
 def measure_sine(samples_ma: Array, sfreq_hz: float) -> Sine:
-    """Frequency and amplitude of the strongest sine, from a Hann-windowed transform.
+    """Frequency of the strongest sine, from a Hann-windowed transform, and its mean amplitude.
 
-    A pure sine of at least five cycles is read to 0.01 Hz and 0.2 %.
+    A pure sine of at least five cycles is read to 0.01 Hz and 0.2 %; where the envelope changes,
+    the amplitude is its mean over the piece.
 
     Parameters
     ----------
@@ -226,8 +227,9 @@ def measure_sine(samples_ma: Array, sfreq_hz: float) -> Sine:
     ratio = float(lines[peak + step] / lines[peak])
     # A lone sine's neighbour has half to all of its height; anything else is noise at the line.
     offset = min(max((2.0 * ratio - 1.0) / (ratio + 1.0), 0.0), 0.5)
-    shape = np.sinc(offset) / (1.0 - offset**2)
-    return Sine(
-        frequency_hz=(peak + step * offset) * sfreq_hz / n,
-        current_peak_ma=float(4.0 * lines[peak] / (n * shape)),
-    )
+    frequency_hz = (peak + step * offset) * sfreq_hz / n
+    # Over whole cycles the plain mean is the mean of the envelope, on ramps too.
+    m = round(max(1, int(frequency_hz * n / sfreq_hz)) * sfreq_hz / frequency_hz)
+    cycles_ma = samples_ma[:m] - samples_ma[:m].mean()
+    turns = np.exp(-2j * np.pi * frequency_hz / sfreq_hz * np.arange(cycles_ma.size))
+    return Sine(frequency_hz, float(2.0 * abs(cycles_ma @ turns) / cycles_ma.size))

@@ -2,9 +2,9 @@
 
 Each source is a noisy limit cycle (:mod:`devices.rhythm`) that the delivered current pushes
 while it flows, and whose power the delivered current changes for an hour or so
-(:mod:`devices.aftereffect`). The scalp (:mod:`devices.head`) adds background, sensor noise,
-blinks, muscle and, under current, the stimulation artefact. Nothing is told to the patient but
-the trace of the current: what was commanded does not matter to it.
+(:mod:`devices.aftereffect`). The scalp (:mod:`devices.head`, :mod:`devices.scalp_noise`) adds
+background, sensor noise, blinks, muscle and, under current, the stimulation artefact. Nothing is
+told to the patient but the trace of the current: what was commanded does not matter to it.
 
 A patient has a clock of its own that recording, receiving current and waiting move on. Two
 recordings in a row are one recording cut in two.

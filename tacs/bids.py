@@ -18,13 +18,14 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
+import os
 import tempfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from tacs.bids_writer import merge_recording, write_recording
 from tacs.dataset import (
@@ -189,7 +190,7 @@ def store_trace(paths: SessionPaths, info: TraceInfo, started_s: float, protocol
     paths : SessionPaths
         Of the session.
     info : TraceInfo
-        What the oscilloscope wrote; it is moved.
+        What the oscilloscope wrote; it is moved, as one gzip member.
     started_s : float
         Clock time of the session's start; NaN where it never started.
     protocol : Protocol
@@ -215,7 +216,8 @@ def store_trace(paths: SessionPaths, info: TraceInfo, started_s: float, protocol
         if sealed:
             target.parent.chmod(0o700)
         write_json(_beside(target), _trace_sidecar(info, onset_s))
-        shutil.move(info.path, target)
+        _rewrite_trace(info.path, target)
+        info.path.unlink()
         _beside(info.path).unlink(missing_ok=True)
         if not sealed and onset_s is not None:
             end_s = info.n_samples / info.sampling_frequency_hz
@@ -261,6 +263,42 @@ def left_trace(paths: SessionPaths) -> TraceInfo | None:
 def _beside(trace: Path) -> Path:
     """The JSON file beside a trace."""
     return trace.with_name(trace.name.removesuffix(".tsv.gz") + ".json")
+
+
+def _rewrite_trace(source: Path, target: Path) -> None:
+    """Write a trace of many gzip members, perhaps cut short, as one: BIDS readers stop after one.
+
+    Whole lines only, in bounded memory; the target appears when it is complete.
+    """
+    draft = target.with_name(f".{target.name}.part")
+    try:
+        with source.open("rb") as read, draft.open("wb") as write:
+            packer = zlib.compressobj(1, zlib.DEFLATED, wbits=31)
+            for lines in _whole_lines(read):
+                write.write(packer.compress(lines))
+            write.write(packer.flush())
+            write.flush()
+            os.fsync(write.fileno())
+        draft.replace(target)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _whole_lines(file: BinaryIO) -> Iterator[bytes]:
+    """The text of a file of gzip members, as far as it is whole."""
+    unpacker, rest = zlib.decompressobj(wbits=31), b""
+    while chunk := file.read(1 << 20):
+        while chunk:
+            try:
+                text = rest + unpacker.decompress(chunk)
+            except zlib.error:
+                return
+            end = text.rfind(b"\n") + 1
+            rest = text[end:]
+            yield text[:end]
+            chunk = unpacker.unused_data
+            if unpacker.eof:
+                unpacker = zlib.decompressobj(wbits=31)
 
 
 def _trace_sidecar(info: TraceInfo, onset_s: float | None) -> dict[str, Any]:

@@ -74,7 +74,8 @@ def call(arguments: list[str]) -> int:
     os.environ.setdefault("MPLBACKEND", "Agg")
     os.environ.setdefault("MNE_LOGGING_LEVEL", "ERROR")
     try:
-        code = app([a for a in arguments if a != "--json"], standalone_mode=False)
+        words = [a for a in arguments if a != "--json"]
+        code = app(words, prog_name="tacs", standalone_mode=False)
     except TacsError as exc:
         return _failed(exc)
     except typer.Exit as exc:

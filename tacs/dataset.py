@@ -357,15 +357,15 @@ def refuse_other_spelling(paths: SessionPaths) -> None:
     InputError
         Such a folder exists: on many disks the two would be one.
     """
-    wanted = paths.dataset
-    for part, what in zip(paths.relative.parts, ("subject", "session"), strict=True):
-        for other in wanted.glob("???-*") if wanted.is_dir() else ():
-            if other.name != part and other.name.lower() == part.lower():
-                raise InputError(
-                    f"{what} {part[4:]!r}: {other} is there already and differs by upper and lower "
-                    f"case only; use one spelling"
-                )
-        wanted = wanted / part
+    for folder in (paths.dataset, paths.dataset / "sourcedata" / "tacs"):
+        for part, what in zip(paths.relative.parts, ("subject", "session"), strict=True):
+            for other in folder.glob("???-*"):
+                if other.name != part and other.name.lower() == part.lower():
+                    raise InputError(
+                        f"{what} {part[4:]!r}: {other} is there already and differs by upper and "
+                        f"lower case only; use one spelling"
+                    )
+            folder = folder / part
 
 
 def write_json(path: Path, data: Mapping[str, Any]) -> None:

@@ -77,7 +77,7 @@ def read_trace(path: Path, n_columns: int) -> NDArray[np.float64]:
     Parameters
     ----------
     path : Path
-        Tab-separated, gzip in members of some seconds each; read up to where a crash cut it off.
+        Tab-separated, gzip; read up to where a crash cut it off.
     n_columns : int
         Electrodes.
 
@@ -86,25 +86,40 @@ def read_trace(path: Path, n_columns: int) -> NDArray[np.float64]:
     ndarray, shape (n_electrodes, n_samples)
         Milliampere.
     """
-    import zlib
-
     import numpy as np
 
-    content, blocks = path.read_bytes(), []
+    text, _ = _unpack(path.read_bytes())
+    flat = np.fromstring(text.decode(), sep="\t") if text else np.zeros(0)
+    return np.ascontiguousarray(flat.reshape(-1, n_columns).T)
+
+
+def close_trace(path: Path) -> None:
+    """Give a trace that a crash cut off a proper end, losing no whole line; else leave it alone."""
+    import gzip
+
+    text, whole = _unpack(path.read_bytes())
+    if not whole:
+        draft = path.with_name(path.name + ".part")
+        draft.write_bytes(gzip.compress(text, compresslevel=1, mtime=0))
+        draft.replace(path)
+
+
+def _unpack(content: bytes) -> tuple[bytes, bool]:
+    """Whole lines of a gzip file, and whether it had its proper end."""
+    import zlib
+
+    parts = []
     while content:
         engine = zlib.decompressobj(wbits=31)
         try:
             text = engine.decompress(content)
         except zlib.error:
-            break
-        whole = text.rfind(b"\n") + 1
-        if whole:
-            blocks.append(np.fromstring(text[:whole].decode(), sep="\t"))
+            return b"".join(parts), False
+        parts.append(text[: text.rfind(b"\n") + 1])
         if not engine.eof:
-            break
+            return b"".join(parts), False
         content = engine.unused_data
-    flat = np.concatenate(blocks) if blocks else np.zeros(0)
-    return np.ascontiguousarray(flat.reshape(-1, n_columns).T)
+    return b"".join(parts), True
 
 
 def measure(

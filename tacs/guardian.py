@@ -19,7 +19,7 @@ from typing import Any
 from tacs.capabilities import Capabilities
 from tacs.clock import Clock, Inbox
 from tacs.driver import Achieved, GuardedDriver, Identity
-from tacs.errors import DeviceError, RecordError, SafetyRefusal, TacsError
+from tacs.errors import RecordError, SafetyRefusal, TacsError
 from tacs.limits import EffectiveLimits
 from tacs.protocol import Protocol
 from tacs.record import RecordWriter
@@ -287,7 +287,7 @@ class Guardian:
                 self._apply(Event(Trigger.STOP, f"the record failed: {exc}"), now_s)
         except SafetyRefusal as exc:
             self._apply(Event(Trigger.FAULT, f"a command was refused: {exc}"), now_s)
-        except DeviceError as exc:
+        except TacsError as exc:
             if action.do is Do.EMERGENCY_STOP:
                 # Nothing more can be sent; the device's own lease ends the current.
                 self._note(f"the emergency stop could not be delivered: {exc}")

@@ -8,6 +8,7 @@ have gone on to deliver until its lease and its stop ramp had run out.
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from tacs.bids import SessionPaths, find_records, left_trace, store_trace
-from tacs.dose import Delivered, measure, quiet_after_s, read_trace
+from tacs.clock import MonotonicClock
+from tacs.dose import Delivered, close_trace, measure, quiet_after_s, read_trace
 from tacs.errors import RecordError
 from tacs.guardian import SYNC_S
 from tacs.ledger import Dose, Ledger, dose_at_level, site_folder
@@ -23,6 +25,8 @@ from tacs.protocol import Protocol
 from tacs.record import Line, RecordAppender, drop_torn_tail, read_record
 
 __all__ = ["Recovered", "recover"]
+
+SETTLE_S = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +107,7 @@ def _close(paths: SessionPaths, lines: list[Line]) -> Recovered | None:
             record=paths.record, outcome=ended.data["outcome"], delivered=delivered, note=note
         )
     started = [line for line in lines if line.kind == "intent" and line.data["verb"] == "start"]
+    _settle(paths)
     measured, quiet_s, start_s = _measured(paths, lines, started)
     delivered = measured if measured is not None else _upper_bound(protocol, lines, started)
     how = {"measured": "as measured", "upper bound": "an upper bound", "commanded": "nothing"}
@@ -132,6 +137,24 @@ def _close(paths: SessionPaths, lines: list[Line]) -> Recovered | None:
     if info is not None:
         store_trace(paths, info, start_s, protocol)
     return Recovered(record=paths.record, outcome="interrupted", delivered=delivered, note=note)
+
+
+def _settle(paths: SessionPaths) -> None:
+    """Give an oscilloscope that outlived its host a few seconds to close its file, then close it.
+
+    It writes ``clean`` into its description once the output is silent.
+    """
+    info = left_trace(paths)
+    if info is None:
+        return
+    clock = MonotonicClock()
+    description = info.path.with_name(info.path.name.removesuffix(".tsv.gz") + ".json")
+    until_s = clock.now_s() + SETTLE_S
+    while clock.now_s() < until_s:
+        if json.loads(description.read_text(encoding="utf-8")).get("clean", True):
+            break
+        clock.wait(clock.now_s() + 0.1)
+    close_trace(info.path)
 
 
 def _measured(

@@ -20,7 +20,7 @@ from tacs.clock import utc_now
 from tacs.dataset import SessionPaths, check_label, find_recordings, find_records
 from tacs.errors import InputError
 from tacs.files import write_text
-from tacs.report_current import CurrentSection, current_section
+from tacs.report_current import CurrentSection, by_limit, current_section
 from tacs.report_provenance import METHODS, Provenance, provenance
 from tacs.report_record import RecordView
 from tacs.report_signals import SignalSections, signal_sections
@@ -50,7 +50,7 @@ class SessionPage:
     signals: SignalSections
     banners: tuple[Banner, ...]
     figures: tuple[KeyFigure, ...]
-    summary: tuple[str, ...]
+    summary: tuple[tuple[str, str], ...]
     warnings: tuple[tuple[str, str], ...]
     provenance: Provenance
 
@@ -143,7 +143,7 @@ def _page(paths: SessionPaths) -> SessionPage:
         signals=signals,
         banners=banners(record, current, origin),
         figures=key_figures(current, peak, outcome),
-        summary=summary(record, current, peak, outcome, len(warnings)),
+        summary=summary(record, current, peak, outcome),
         warnings=warnings,
         provenance=origin,
     )
@@ -193,6 +193,7 @@ def _render(subject: str, pages: Sequence[SessionPage], participant: Mapping[str
     )
     environment.filters.update(FILTERS)
     environment.filters["prediction"] = prediction
+    environment.filters["by_limit"] = by_limit
     return environment.get_template("session.html.j2").render(
         subject=subject,
         pages=pages,

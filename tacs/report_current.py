@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-import json
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from tacs.dataset import SessionPaths
-from tacs.dose import Delivered, measure, read_trace
-from tacs.errors import InputError
 from tacs.limits import LIMITS
 from tacs.protocol import Electrode, Protocol
-from tacs.report_figures import (
-    Trace,
-    data_uri,
-    plot_full_current,
-    plot_ramp_up,
-    plot_session_current,
-)
-from tacs.report_montage import plot_montage
 from tacs.report_record import Commanded, RecordView, StateChange
+from tacs.report_trace import Picture, draw_current, draw_montage, trace_of
 from tacs.report_words import joined, number
 from tacs.safety import Margin, margins
 from tacs.waveform import Waveform
@@ -31,19 +21,9 @@ __all__ = [
     "DoseRow",
     "ElectrodeRow",
     "LimitRow",
-    "Picture",
+    "by_limit",
     "current_section",
-    "load_trace",
 ]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Picture:
-    """A figure ready for the page."""
-
-    src: str
-    alt: str
-    caption: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,33 +118,6 @@ class CurrentSection:
     set_in_device: str = ""
 
 
-def load_trace(path: Path) -> Trace:
-    """Read a trace with its sidecar.
-
-    Parameters
-    ----------
-    path : Path
-        ``…_stim.tsv.gz``.
-
-    Raises
-    ------
-    InputError
-        The sidecar or the trace cannot be read.
-    """
-    sidecar = path.with_name(path.name.removesuffix(".tsv.gz") + ".json")
-    try:
-        data = json.loads(sidecar.read_text(encoding="utf-8"))
-        columns = tuple(str(name) for name in data["Columns"])
-        rate_hz, start_s = float(data["SamplingFrequency"]), float(data["StartTime"])
-    except (OSError, ValueError, KeyError, TypeError) as exc:
-        raise InputError(f"{sidecar}: the trace's sidecar cannot be read ({exc})") from exc
-    try:
-        samples = read_trace(path, len(columns))
-    except (OSError, ValueError) as exc:
-        raise InputError(f"{path}: the trace cannot be read ({exc})") from exc
-    return Trace(samples, columns, rate_hz, start_s)
-
-
 def current_section(paths: SessionPaths, record: RecordView) -> CurrentSection:
     """Build the section from a record and its trace.
 
@@ -188,7 +141,7 @@ def current_section(paths: SessionPaths, record: RecordView) -> CurrentSection:
         return CurrentSection(protocol=protocol, withheld=True, states=tuple(ends))
     missing: list[str] = []
     alarms: list[str] = []
-    trace = _trace(paths, record, missing, alarms)
+    trace = trace_of(paths, record, missing, alarms)
     end = record.end or {}
     delivered = end.get("delivered")
     source = None if delivered is None else str(delivered["source"])
@@ -201,8 +154,8 @@ def current_section(paths: SessionPaths, record: RecordView) -> CurrentSection:
         electrodes=_electrode_rows(protocol, record.commanded, delivered, limits),
         limits=limits,
         states=record.states,
-        pictures=_pictures(record, protocol, trace, missing),
-        montage=_montage(protocol),
+        pictures=draw_current(record, protocol, trace, missing),
+        montage=draw_montage(protocol),
         missing=tuple(missing),
         alarms=tuple(alarms),
         delivered=delivered,
@@ -218,50 +171,6 @@ def _unreadable(record: RecordView) -> str:
             "The first line of the run record does not verify: nothing can be said of the session."
         )
     return f"The session cannot be shown: {'; '.join(record.misfits)}."
-
-
-def _trace(
-    paths: SessionPaths, record: RecordView, missing: list[str], alarms: list[str]
-) -> Trace | None:
-    """The trace, where there is one, held against what the record says of it."""
-    if not paths.trace.exists():
-        missing.append(
-            "No trace of the delivered current is in the data set: nothing measured it, or the "
-            "file was removed. The figures show what was commanded."
-        )
-        return None
-    try:
-        trace = load_trace(paths.trace)
-    except InputError as exc:
-        missing.append(f"The trace of the delivered current cannot be shown: {exc}.")
-        return None
-    said = (record.end or {}).get("delivered")
-    if said is not None and said["source"] == "measured":
-        shown = measure(trace.samples_ma, trace.columns, trace.rate_hz)
-        alarms += _disagreements(shown, said)
-    return trace
-
-
-def _disagreements(shown: Delivered, said: Mapping[str, Any]) -> list[str]:
-    """Where the trace on disk is not the one that the record speaks of; the trace has no chain."""
-    seen = shown.to_dict()
-    found = []
-    for key, what, unit, tolerance in (
-        ("current_peak_ma", "largest current", "mA", 0.002),
-        ("duration_s", "time with current", "s", 0.05),
-        ("rectified_charge_c", "rectified charge", "C", 0.002 * said["rectified_charge_c"] + 1e-5),
-    ):
-        if not abs(seen[key] - said[key]) <= tolerance:
-            found.append(
-                f"{what}: {number(said[key], 3, unit)} in the record, "
-                f"{number(seen[key], 3, unit)} in the trace file"
-            )
-    if not found:
-        return []
-    return [
-        "The trace file does not show what the record says was measured "
-        f"({'; '.join(found)}). It was changed or exchanged after the session."
-    ]
 
 
 def _dose_rows(
@@ -329,7 +238,7 @@ def _dose_rows(
         row(
             "Rectified charge, largest electrode",
             "C",
-            3,
+            4,
             0.0 if silent else charge_c,
             cmd.get("rectified_charge_c"),
             dlv.get("rectified_charge_c"),
@@ -344,6 +253,13 @@ def _dose_rows(
             dlv["balance_ma"] if measured else None,
         ),
     )
+
+
+def by_limit(rows: Sequence[LimitRow]) -> list[tuple[str, list[LimitRow]]]:
+    """Group the rows of the table of limits, in their order."""
+    return [
+        (name, list(group)) for name, group in itertools.groupby(rows, lambda row: row.margin.limit)
+    ]
 
 
 def _electrode_rows(
@@ -383,6 +299,8 @@ def _limit_rows(record: RecordView, protocol: Protocol) -> tuple[LimitRow, ...]:
     """The margins as the check before arming saw them, with who set each limit."""
     if record.limits is None:
         return ()
+    order = list(LIMITS)
+    found = sorted(margins(protocol, record.limits), key=lambda m: order.index(m.limit))
     return tuple(
         LimitRow(
             margin=margin,
@@ -392,81 +310,8 @@ def _limit_rows(record: RecordView, protocol: Protocol) -> tuple[LimitRow, ...]:
             basis=LIMITS[margin.limit].source,
             set_by=record.limits.set_by[margin.limit],
         )
-        for margin in margins(protocol, record.limits)
+        for margin in found
     )
-
-
-def _montage(protocol: Protocol) -> Picture:
-    loops = joined(
-        [
-            f"{loop.source} to {loop.sink} {loop.current_peak_ma:g} mA zero-to-peak"
-            for loop in protocol.montage.loops
-        ]
-    )
-    return Picture(
-        src=data_uri(plot_montage(protocol.montage)),
-        alt=f"Head seen from above, nose up, with current loops: {loops}.",
-        caption="Montage from above, nose up. Arrows: current loops in the direction of the "
-        "positive half-wave, zero-to-peak; the direction reverses every half cycle. A scheme, "
-        "not to scale.",
-    )
-
-
-def _pictures(
-    record: RecordView, protocol: Protocol, trace: Trace | None, missing: list[str]
-) -> tuple[Picture, ...]:
-    commanded = record.commanded
-    if commanded is None:
-        missing.append("The programme was never started: there is no current to draw.")
-        return ()
-    whose = "Commanded" if trace is None else "Commanded and delivered"
-    seen = (
-        "commanded envelope only"
-        if trace is None
-        else "blue: delivered, lowest to highest value; orange lines: commanded envelope"
-    )
-    marks = [
-        (change.at_s, "fault" if change.after == "fault" else change.after)
-        for change in record.states
-        if change.at_s is not None and change.after in {"paused", "stopping", "fault"}
-    ]
-    names = joined(list(commanded.peaks_ma))
-    top = max(commanded.levels) * max(commanded.peaks_ma.values())
-    found = [
-        Picture(
-            src=data_uri(plot_session_current(trace, commanded, marks)),
-            alt=f"{whose} current over the session at {names}; highest commanded "
-            f"{number(top, 3, 'mA')} zero-to-peak.",
-            caption=f"The whole session at each electrode ({seen}).",
-        )
-    ]
-    if protocol.waveform != "passive_sham":
-        found.append(
-            Picture(
-                src=data_uri(plot_ramp_up(trace, commanded, protocol.ramp_up_s)),
-                alt=f"{whose} current during the ramp-up of {protocol.ramp_up_s:g} s at {names}.",
-                caption=f"Ramp-up ({seen}).",
-            )
-        )
-    if trace is None:
-        return tuple(found)
-    if set(trace.columns) != set(commanded.peaks_ma):
-        missing.append("The trace has other electrodes than the protocol: no close-up is drawn.")
-    elif record.hold_s is None:
-        missing.append("Full current was never reached: there is no close-up of it.")
-    else:
-        begin_s, end_s = record.hold_s
-        at_s = max(begin_s, 0.5 * (begin_s + end_s) - 0.5)
-        found.append(
-            Picture(
-                src=data_uri(plot_full_current(trace, commanded, at_s)),
-                alt=f"Delivered sine over the commanded one at {names}, "
-                f"{number(commanded.frequency_hz, 3, 'Hz')}.",
-                caption="In the middle of full current: delivered (thin) over commanded (broad). "
-                "The commanded sine is shifted in time to fit; height and frequency are not.",
-            )
-        )
-    return tuple(found)
 
 
 def _set_in_device(record: RecordView) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from tacs.protocol import Protocol
 from tacs.report_record import Commanded
+from tacs.report_words import clock
 from tacs.waveform import Waveform
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ STYLES = (
     ("#56b4e9", (0, (5, 1))),
     ("#e69f00", (0, (1, 1))),
 )
-WIDTH_IN = 7.2
+WIDTH_IN = 8.2
 BINS = 900  # columns of a band: about the pixels of a printed column
 
 
@@ -191,7 +192,7 @@ def plot_session_current(
             color=INK,
         ).set_parse_math(False)
     _finish(panels[-1], f"time since the start ({unit})", None)
-    _legend(panels[-1])
+    _legend(panels[0])
     return figure
 
 
@@ -216,7 +217,7 @@ def plot_ramp_up(trace: Trace | None, commanded: Commanded, ramp_up_s: float) ->
     for axes, name in zip(panels, commanded.peaks_ma, strict=True):
         _envelopes(axes, trace, commanded, name, (0.0, 1.1 * ramp_up_s), 1.0)
     _finish(panels[-1], "time since the start (s)", None)
-    _legend(panels[-1])
+    _legend(panels[0])
     return figure
 
 
@@ -255,10 +256,10 @@ def plot_full_current(trace: Trace, commanded: Commanded, at_s: float) -> Any:
         sine = commanded.peaks_ma[name] * np.cos(
             2.0 * np.pi * commanded.frequency_hz * times_s + angle
         )
-        axes.plot(times_s, sine, color=color, alpha=0.25, lw=5.0)
-        axes.plot(times_s, row, color=color, ls=style, lw=1.2, label=f"{name}, delivered")
+        axes.plot(times_s - at_s, sine, color=color, alpha=0.25, lw=5.0)
+        axes.plot(times_s - at_s, row, color=color, ls=style, lw=1.2, label=f"{name}, delivered")
     axes.plot([], [], color=GREY, alpha=0.35, lw=5.0, label="commanded")
-    _finish(axes, "time since the start (s)", "current (mA)")
+    _finish(axes, f"time after {clock(at_s)} (s)", "current (mA)")
     _legend(axes)
     return figure
 
@@ -323,6 +324,9 @@ def _panels(commanded: Commanded, height_in: float) -> tuple[Any, list[Any]]:
 
 def _finish(axes: Any, xlabel: str | None, ylabel: str | None) -> None:
     """Calm axes."""
+    from matplotlib.ticker import MaxNLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=9, steps=[1, 2, 5, 10]))
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(labelsize=8, color=GREY)
     axes.margins(x=0.01)
@@ -333,9 +337,15 @@ def _finish(axes: Any, xlabel: str | None, ylabel: str | None) -> None:
 
 
 def _legend(axes: Any) -> None:
-    """The key beside the plot, where it hides nothing."""
+    """The key above the plot at the right, where it hides nothing."""
     axes.legend(
-        fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0), handlelength=2.4
+        fontsize=8,
+        frameon=False,
+        loc="lower right",
+        bbox_to_anchor=(1.0, 1.0),
+        borderaxespad=0.2,
+        handlelength=2.4,
+        ncols=6,
     )
 
 

@@ -100,7 +100,7 @@ def plot_montage(montage: Montage) -> Any:
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(3.6, 3.7), layout="constrained")
+    figure = Figure(figsize=(3.6, 3.5), layout="constrained")
     axes: Any = figure.add_subplot()
     _draw_head(axes)
     used = {electrode.name for electrode in montage.electrodes}
@@ -114,7 +114,7 @@ def plot_montage(montage: Montage) -> Any:
         x, y = site_position(electrode.name)
         axes.plot(x, y, "o", ms=21, mfc="white", mec=INK, mew=1.4, zorder=3)
         axes.text(x, y, electrode.name, ha="center", va="center", size=8.5, weight="bold", zorder=4)
-    axes.set(xlim=(-1.32, 1.32), ylim=(-1.3, 1.36), aspect="equal")
+    axes.set(xlim=(-1.3, 1.3), ylim=(-1.22, 1.3), aspect="equal")
     axes.axis("off")
     return figure
 

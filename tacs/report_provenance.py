@@ -149,8 +149,11 @@ def provenance(
 def _origin(file: SignalFile) -> str:
     """What the hash covers, and the file that it was imported from."""
     source = file.quality.get("source_sha256")
-    imported = f"; imported from a file with sha256 {source}" if source else ""
-    return f"with its companion files{imported}"
+    if source is None:
+        return "hash of the file with its companion files"
+    if source == file.sha256:
+        return "hash of the file with its companion files; the same as that of the imported file"
+    return f"hash of the file with its companion files; imported from a file with sha256 {source}"
 
 
 def _checks(record: RecordView, *, withheld: bool) -> tuple[Check, ...]:

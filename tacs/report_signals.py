@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tacs.analyses import protocol_info
 from tacs.dataset import Recording, SessionPaths
 from tacs.protocol import Individual, Protocol
-from tacs.report_current import Picture
 from tacs.report_figures import data_uri
-from tacs.report_words import interval, joined, number, percent
+from tacs.report_trace import Picture
+from tacs.report_words import interval, joined, number, percent, signed_interval
 
 if TYPE_CHECKING:
     from analysis.io import Recording as Signals
@@ -92,8 +92,10 @@ class OutcomeSection:
         As ``tacs compare --json``; None where there is no comparison.
     power : tuple of PowerRow
         The table.
-    pictures : tuple of Picture
-        Spectra, topographies, connectivity.
+    pictures : mapping of str to Picture
+        ``spectra``, ``topographies`` and ``connectivity``, those that could be drawn.
+    stored : str
+        One sentence on the comparison stored in the data set, where there is one.
     missing : tuple of str
         Why there is no comparison, or no figure.
     """
@@ -101,8 +103,9 @@ class OutcomeSection:
     task: str
     data: Mapping[str, Any] | None
     power: tuple[PowerRow, ...] = ()
-    pictures: tuple[Picture, ...] = ()
+    pictures: Mapping[str, Picture] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
+    stored: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,7 +160,7 @@ def signal_sections(
         )
         peak = _peak(task, before, signals, individual)
         peaks.append(peak)
-        outcomes.append(_outcome(task, before, after, signals, info, peak))
+        outcomes.append(_outcome(paths, task, before, after, signals, info, peak))
     order = sorted(
         range(len(tasks)),
         key=lambda i: (not peaks[i].is_source, "closed" not in tasks[i].lower(), i),
@@ -279,6 +282,7 @@ def _agreement(
 
 
 def _outcome(
+    paths: SessionPaths,
     task: str,
     before: SignalFile | None,
     after: SignalFile | None,
@@ -322,6 +326,23 @@ def _outcome(
         power=_power_rows(data["power"]),
         pictures=pictures,
         missing=missing_figures,
+        stored=_stored(paths, data["power"]),
+    )
+
+
+def _stored(paths: SessionPaths, power: Mapping[str, Any]) -> str:
+    """How the comparison stored in the data set stands to the one made here."""
+    try:
+        there = json.loads(paths.outcome.read_text("utf-8"))["power"]
+        ln_ratio, changed = float(there["ln_ratio"]), float(there["percent"])
+        band_hz = [float(edge) for edge in there["band_hz"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+    if abs(ln_ratio - power["ln_ratio"]) < 1e-3:
+        return f"The comparison stored in {paths.outcome.name} is the same."
+    return (
+        f"The comparison stored in {paths.outcome.name} says {percent(changed)} in "
+        f"{interval(band_hz, 2, 'Hz')}: it was made with other settings, files or another version."
     )
 
 
@@ -338,7 +359,7 @@ def _one_sided(before: SignalFile | None, after: SignalFile | None) -> str:
 
 def _pictures(
     outcome: Outcome, data: Mapping[str, Any]
-) -> tuple[tuple[Picture, ...], tuple[str, ...]]:
+) -> tuple[dict[str, Picture], tuple[str, ...]]:
     """Spectra, topographies, connectivity; what cannot be drawn is said."""
     from analysis.errors import AnalysisError
     from analysis.figures_outcome import plot_connectivity, plot_spectra, plot_topographies
@@ -346,7 +367,10 @@ def _pictures(
     power = data["power"]
     low, high = power["band_hz"]
     band = f"{number(low, 1)} to {number(high, 1, 'Hz')}"
-    change = f"{percent(power['percent'])}, 95 % interval {interval(power['ci95_percent'], 1, '%')}"
+    change = (
+        f"{percent(power['percent'])}, 95 % interval "
+        f"{signed_interval(power['ci95_percent'], 1, '%')}"
+    )
     wanted = (
         (
             "spectra",
@@ -369,7 +393,7 @@ def _pictures(
             "Connectivity before and after, beside the change of power in the same epochs.",
         ),
     )
-    found, missing = [], []
+    found, missing = {}, []
     for name, draw, alt, caption in wanted:
         if name == "connectivity" and outcome.connectivity is None:
             continue  # the section gives the reason
@@ -378,8 +402,10 @@ def _pictures(
         except AnalysisError as exc:
             missing.append(f"The figure of the {name} cannot be drawn: {exc}.")
             continue
-        found.append(Picture(src=data_uri(figure, dpi=170), alt=alt, caption=caption))
-    return tuple(found), tuple(missing)
+        # Head maps and matrices hold too many shapes to be drawn as vectors.
+        src = data_uri(figure, dpi=None if name == "spectra" else 170)
+        found[name] = Picture(src=src, alt=alt, caption=caption)
+    return found, tuple(missing)
 
 
 def _power_rows(power: Mapping[str, Any]) -> tuple[PowerRow, ...]:

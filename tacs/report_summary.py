@@ -11,7 +11,14 @@ from tacs.report_current import CurrentSection
 from tacs.report_provenance import Provenance
 from tacs.report_record import RecordView
 from tacs.report_signals import OutcomeSection, PeakSection
-from tacs.report_words import duration, interval, joined, number, percent
+from tacs.report_words import (
+    duration,
+    interval,
+    joined,
+    number,
+    percent,
+    signed_interval,
+)
 
 __all__ = ["Banner", "KeyFigure", "all_warnings", "banners", "key_figures", "prediction", "summary"]
 
@@ -39,8 +46,8 @@ SOURCES: Mapping[str, str] = {
     "upper bound": "upper bound, not measured",
 }
 ONE_PAIR = (
-    "One recording before and one after cannot tell an effect of the current from drift: "
-    "alertness, time of day and the order of the recordings change the resting rhythm too."
+    "One pair of recordings cannot separate drift from effect: alertness, time of day and time on "
+    "the chair change the resting rhythm too, and the interval does not cover them."
 )
 
 
@@ -194,7 +201,8 @@ def _change_figure(outcome: OutcomeSection | None) -> KeyFigure:
     return KeyFigure(
         label=label,
         value=percent(power["percent"], 0),
-        note=f"95 % interval {interval(power['ci95_percent'], 0, '%')}; {prediction(outcome.data)}",
+        note=f"95 % interval {signed_interval(power['ci95_percent'], 0, '%')}; "
+        f"{prediction(outcome.data)}",
     )
 
 
@@ -219,29 +227,19 @@ def summary(
     current: CurrentSection | None,
     peak: PeakSection | None,
     outcome: OutcomeSection | None,
-    n_warnings: int,
-) -> tuple[str, ...]:
-    """Return the summary, one sentence or two to each entry.
+) -> tuple[tuple[str, str], ...]:
+    """Return the summary: one or two sentences to each part, with its name.
 
     Parameters
     ----------
     record, current, peak, outcome
         The sections; None where a part is missing.
-    n_warnings : int
-        Listed further down.
     """
-    parts = [_peak_words(peak)]
-    parts += _current_words(record, current)
+    parts = [("Peak", _peak_words(peak)), *_current_words(record, current)]
     if outcome is None or outcome.data is None:
-        parts += [
-            "No change from before to after can be reported: a recording is missing or unfit."
-        ]
-    else:
-        parts += [f"{_stop(outcome.data['summary'])} {ONE_PAIR}"]
-    if n_warnings:
-        noun = "warning is" if n_warnings == 1 else "warnings are"
-        parts.append(f"{n_warnings} {noun} listed below and should be read with these numbers.")
-    return tuple(parts)
+        text = "No change from before to after can be reported: a recording is missing or unfit."
+        return (*parts, ("Change", text))
+    return (*parts, ("Change", _stop(outcome.data["summary"])), ("Caution", ONE_PAIR))
 
 
 def _peak_words(peak: PeakSection | None) -> str:
@@ -261,17 +259,24 @@ def _peak_words(peak: PeakSection | None) -> str:
     )
 
 
-def _current_words(record: RecordView | None, current: CurrentSection | None) -> list[str]:
+def _current_words(
+    record: RecordView | None, current: CurrentSection | None
+) -> list[tuple[str, str]]:
     if record is None or current is None:
-        return ["No stimulation session is on record."]
+        return [("Stimulation", "No stimulation session is on record.")]
     if current.withheld and current.protocol is not None and current.protocol.blinding is not None:
-        return [
+        text = (
             f"This session is blinded (arm {current.protocol.blinding.label}): what was prescribed "
             "and what was delivered is withheld."
-        ]
+        )
+        return [("Stimulation", text)]
     if current.protocol is None:
-        return ["What was prescribed and delivered cannot be read from the record."]
-    return [_prescribed(current.protocol, current), _delivered(record, current)]
+        text = "What was prescribed and delivered cannot be read from the record."
+        return [("Stimulation", text)]
+    return [
+        ("Prescribed", _prescribed(current.protocol, current)),
+        ("Delivered", _delivered(record, current)),
+    ]
 
 
 def _prescribed(protocol: Protocol, current: CurrentSection) -> str:
@@ -312,8 +317,8 @@ def _delivered(record: RecordView, current: CurrentSection) -> str:
     row = next((row for row in current.dose if row.unit == "mA"), None)
     if source == "measured" and row is not None and row.difference_percent is not None:
         text += (
-            f", {percent(row.difference_percent)} against the "
-            f"{number(row.commanded, 3, 'mA')} commanded"
+            f" ({percent(row.difference_percent, 2)} against the "
+            f"{number(row.commanded, 3, 'mA')} commanded)"
         )
     return f"{text}; rectified charge {number(got['rectified_charge_c'], 2, 'C')}."
 

@@ -7,7 +7,18 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-__all__ = ["FILTERS", "STATES", "duration", "joined", "number", "percent", "signed", "utc"]
+__all__ = [
+    "FILTERS",
+    "clock",
+    "duration",
+    "interval",
+    "joined",
+    "number",
+    "percent",
+    "signed",
+    "signed_interval",
+    "utc",
+]
 
 NONE = "–"
 NARROW = "\u202f"  # between a number and its unit, so that they stay on one line
@@ -26,6 +37,12 @@ STATES: Mapping[str, str] = {
     "stopping": "stopping",
     "stopped": "stopped",
     "fault": "fault (latched)",
+}
+
+PLACES: Mapping[str, str] = {
+    "ramp_up_s": "ramp-up",
+    "ramp_down_s": "ramp-down",
+    "duration_s": "session",
 }
 
 MATERIALS: Mapping[str, str] = {
@@ -50,7 +67,9 @@ def number(value: float | None, digits: int = 2, unit: str = "") -> str:
 def signed(value: float | None, digits: int = 2, unit: str = "") -> str:
     """Write a difference, always with its sign."""
     text = number(value, digits, unit)
-    return text if text == NONE or text.startswith("\u2212") else f"+{text}"
+    if value is None or text == NONE or text.startswith("\u2212") or round(value, digits) == 0.0:
+        return text
+    return f"+{text}"
 
 
 def percent(value: float | None, digits: int = 1) -> str:
@@ -71,6 +90,21 @@ def interval(pair: Sequence[float] | None, digits: int = 2, unit: str = "") -> s
         return NONE
     low, high = (number(edge, digits) for edge in pair)
     return f"{low} to {high}" + (f"{NARROW}{unit}" if unit else "")
+
+
+def signed_interval(pair: Sequence[float] | None, digits: int = 2, unit: str = "") -> str:
+    """Write an interval of a difference, with its signs."""
+    if pair is None:
+        return NONE
+    low, high = (signed(edge, digits) for edge in pair)
+    return f"{low} to {high}" + (f"{NARROW}{unit}" if unit else "")
+
+
+def recorded(when: str | None) -> str:
+    """Write when a recording was made; the formats' own dates for "unknown" are no date."""
+    if when is None or when.startswith(("1985-01-01T00:00:00", "1970-01-01T00:00:00")):
+        return "not stated in the file"
+    return utc(when)
 
 
 def duration(seconds: float | None, digits: int = 0) -> str:
@@ -124,16 +158,24 @@ def material(name: str) -> str:
     return MATERIALS.get(name, name)
 
 
+def place(where: str) -> str:
+    """Write where a limit is held against: an electrode, or a field of the protocol."""
+    return PLACES.get(where, where)
+
+
 FILTERS: Mapping[str, Any] = {
     "number": number,
     "signed": signed,
     "percent": percent,
     "general": general,
     "interval": interval,
+    "recorded": recorded,
+    "signed_interval": signed_interval,
     "duration": duration,
     "clock": clock,
     "utc": utc,
     "joined": joined,
     "state": state,
     "material": material,
+    "place": place,
 }

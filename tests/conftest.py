@@ -14,7 +14,7 @@ os.environ.setdefault("MNE_LOGGING_LEVEL", "ERROR")
 
 @pytest.fixture(autouse=True)
 def site_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Give every test its own site folder, so that no test reads or writes the user's dose ledger."""
+    """Give every test its own site folder: no test touches the dose ledger of the user."""
     folder = tmp_path_factory.mktemp("site")
     monkeypatch.setenv("TACS_SITE_DIR", str(folder))
     return folder

@@ -1,16 +1,16 @@
 """An oscilloscope on the electrodes: the current actually produced, whoever commanded it.
 
 It samples at 1 kHz through a function of time that the device under test provides, and writes
-tab-separated milliampere, one column per contact, in steps of 0.1 µA. Every ten seconds are one
-gzip member of their own, flushed, so that memory stays bounded and a file that was cut short opens
-up to its last block. The bytes depend on the samples alone: no time and no name in the headers.
+tab-separated milliampere, one column per contact, in steps of 0.1 µA, as one gzip stream that is
+flushed every ten seconds: memory stays bounded, and a file that was cut short can be read up to its
+last block. The bytes depend on the samples alone: no time and no name in the header.
 """
 
 from __future__ import annotations
 
-import gzip
 import json
 import math
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -27,6 +27,7 @@ SAMPLING_FREQUENCY_HZ = 1000.0
 BLOCK_SAMPLES = 10_000
 STEPS_PER_MA = 10_000  # 0.1 µA
 _DECIMALS = 4
+_GZIP = 31  # zlib's window bits for a gzip stream
 
 Source = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
@@ -59,6 +60,7 @@ class Oscilloscope:
         self._source = source
         self._n = 0
         self._info: TraceInfo | None = None
+        self._gzip = zlib.compressobj(level=1, wbits=_GZIP)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(b"")
@@ -77,6 +79,7 @@ class Oscilloscope:
         if self._info is None:
             self.run_to(now_s)
             self._write(self._n_until(now_s) - self._n)
+            self._append(self._gzip.flush(zlib.Z_FINISH))
             self._write_sidecar(clean=clean)
             self._info = TraceInfo(
                 path=self._path,
@@ -97,14 +100,17 @@ class Oscilloscope:
             return
         instants = np.arange(self._n, self._n + n, dtype=np.float64)
         block = encode_block(self._source(self._start_s + instants / SAMPLING_FREQUENCY_HZ))
+        self._append(self._gzip.compress(block) + self._gzip.flush(zlib.Z_FULL_FLUSH))
+        self._n += n
+
+    def _append(self, content: bytes) -> None:
         try:
             with self._path.open("ab") as file:
-                file.write(gzip.compress(block, compresslevel=1, mtime=0))
+                file.write(content)
         except OSError as exc:
             raise RecordError(
                 f"{self._path}: the trace cannot be written ({exc.strerror})"
             ) from exc
-        self._n += n
 
     def _write_sidecar(self, *, clean: bool) -> None:
         data = {

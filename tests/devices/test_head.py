@@ -132,7 +132,7 @@ def test_background_in_two_stretches_is_one_stretch() -> None:
     whole = make_background(sensor_noise_uv=0.5, emg_uv=1.0).take(1000)
     cut = make_background(sensor_noise_uv=0.5, emg_uv=1.0)
     parts = np.concatenate([cut.take(1), cut.take(399), cut.take(600)])
-    assert parts == pytest.approx(whole, abs=1e-9)
+    assert np.abs(parts - whole).max() < 1e-9
     assert not np.allclose(make_background(1).take(1000), whole)
 
 
@@ -145,8 +145,8 @@ def test_blinks_are_frontal_brief_and_as_frequent_as_asked() -> None:
     onsets = np.flatnonzero((signal_uv[1:, 0] > 0) & (signal_uv[:-1, 0] == 0))
     assert len(onsets) == pytest.approx(120, abs=33)
     again = Blinks(("Fp1", "Cz", "Oz"), 12.0, 120.0, np.random.SeedSequence(0))
-    parts = np.concatenate([again.take(piece) for piece in np.array_split(times_s, 601)])
-    assert parts == pytest.approx(signal_uv, abs=1e-9)
+    parts = np.concatenate([again.take(piece) for piece in np.array_split(times_s, 61)])
+    assert np.abs(parts - signal_uv).max() < 1e-9
 
 
 def test_no_blinks_when_none_are_asked_for_and_none_from_the_past() -> None:
@@ -165,7 +165,7 @@ def test_body_rhythm_stays_within_one_and_moves() -> None:
 
 def test_raw_has_volts_positions_and_notes() -> None:
     raw = make_raw(np.full((2, 500), 25.0), ("Oz", "Cz"), 250.0, [(0.0, 2.0, "eyes closed")])
-    assert raw.get_data() == pytest.approx(25e-6)
+    assert np.allclose(raw.get_data(), 25e-6, rtol=1e-9)
     assert raw.get_channel_types() == ["eeg", "eeg"]
     assert sorted(raw.get_montage().get_positions()["ch_pos"]) == ["Cz", "Oz"]
     assert list(raw.annotations.description) == ["eyes closed"]

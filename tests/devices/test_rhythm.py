@@ -16,7 +16,7 @@ from devices.rhythm import (
     rest_plv,
 )
 
-N = 120
+N = 80
 DURATION_S = 60.0
 SPIN_STEPS = 3000
 KEEP = 5
@@ -46,7 +46,7 @@ def mean_plv(
 
 @pytest.fixture(scope="module")
 def rest() -> tuple[NDArray[np.complex128], NDArray[np.float64]]:
-    return simulate(0.0, n=400)
+    return simulate(0.0, n=300)
 
 
 def test_rest_has_the_reference_envelope_and_the_exact_power(rest) -> None:
@@ -145,7 +145,7 @@ def test_echo_fades_with_the_phase_memory(fwhm_hz: float) -> None:
 
 def test_without_noise_the_cycle_turns_exactly() -> None:
     states, end = integrate(np.ones(1, complex), Rhythm(peak_hz=9.7), 50_000, None, keep_every=1000)
-    assert np.abs(states) == pytest.approx(1.0, abs=1e-12)
+    assert np.abs(np.abs(states) - 1.0).max() < 1e-9
     assert end[0] == pytest.approx(np.exp(2j * np.pi * 9.7 * 50.0), abs=1e-7)
 
 
@@ -160,8 +160,8 @@ def test_two_stretches_are_one_and_many_are_each() -> None:
     rng = np.random.default_rng(1)
     first, middle = run(1200, start, rng)
     second, last = run(1800, middle, rng)
-    assert np.concatenate([first, second]) == pytest.approx(whole, abs=1e-9)
-    assert last == pytest.approx(end, abs=1e-9)
+    assert np.abs(np.concatenate([first, second]) - whole).max() < 1e-9
+    assert np.abs(last - end).max() < 1e-9
     both, _ = integrate(
         np.stack([start, start]),
         Rhythm(),
@@ -171,7 +171,7 @@ def test_two_stretches_are_one_and_many_are_each() -> None:
         coupling_per_s=np.stack([3.0 * coupling, coupling]),
         keep_every=4,
     )
-    assert both[:, 1] == pytest.approx(whole, abs=1e-9)
+    assert np.abs(both[:, 1] - whole).max() < 1e-9
 
 
 def test_coupling_locks_sources_together() -> None:

@@ -209,7 +209,7 @@ def test_a_number_that_must_not_be_used_is_a_breach(
     estimate = replace(peak(), **changes)
     found = make_plan(estimate, "posterior-alpha", now=NOW, **options)
     assert limits_of(found) == expected
-    assert found.ok is not expected
+    assert found.ok == (not expected)
     for breach in found.breaches:
         assert breach.source
         assert "\n" not in str(breach)

@@ -202,7 +202,7 @@ def kill_after(monkeypatch: pytest.MonkeyPatch, n_lines: int) -> None:
     monkeypatch.setattr(RecordWriter, "append", append)
 
 
-@pytest.mark.parametrize("n_lines", [40, 700, 2400, 2700])
+@pytest.mark.parametrize("n_lines", [40, 700, 2400, 2550])
 def test_a_killed_session_is_closed_by_recover(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, site_folder: Path, n_lines: int
 ):

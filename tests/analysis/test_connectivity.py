@@ -1,0 +1,209 @@
+"""Connectivity: equal to mne-connectivity, blind to mixing, and careful with power."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from analysis import connectivity as module
+from analysis.connectivity import METRICS, band_fourier, connectivity, cross_sums
+from analysis.connectivity_change import (
+    MATCH_WITHIN_LN,
+    compare_connectivity,
+    matched_pairs,
+    mean_over_pairs,
+)
+from analysis.errors import AnalysisError
+from tests.analysis.made_outcome import CHANNELS, made_uv
+
+BAND = (8.0, 12.0)
+ALL = ("coh", "imcoh", "plv", "wpli2_debiased")
+
+
+def _epochs(data: np.ndarray, size: int = 320) -> np.ndarray:
+    n = data.shape[1] // size
+    return data[:, : n * size].reshape(data.shape[0], n, size).transpose(1, 0, 2)
+
+
+@pytest.mark.parametrize(
+    ("n_channels", "sfreq_hz", "n_samples"), [(5, 160.0, 320), (17, 250.0, 375)]
+)
+def test_equal_to_mne_connectivity(n_channels: int, sfreq_hz: float, n_samples: int) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        peer: Any = pytest.importorskip("mne_connectivity")
+    rng = np.random.default_rng(n_channels)
+    epochs = rng.standard_normal((24, n_channels, n_samples))
+    epochs[:, 1] += np.roll(epochs[:, 0], 4, axis=-1)
+    found = connectivity(epochs, sfreq_hz, BAND, ALL)
+    lower = np.tril_indices(n_channels, -1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for metric in ALL:
+            theirs = peer.spectral_connectivity_epochs(
+                epochs,
+                method=metric,
+                mode="fourier",
+                sfreq=sfreq_hz,
+                fmin=BAND[0],
+                fmax=BAND[1],
+                faverage=True,
+                verbose="ERROR",
+            ).get_data("dense")[:, :, 0]
+            assert np.abs(found[metric][lower] - theirs[lower]).max() <= 1e-12
+
+
+def test_signs_symmetry_and_diagonal() -> None:
+    epochs = np.random.default_rng(1).standard_normal((12, 6, 320))
+    found = connectivity(epochs, 160.0, BAND, ALL)
+    assert found["imcoh"] == pytest.approx(-found["imcoh"].T, abs=1e-15)
+    for metric in ("coh", "plv", "wpli2_debiased"):
+        assert found[metric] == pytest.approx(found[metric].T, abs=1e-15)
+    for matrix in found.values():
+        assert not matrix.diagonal().any()
+    assert found["wpli2_debiased"].min() >= -1.0 / 11.0 - 1e-12
+    assert max(np.abs(matrix).max() for matrix in found.values()) <= 1.0 + 1e-12
+
+
+def test_a_quarter_cycle_lag_is_seen_and_mixing_is_not() -> None:
+    # Alpha seen by all channels at once, then with a quarter cycle between first and last.
+    names = ("O1", "O2")
+    more = {"channels": names, "duration_s": 60.0, "background_uv": 0.01}
+    mixed = connectivity(_epochs(made_uv(3, **more)), 160.0, (9.0, 11.0), ALL)
+    lagged = connectivity(_epochs(made_uv(3, lag=np.pi / 2.0, **more)), 160.0, (9.0, 11.0), ALL)
+    assert mixed["coh"][1, 0] > 0.99
+    assert abs(mixed["imcoh"][1, 0]) < 0.05
+    assert lagged["coh"][1, 0] > 0.9
+    assert abs(lagged["imcoh"][1, 0]) > 0.9
+    assert lagged["wpli2_debiased"][1, 0] > 0.95
+
+
+def test_independent_channels_have_no_debiased_phase_lag() -> None:
+    epochs = np.random.default_rng(5).standard_normal((200, 12, 320))
+    found = connectivity(epochs, 160.0, BAND)
+    assert abs(mean_over_pairs("wpli2_debiased", found["wpli2_debiased"])) < 1e-3
+
+
+def test_a_flat_channel_gives_zero_and_no_warning() -> None:
+    epochs = np.random.default_rng(2).standard_normal((10, 4, 320))
+    epochs[:, 2] = 5.0
+    found = connectivity(epochs, 160.0, BAND, ALL)
+    for matrix in found.values():
+        assert np.isfinite(matrix).all()
+        assert np.abs(matrix[2]).max() < 1e-6 or not matrix[2].any()
+
+
+def test_chunks_do_not_change_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    epochs = np.random.default_rng(4).standard_normal((23, 7, 320))
+    whole = connectivity(epochs, 160.0, BAND)
+    monkeypatch.setattr(module, "_CHUNK_BYTES", 16 * 49 * 3)
+    parts = connectivity(epochs, 160.0, BAND)
+    for metric in METRICS:
+        assert parts[metric] == pytest.approx(whole[metric], abs=1e-14)
+
+
+def test_sums_without_a_block_equal_sums_of_the_rest() -> None:
+    epochs = np.random.default_rng(6).standard_normal((20, 5, 320))
+    one_bin = band_fourier(epochs, 160.0, BAND)[1][0]
+    rest = cross_sums(one_bin) - cross_sums(one_bin[4:8])
+    direct = cross_sums(np.delete(one_bin, slice(4, 8), axis=0))
+    for metric in METRICS:
+        assert rest.estimate(metric) == pytest.approx(direct.estimate(metric), abs=1e-10)
+
+
+def test_what_cannot_be_computed_is_refused() -> None:
+    epochs = np.random.default_rng(7).standard_normal((12, 3, 320))
+    with pytest.raises(AnalysisError, match="half the sampling rate"):
+        connectivity(epochs, 160.0, (70.0, 90.0))
+    with pytest.raises(AnalysisError, match="no frequency bin"):
+        connectivity(epochs, 160.0, (10.1, 10.2))
+    with pytest.raises(AnalysisError, match="two or more"):
+        connectivity(epochs[:1], 160.0, BAND)
+    names = ("a", "b", "c")
+    with pytest.raises(AnalysisError, match="equally many"):
+        compare_connectivity(epochs, epochs[:11], 160.0, BAND, names)
+    with pytest.raises(AnalysisError, match="needs 10 or more"):
+        compare_connectivity(epochs[:9], epochs[:9], 160.0, BAND, names)
+    with pytest.raises(AnalysisError, match="two channels"):
+        compare_connectivity(epochs[:, :1], epochs[:, :1], 160.0, BAND, names[:1])
+    with pytest.raises(AnalysisError, match="no power"):
+        compare_connectivity(epochs * 0.0, epochs, 160.0, BAND, names)
+
+
+def test_identical_epochs_do_not_change() -> None:
+    epochs = _epochs(made_uv(8, duration_s=60.0))
+    found = compare_connectivity(epochs, epochs, 160.0, BAND, CHANNELS, targets=("Oz",))
+    assert found.n_epochs == found.n_matched_epochs == 30
+    assert found.power_ln_ratio == 0.0
+    for metric in METRICS:
+        one = found.metrics[metric]
+        assert one.change == one.matched_change == one.target_change == 0.0
+        assert one.ci95_change[0] < 0.0 < one.ci95_change[1]
+
+
+def test_interval_holds_no_change_and_sees_planted_coupling() -> None:
+    held = 0
+    names = ("P3", "P4", "O1", "O2")
+    for seed in range(30):
+        sides = [
+            _epochs(made_uv(100 + 2 * seed + side, duration_s=60.0, channels=names))
+            for side in (0, 1)
+        ]
+        low, high = compare_connectivity(*sides, 160.0, BAND, names).metrics["imcoh"].ci95_change
+        held += low <= 0.0 <= high
+    assert held >= 26
+    lagged = _epochs(made_uv(99, duration_s=60.0, channels=names, lag=1.5))
+    found = compare_connectivity(sides[0], lagged, 160.0, BAND, names)
+    for metric in METRICS:
+        assert found.metrics[metric].ci95_change[0] > 0.0
+
+
+def test_matched_epochs_take_the_power_confound_out() -> None:
+    # Coupling never changes; power rises by half. Unmatched estimates rise, matched ones do not.
+    names = ("P3", "Pz", "P4", "O1", "Oz", "O2")
+    plain, matched = [], []
+    for seed in range(12):
+        more = {"channels": names, "duration_s": 240.0, "lag": 1.2, "tau_s": 3.0, "sd": 0.7}
+        sides = [
+            _epochs(made_uv(500 + 2 * seed, alpha_uv=2.0, **more)),
+            _epochs(made_uv(501 + 2 * seed, alpha_uv=2.0 * 1.5**0.5, **more)),
+        ]
+        one = compare_connectivity(*sides, 160.0, BAND, names)
+        metric = one.metrics["wpli2_debiased"]
+        assert one.n_matched_epochs >= 60
+        assert "power-matched" in one.note
+        assert metric.matched_change is not None
+        plain.append(metric.change / metric.pre)
+        matched.append(metric.matched_change / metric.pre)
+    assert np.mean(plain) > 0.06
+    assert abs(np.mean(matched)) < 0.5 * np.mean(plain)
+
+
+def test_average_reference_changes_connectivity_and_not_the_power_told() -> None:
+    sides = [_epochs(made_uv(seed, duration_s=40.0)) for seed in (11, 12)]
+    plain = compare_connectivity(*sides, 160.0, BAND, CHANNELS)
+    average = compare_connectivity(*sides, 160.0, BAND, CHANNELS, average_reference=True)
+    centred = [side - side.mean(axis=1, keepdims=True) for side in sides]
+    direct = compare_connectivity(*centred, 160.0, BAND, CHANNELS)
+    assert average.power_ln_ratio == plain.power_ln_ratio
+    assert average.metrics["imcoh"].pre == pytest.approx(direct.metrics["imcoh"].pre, rel=1e-9)
+    assert average.metrics["imcoh"].pre != plain.metrics["imcoh"].pre
+    assert average.to_dict()["reference"] == "average"
+
+
+@settings(max_examples=60)
+@given(
+    st.lists(st.floats(-3.0, 3.0), min_size=1, max_size=15),
+    st.lists(st.floats(-3.0, 3.0), min_size=1, max_size=15),
+)
+def test_matched_pairs_are_close_and_used_once(before: list[float], after: list[float]) -> None:
+    left, right = np.array(before), np.array(after)
+    pairs = matched_pairs(left, right)
+    assert len(set(pairs[:, 0])) == len(set(pairs[:, 1])) == len(pairs)
+    assert np.all(np.abs(left[pairs[:, 0]] - right[pairs[:, 1]]) <= MATCH_WITHIN_LN)
+    assert len(matched_pairs(right, left)) == len(pairs)
