@@ -391,12 +391,13 @@ def schema(
     ] = "protocol",
 ) -> None:
     """Print the JSON schema of a settings file."""
+    from tacs.files import StrictModel
     from tacs.limits import ParticipantFile, SiteFile
     from tacs.planning import Recipe
     from tacs.protocol import Protocol
     from tacs.rig import Rig
 
-    models = {
+    models: dict[str, type[StrictModel]] = {
         "protocol": Protocol,
         "rig": Rig,
         "recipe": Recipe,

@@ -15,6 +15,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -420,8 +421,6 @@ def _existing(dataset: str | Path) -> Path:
 
 def _description(kind: str) -> dict[str, Any]:
     """Content of a dataset_description.json."""
-    import tacs
-
     return {
         "Name": "EEG before and after tACS" if kind == "raw" else "tacs-suite results",
         "BIDSVersion": BIDS_VERSION,
@@ -431,7 +430,7 @@ def _description(kind: str) -> dict[str, Any]:
         "GeneratedBy": [
             {
                 "Name": "tacs-suite",
-                "Version": tacs.__version__,
+                "Version": version("tacs-suite"),
                 "Description": "Research use only. Not a medical device.",
             }
         ],

@@ -84,7 +84,7 @@ def run_demo(folder: Path, seed: int, *, say: Callable[[str], None]) -> dict[str
         made.protocol, setup, subject=SUBJECT, session=SESSION, dataset=dataset, clock="virtual"
     )
     got = record.delivered
-    say(f"  {record.outcome}; delivered {got.current_peak_ma:.3f} mA at {got.frequency_hz} Hz")
+    say(f"  {record.outcome}; delivered {got.current_peak_ma:.3f} mA at {got.frequency_hz:.3f} Hz")
     if record.trace is not None:
         columns = tuple(got.electrodes)
         patient.receive(read_trace(record.trace, len(columns)), 1000.0, columns)

@@ -108,7 +108,7 @@ def _unpack(content: bytes) -> tuple[bytes, bool]:
     """Whole lines of a gzip file, and whether it had its proper end."""
     import zlib
 
-    parts = []
+    parts: list[bytes] = []
     while content:
         engine = zlib.decompressobj(wbits=31)
         try:

@@ -14,11 +14,11 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import tacs
 from tacs.bids import SessionPaths, ensure_dataset, store_trace
 from tacs.capabilities import Capabilities
 from tacs.clock import Clock, MonotonicClock, QueueInbox, VirtualClock, utc_now
@@ -35,7 +35,7 @@ from tacs.driver import (
 from tacs.errors import InputError, RecordError, SafetyRefusal, TacsError
 from tacs.guardian import Guardian, Telemetry, kernel_plan
 from tacs.ledger import Dose, Ledger, dose_at_level, site_folder
-from tacs.limits import EffectiveLimits, effective_limits
+from tacs.limits import EffectiveLimits, ParticipantFile, effective_limits
 from tacs.protocol import Protocol
 from tacs.record import RecordWriter, canonical
 from tacs.rig import Rig, load_rig, shipped_rigs
@@ -57,6 +57,7 @@ class Setup:
     rig: Rig | None
     limits: EffectiveLimits
     site: Path
+    participant: str | None = None
 
     @property
     def capabilities(self) -> Capabilities:
@@ -157,6 +158,9 @@ def prepare(
         rig=None if rig is None else load_rig(rig),
         limits=effective_limits(site_file, participant_file),
         site=site,
+        participant=None
+        if participant_file is None
+        else ParticipantFile.from_toml(participant_file).subject,
     )
 
 
@@ -196,6 +200,17 @@ def check(protocol: Protocol, device: str | Setup, *, subject: str | None = None
     ledger = Ledger(setup.site, emulated=setup.device.emulated)
     history = ledger.history(subject or "", now)
     breaches += person_breaches(protocol, setup.limits, subject=subject, history=history, now=now)
+    if subject is not None and setup.participant not in {None, subject}:
+        breaches.append(
+            Breach(
+                limit="participant_file",
+                value=str(setup.participant),
+                allowed=subject,
+                unit="",
+                source="a participant file belongs to a person",
+                where="--participant",
+            )
+        )
     return breaches
 
 
@@ -363,7 +378,7 @@ class _Run:
             "session",
             0.0,
             {
-                "suite": tacs.__version__,
+                "suite": version("tacs-suite"),
                 "subject": self.paths.subject,
                 "session": self.paths.session,
                 "device": setup.device.driver,

@@ -112,6 +112,19 @@ def test_a_changed_ledger_is_refused(tmp_path: Path):
         ledger.history("P01", NOW)
 
 
+def test_an_entry_that_a_crash_cut_off_is_as_if_it_had_not_been_made(tmp_path: Path):
+    ledger = Ledger(tmp_path, emulated=False)
+    booked(ledger, "a", on_s=1200.0, ended=NOW - timedelta(days=2))
+    whole = ledger.path.read_bytes()
+    ledger.path.write_bytes(whole[:-10])  # the booking is torn: its session is open again
+    assert "open_session" in names(ledger)
+    ledger.path.write_bytes(whole)
+    ledger.path.write_bytes(whole + b'{"seq":2,"t_')  # a reservation is torn: nothing was armed
+    assert names(ledger) == []
+    booked(ledger, "b", on_s=1200.0, ended=NOW - timedelta(days=1))
+    assert ledger.history("P01", NOW).sessions_90d == 2
+
+
 def test_a_sham_is_booked_as_the_active_arm(tmp_path: Path):
     sham = made_protocol(waveform="active_sham", sham_plateau_s=10.0)
     for key, protocol in (("active", PROTOCOL), ("sham", sham)):

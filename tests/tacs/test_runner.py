@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import tacs
+from tacs import dose, errors
 from tacs.clock import QueueInbox, utc_now
 from tacs.errors import InputError, RecordError, SafetyRefusal
 from tacs.ledger import Ledger
@@ -116,6 +117,14 @@ def test_somebody_elses_peak_and_an_expired_one_are_refused(tmp_path: Path):
         assert [b.limit for b in refused.value.breaches] == [limit]
 
 
+def test_another_persons_participant_file_is_refused(tmp_path: Path):
+    file = tmp_path / "p.toml"
+    file.write_text('subject = "P02"\n[limits]\nelectrode_current_peak_ma = 1.0\n')
+    setup = prepare(DEVICE, participant_file=file)
+    assert [b.limit for b in check(SHORT, setup, subject="P01")] == ["participant_file"]
+    assert check(SHORT, setup, subject="P02") == []
+
+
 def test_a_second_session_the_same_day_is_refused_from_any_folder(tmp_path: Path):
     rehearse(tmp_path / "a", protocol=made_protocol())
     with pytest.raises(SafetyRefusal, match="inter_session_interval_h"):
@@ -175,7 +184,7 @@ def test_a_device_that_is_not_there_leaves_no_record(tmp_path: Path):
 
 
 def test_the_wrong_firmware_is_refused_by_name_and_recorded(tmp_path: Path):
-    with pytest.raises(tacs.errors.TacsError, match="Pulse Pal"):
+    with pytest.raises(errors.TacsError, match="Pulse Pal"):
         rehearse(tmp_path, faults=["wrong_firmware=K"])
     lines, problem = read_record(next(tmp_path.glob("data/**/*_record.jsonl")))
     assert problem is None
@@ -237,7 +246,7 @@ def test_without_a_trace_the_upper_bound_is_booked_and_it_is_one(
     closed = recover(tmp_path / "data")[0]
     assert closed.delivered is not None
     assert closed.delivered.source == "upper bound"
-    truth = tacs.dose.measure(tacs.dose.read_trace(measured, 2), ("Oz", "Cz"), 1000.0)
+    truth = dose.measure(dose.read_trace(measured, 2), ("Oz", "Cz"), 1000.0)
     for name in ("Oz", "Cz"):
         bound_c = closed.delivered.rectified_charge_c[name]
         assert truth.rectified_charge_c[name] <= bound_c <= truth.rectified_charge_c[name] * 1.5
