@@ -186,8 +186,8 @@ def cross_sums(bin_values: ComplexArray, *, phase_lag: bool = True) -> CrossSums
     size, square = np.zeros(csd.shape), np.zeros(csd.shape)
     if phase_lag:
         for part in _imaginary(bin_values):
-            size += np.abs(part).sum(axis=0)
-            square += np.square(part).sum(axis=0)
+            size += np.abs(part, out=part).sum(axis=0)
+            square += np.einsum("eij,eij->ij", part, part)
     return CrossSums(csd, size, square)
 
 

@@ -198,21 +198,23 @@ def compare_connectivity(
             from_coefficients(coefficients[0][:, pairs[:, 0]]),
             from_coefficients(coefficients[1][:, pairs[:, 1]]),
         )
-    whole = from_coefficients(coefficients[0]), from_coefficients(coefficients[1])
-    left_out = tuple(_leave_out(part) for part in coefficients)
+    (whole_before, left_before), (whole_after, left_after) = map(_estimates, coefficients)
     target_rows = [channels.index(name) for name in targets if name in channels]
     metrics: dict[Metric, MetricChange] = {}
     for metric in METRICS:
-        pre, post = (mean_over_pairs(metric, part[metric]) for part in whole)
+        matrices = whole_before[metric], whole_after[metric]
+        pre, post = (mean_over_pairs(metric, matrix) for matrix in matrices)
         metrics[metric] = MetricChange(
             pre=pre,
             post=post,
             change=post - pre,
-            ci95_change=_jackknife(post - pre, left_out[0][metric], left_out[1][metric]),
+            ci95_change=_jackknife(post - pre, left_before[metric], left_after[metric]),
             matched_change=None if matched is None else _change(metric, *matched),
-            target_change=_change(metric, *whole, target_rows) if target_rows else None,
-            matrix_pre=whole[0][metric],
-            matrix_post=whole[1][metric],
+            target_change=(
+                _change(metric, whole_before, whole_after, target_rows) if target_rows else None
+            ),
+            matrix_pre=matrices[0],
+            matrix_post=matrices[1],
         )
     return ConnectivityChange(
         metrics=metrics,
@@ -278,24 +280,29 @@ def _change(
     )
 
 
-def _leave_out(coefficients: ComplexArray) -> dict[Metric, Array]:
-    """Mean over pairs with one block of epochs left out, for every block."""
-    n_channels = coefficients.shape[2]
-    shape = (JACKKNIFE_BLOCKS, n_channels, n_channels)
+def _estimates(
+    coefficients: ComplexArray,
+) -> tuple[dict[Metric, Array], dict[Metric, Array]]:
+    """Matrices of all epochs, and the mean over pairs with each block of epochs left out."""
+    n_freqs, _, n_channels = coefficients.shape
+    shape = (JACKKNIFE_BLOCKS + 1, n_channels, n_channels)
     found: dict[Metric, Array] = {metric: np.zeros(shape) for metric in METRICS}
     for bin_values in coefficients:
         parts = [cross_sums(part) for part in np.array_split(bin_values, JACKKNIFE_BLOCKS)]
         total = parts[0]
         for part in parts[1:]:
             total = total + part
-        for number, part in enumerate(parts):
-            rest = total - part
+        for number, sums in enumerate([total, *(total - part for part in parts)]):
             for metric in METRICS:
-                found[metric][number] += rest.estimate(metric)
-    return {
-        metric: np.array([mean_over_pairs(metric, one) for one in stack / coefficients.shape[0]])
-        for metric, stack in found.items()
-    }
+                found[metric][number] += sums.estimate(metric)
+    whole, left_out = {}, {}
+    for metric, stack in found.items():
+        stack /= n_freqs
+        for matrix in stack:
+            np.fill_diagonal(matrix, 0.0)
+        whole[metric] = stack[0].copy()
+        left_out[metric] = np.array([mean_over_pairs(metric, one) for one in stack[1:]])
+    return whole, left_out
 
 
 def _jackknife(change: float, before: Array, after: Array) -> tuple[float, float]:

@@ -147,9 +147,9 @@ def plot_topographies(outcome: Outcome) -> Any:
     """
     from matplotlib.figure import Figure
 
-    names = outcome.pair.channels
+    names = tuple(outcome.power.per_channel)
     ln_ratio = np.array([outcome.power.per_channel[name].ln_ratio for name in names])
-    info = _with_positions(outcome.pair.info)
+    info = _with_positions(outcome.info)
     placed = _placed(info)
     if len(placed) < 4:
         return _bars(outcome, ln_ratio)
@@ -229,7 +229,7 @@ def _bars(outcome: Outcome, ln_ratio: Array) -> Any:
     """Change per channel as bars, for recordings without electrode positions."""
     from matplotlib.figure import Figure
 
-    names = outcome.pair.channels
+    names = tuple(outcome.power.per_channel)
     figure: Any = Figure(figsize=(8.0, 1.6 + 0.25 * len(names)), layout="constrained")
     axes = figure.subplots()
     rows = np.arange(len(names))

@@ -8,7 +8,7 @@ independent narrow-band source.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,19 +41,17 @@ class SpectrumModel:
         Frequencies of the spectrum.
     bumps : tuple of Bump
         Bumps and their ranges.
-    ridge : ndarray, shape (3,)
-        Inverse variance of the Gaussian prior of level, slope and curvature around zero, per
-        degree of freedom of one spectral bin.
+    basis : ndarray, shape (3, n_freqs)
+        Log-log regressors of the background, derived.
     """
 
     freqs_hz: Array
     bumps: tuple[Bump, ...]
+    basis: Array = field(init=False, repr=False, compare=False)
 
-    @property
-    def basis(self) -> Array:
-        """Log-log background regressors, shape (3, n_freqs)."""
+    def __post_init__(self) -> None:
         u = np.log(self.freqs_hz / REFERENCE_HZ)
-        return np.stack([np.ones_like(u), -u, u**2])
+        object.__setattr__(self, "basis", np.stack([np.ones_like(u), -u, u**2]))
 
     def background(self, rows: Array) -> Array:
         """Background power, shape (n_rows, n_freqs)."""

@@ -19,6 +19,7 @@ from analysis.shift import PeakShift, peak_shift, search_band
 from analysis.statistics import MIN_SEGMENTS, Direction
 
 AVERAGE_REFERENCE_CHANNELS = 16
+COVERING_SECONDS = 150.0
 EXPECTED = ("increase", "decrease", "none")
 _PROTOCOL_KEYS = ("expected_direction", "stimulated_electrodes", "region")
 CAUSE = (
@@ -53,8 +54,10 @@ class Outcome:
         What must be known to read the result.
     summary : str
         One plain sentence.
-    pair : Pair
-        The prepared recordings.
+    preparation : dict
+        How the recordings were prepared; plain values.
+    info : mne.Info
+        Description of the channels compared, with positions where known.
     before, after : RecordingSpectra
         Their spectra, for figures.
     """
@@ -69,7 +72,8 @@ class Outcome:
     as_predicted: bool | None
     warnings: tuple[str, ...]
     summary: str
-    pair: Pair
+    preparation: dict[str, Any]
+    info: Any
     before: RecordingSpectra
     after: RecordingSpectra
 
@@ -87,10 +91,7 @@ class Outcome:
             "direction": self.direction,
             "expected_direction": self.expected_direction,
             "as_predicted": self.as_predicted,
-            "preparation": {
-                **self.pair.to_dict(),
-                "n_segments": [self.before.n_segments, self.after.n_segments],
-            },
+            "preparation": dict(self.preparation),
             "warnings": list(self.warnings),
             "summary": self.summary,
         }
@@ -247,7 +248,11 @@ def compare(
         as_predicted=as_predicted,
         warnings=tuple(dict.fromkeys(warnings)),
         summary=summarise(power, direction, as_predicted, identical=pair.identical),
-        pair=pair,
+        preparation={
+            **pair.to_dict(),
+            "n_segments": [before.n_segments, after.n_segments],
+        },
+        info=pair.info,
         before=before,
         after=after,
     )
@@ -350,6 +355,12 @@ def _cautions(pair: Pair, power: PowerChange, connectivity_reason: str | None) -
         found.append("both recordings hold the same samples: was one file given twice?")
     if power.raw.p_reason is not None:
         found.append(power.raw.p_reason)
+    seconds = pair.before_uv.shape[1] / pair.sfreq_hz
+    if seconds < COVERING_SECONDS:
+        found.append(
+            f"power that drifts over more than the {seconds:.0f} s compared is outside the "
+            f"interval: record {COVERING_SECONDS:g} s or more"
+        )
     if power.verdict == APERIODIC_SHIFT:
         found.append(
             f"{APERIODIC_SHIFT}: the background spectrum accounts for "

@@ -128,11 +128,13 @@ def make_pair(pre: Any, post: Any, *, discard_s: float = 3.0) -> Pair:
     UnusableRecording
         If too little is shared, or reference or filters make the two incomparable.
     """
+    import mne
+
     if not (np.isfinite(discard_s) and discard_s >= 0.0):
         raise AnalysisError(f"discard_s is {discard_s:g}: give 0 or more seconds")
     warnings: list[str] = []
     sources = {"before": _source(pre, "before"), "after": _source(post, "after")}
-    sides = {name: _raw_of(source).copy() for name, source in sources.items()}
+    sides = {name: _raw_of(source) for name, source in sources.items()}
     _check_reference(sides, warnings)
     quality = {name: _quality(source, name, warnings) for name, source in sources.items()}
     low_hz, high_hz = _pass_band(sides, warnings)
@@ -171,6 +173,7 @@ def make_pair(pre: Any, post: Any, *, discard_s: float = 3.0) -> Pair:
             f"the first {n / sfreq_hz:.0f} s after were used"
         )
     first = before.shape[1] - n
+    info = sides["before"].info
     return Pair(
         channels=channels,
         before_uv=before[:, first:],
@@ -184,7 +187,7 @@ def make_pair(pre: Any, post: Any, *, discard_s: float = 3.0) -> Pair:
         lost=lost,
         bad=bad,
         discarded_s=discard_s,
-        info=sides["before"].copy().pick(list(channels)).info,
+        info=mne.pick_info(info, [info["ch_names"].index(name) for name in channels]),
         sources=(sources["before"], sources["after"]),
         warnings=tuple(dict.fromkeys(warnings)),
     )
@@ -245,8 +248,8 @@ def _check_reference(sides: dict[str, Any], warnings: list[str]) -> None:
         if len(data) < _SAME_REFERENCE_CHANNELS:
             averaged[name] = False
             continue
-        spread = float(np.sqrt(np.mean(np.square(data - data.mean(axis=1, keepdims=True)))))
-        averaged[name] = float(data.mean(axis=0).std()) < 1e-3 * spread
+        typical = float(np.sqrt(np.mean(data.var(axis=1))))
+        averaged[name] = float(data.mean(axis=0).std()) < 1e-3 * typical
     if averaged["before"] != averaged["after"]:
         which = "before" if averaged["before"] else "after"
         raise UnusableRecording(
@@ -296,7 +299,7 @@ def _one_rate(sides: dict[str, Any], warnings: list[str]) -> float:
     slow = min(rates.values())
     for name, rate in rates.items():
         if rate != slow:
-            sides[name] = sides[name].resample(slow, verbose="ERROR")
+            sides[name] = sides[name].copy().resample(slow, verbose="ERROR")
             warnings.append(f"the recording {name} was resampled from {rate:g} to {slow:g} Hz")
     return slow
 
@@ -307,8 +310,9 @@ def _samples(
     """Samples in µV and the mask of bad ones, without the first seconds."""
     sfreq_hz = float(raw.info["sfreq"])
     first = round(discard_s * sfreq_hz)
-    data = raw.get_data(picks=list(channels))[:, first:] * 1e6
+    data = raw.get_data(picks=list(channels), start=first)
+    data *= 1e6
     mask = np.zeros(raw.n_times, dtype=bool)
     for start_s, stop_s in quality.artefact_spans_s:
         mask[round(start_s * sfreq_hz) : round(stop_s * sfreq_hz)] = True
-    return np.ascontiguousarray(data), mask[first:]
+    return np.asarray(data), mask[first:]

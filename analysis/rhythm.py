@@ -255,7 +255,7 @@ def _bumps_on(
     model: SpectrumModel, rows: Array, band_hz: tuple[float, float], step_hz: float
 ) -> tuple[Array, Array, list[Array]]:
     """Grid around the band, sum of the rhythm's bumps on it, and each bump."""
-    grid = np.arange(band_hz[0] - 2.5, band_hz[1] + 2.5 + step_hz / 2, step_hz)
+    grid = np.arange(max(band_hz[0] - 2.5, 0.5), band_hz[1] + 2.5 + step_hz / 2, step_hz)
     fine = SpectrumModel(grid, model.bumps)
     # The rhythm's own bumps are those that share the last one's range.
     own = [i for i, bump in enumerate(model.bumps) if bump == model.bumps[-1]]
@@ -320,7 +320,7 @@ def _second(
 
 def _width(model: SpectrumModel, row: Array, peak_hz: float) -> float:
     """Full width at half height of the bumps around the peak."""
-    grid = np.arange(peak_hz - 8.0, peak_hz + 8.0, 0.01)
+    grid = np.arange(max(peak_hz - 8.0, 0.5), peak_hz + 8.0, 0.01)
     fine = SpectrumModel(grid, model.bumps)
     own = [i for i, bump in enumerate(model.bumps) if bump == model.bumps[-1]]
     total = np.sum([fine.bump(row, i)[0] for i in own], axis=0)

@@ -174,7 +174,9 @@ def import_(
     session: SessionLabel,
     when: Annotated[str, typer.Option("--when", help="pre or post")],
     task: Annotated[str, typer.Option("--task", help="state, such as rest-closed")] = "rest-closed",
-    sfreq: Annotated[float, typer.Option("--sfreq", help="true sampling rate, Hz")] = 0.0,
+    sfreq: Annotated[
+        float, typer.Option("--sfreq", help="true sampling rate, Hz", show_default=False)
+    ] = 0.0,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="replace an earlier import")
     ] = False,
@@ -203,10 +205,15 @@ def peak(
         tuple[float, float], typer.Option("--band", help="where to look, Hz", metavar="LOW HIGH")
     ] = (7.0, 13.0),
     picks: Picks = "",
-    tmin: Annotated[float, typer.Option("--tmin", help="from, seconds")] = 0.0,
-    tmax: Annotated[float, typer.Option("--tmax", help="to, seconds; 0 is the end")] = 0.0,
+    tmin: Annotated[float, typer.Option("--tmin", help="from, seconds", show_default=False)] = 0.0,
+    tmax: Annotated[
+        float, typer.Option("--tmax", help="to, seconds; 0 is the end", show_default=False)
+    ] = 0.0,
     sfreq: Annotated[
-        float, typer.Option("--sfreq", help="true sampling rate where the header's is wrong, Hz")
+        float,
+        typer.Option(
+            "--sfreq", help="true sampling rate where the header's is wrong, Hz", show_default=False
+        ),
     ] = 0.0,
     subject: Annotated[str, typer.Option("--subject", help="whose recording it is")] = "",
     out: Annotated[str, typer.Option("--out", help="also write the JSON to this file")] = "",
@@ -281,7 +288,10 @@ def plan(
         str, typer.Option("--blinding-label", help="opaque code of the arm")
     ] = "",
     frequency_hz: Annotated[
-        float, typer.Option("--frequency-hz", help="another frequency; needs --fallback-note")
+        float,
+        typer.Option(
+            "--frequency-hz", help="another frequency; needs --fallback-note", show_default=False
+        ),
     ] = 0.0,
     fallback_note: Annotated[
         str, typer.Option("--fallback-note", help="why the frequency is not the individual one")
@@ -545,7 +555,9 @@ def recover(
 def compare(
     pre: Annotated[str, typer.Argument(help="recording before the session")],
     post: Annotated[str, typer.Argument(help="recording after it, in the same state")],
-    peak_hz: Annotated[float, typer.Option("--peak-hz", help="peak that fixes the band, Hz")] = 0.0,
+    peak_hz: Annotated[
+        float, typer.Option("--peak-hz", help="peak that fixes the band, Hz", show_default=False)
+    ] = 0.0,
     peak: Annotated[str, typer.Option("--peak", help="JSON of `tacs peak`")] = "",
     protocol: Annotated[str, typer.Option("--protocol", help="protocol file")] = "",
     picks: Picks = "",

@@ -37,6 +37,8 @@ from tacs.report_words import FILTERS
 
 __all__ = ["write_report"]
 
+PLAIN_COLUMNS = frozenset({"species", "age", "sex", "hand", "handedness", "weight", "height"})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionPage:
@@ -95,7 +97,11 @@ def write_report(
     else:
         path = SessionPaths.of(dataset, subject, sessions[0]).derivatives.parent
         path /= f"sub-{subject}_report.html"
-    write_text(path, _render(subject, pages, _participant(Path(dataset), subject)))
+    participant = _participant(Path(dataset), subject)
+    if any(page.record is not None and page.record.blinded for page in pages):
+        # A column of the site's own may name the arm.
+        participant = {name: participant[name] for name in participant if name in PLAIN_COLUMNS}
+    write_text(path, _render(subject, pages, participant))
     return path
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -97,6 +98,8 @@ class CurrentSection:
         A blinded session: arm, waveform, currents and trace stay out of this object.
     unreadable : str or None
         Why nothing can be shown, where the record does not give a protocol.
+    ended_early_s : float or None
+        Whole seconds to the stop or the fault of a blinded session; None where neither came.
     source : str or None
         Where the delivered numbers come from: ``measured``, ``commanded`` or ``upper bound``.
     """
@@ -115,6 +118,7 @@ class CurrentSection:
     alarms: tuple[str, ...] = ()
     delivered: Mapping[str, Any] | None = None
     quiet_after_stop_s: float | None = None
+    ended_early_s: float | None = None
     set_in_device: str = ""
 
 
@@ -137,8 +141,9 @@ def current_section(paths: SessionPaths, record: RecordView) -> CurrentSection:
     if protocol is None:
         return CurrentSection(protocol=None, withheld=False, unreadable=_unreadable(record))
     if record.blinded:
-        ends = dict.fromkeys((*record.states[:1], *record.states[-1:]))
-        return CurrentSection(protocol=protocol, withheld=True, states=tuple(ends))
+        return CurrentSection(
+            protocol=protocol, withheld=True, ended_early_s=_ended_early_s(record)
+        )
     missing: list[str] = []
     alarms: list[str] = []
     trace = trace_of(paths, record, missing, alarms)
@@ -150,7 +155,7 @@ def current_section(paths: SessionPaths, record: RecordView) -> CurrentSection:
         protocol=protocol,
         withheld=False,
         source=source,
-        dose=_dose_rows(protocol, record, delivered, end.get("commanded")),
+        dose=_dose_rows(protocol, record, delivered),
         electrodes=_electrode_rows(protocol, record.commanded, delivered, limits),
         limits=limits,
         states=record.states,
@@ -162,6 +167,14 @@ def current_section(paths: SessionPaths, record: RecordView) -> CurrentSection:
         quiet_after_stop_s=end.get("quiet_after_stop_s", end.get("quiet_after_last_command_s")),
         set_in_device=_set_in_device(record),
     )
+
+
+def _ended_early_s(record: RecordView) -> float | None:
+    """When a stop or a fault came; how the output then fell silent would tell the arm."""
+    at_s = next(
+        (x.at_s for x in record.states if x.after in {"stopping", "stopped", "fault"}), None
+    )
+    return None if at_s is None else float(math.floor(at_s))
 
 
 def _unreadable(record: RecordView) -> str:
@@ -177,19 +190,17 @@ def _dose_rows(
     protocol: Protocol,
     record: RecordView,
     delivered: Mapping[str, Any] | None,
-    booked: Mapping[str, Any] | None,
 ) -> tuple[DoseRow, ...]:
     """Prescribed, commanded and delivered, side by side."""
     waveform, commanded = Waveform(protocol), record.commanded
     peak_ma = max(waveform.peak_ma(name) for name in waveform.electrodes)
-    top_ma = None
-    if commanded is not None:
-        top_ma = max(commanded.levels) * max(commanded.peaks_ma.values())
     charge_c = max(waveform.rectified_charge_c(name) for name in waveform.electrodes)
-    dlv, cmd = delivered or {}, booked or {}
+    dlv = delivered or {}
     measured = bool(delivered) and dlv["source"] == "measured"
     largest_dc = max((abs(ma) for ma in dlv["mean_ma"].values()), default=0.0) if measured else None
     dlv_ma = dlv.get("current_peak_ma")
+    top_ma = None if commanded is None else commanded.current_peak_ma
+    zero = None if commanded is None else 0.0
     silent = protocol.waveform == "passive_sham"
 
     def row(
@@ -211,11 +222,11 @@ def _dose_rows(
 
     return (
         row(
-            "Time with current",
+            "From the first to the last current",
             "s",
             1,
             waveform.current_on_s,
-            cmd.get("duration_s"),
+            None if commanded is None else commanded.current_on_s,
             dlv.get("duration_s"),
         ),
         row(
@@ -240,16 +251,16 @@ def _dose_rows(
             "C",
             4,
             0.0 if silent else charge_c,
-            cmd.get("rectified_charge_c"),
+            None if commanded is None else commanded.rectified_charge_c,
             dlv.get("rectified_charge_c"),
         ),
-        row("Direct current, largest mean", "mA", 4, 0.0, 0.0 if cmd else None, largest_dc),
+        row("Direct current, largest mean", "mA", 4, 0.0, zero, largest_dc),
         row(
             "Sum over the electrodes, largest",
             "mA",
             4,
             0.0,
-            0.0 if cmd else None,
+            zero,
             dlv["balance_ma"] if measured else None,
         ),
     )

@@ -192,7 +192,7 @@ def plot_session_current(
             color=INK,
         ).set_parse_math(False)
     _finish(panels[-1], f"time since the start ({unit})", None)
-    _legend(panels[0])
+    _legend_above(figure, panels[0])
     return figure
 
 
@@ -217,7 +217,7 @@ def plot_ramp_up(trace: Trace | None, commanded: Commanded, ramp_up_s: float) ->
     for axes, name in zip(panels, commanded.peaks_ma, strict=True):
         _envelopes(axes, trace, commanded, name, (0.0, 1.1 * ramp_up_s), 1.0)
     _finish(panels[-1], "time since the start (s)", None)
-    _legend(panels[0])
+    _legend_above(figure, panels[0])
     return figure
 
 
@@ -280,21 +280,19 @@ def _envelopes(
 
     if trace is not None and name in trace.columns:
         times_s, samples = trace.between(*span_s)
-        # A column holds two cycles or more, so that the band shows the envelope and no beat.
+        # A column holds a whole cycle or more, so that the band shows the envelope and no beat.
         step = max(
-            math.ceil(2.0 * trace.rate_hz / commanded.frequency_hz),
-            math.ceil(times_s.size / BINS),
+            math.ceil(trace.rate_hz / commanded.frequency_hz), math.ceil(times_s.size / BINS)
         )
         n = times_s.size // step
-        if n:
+        if n > 1:
             columns = samples[trace.columns.index(name), : n * step].reshape(n, step)
-            edges = np.append(times_s[: n * step : step], times_s[n * step - 1]) / scale
-            axes.stairs(
+            axes.fill_between(
+                times_s[: n * step].reshape(n, step).mean(axis=1) / scale,
+                columns.min(axis=1),
                 columns.max(axis=1),
-                edges,
-                baseline=columns.min(axis=1),
-                fill=True,
                 color=SKY,
+                lw=0.0,
                 label="delivered",
             )
     times = np.asarray(commanded.times_s)
@@ -344,6 +342,18 @@ def _legend(axes: Any) -> None:
         loc="lower right",
         bbox_to_anchor=(1.0, 1.0),
         borderaxespad=0.2,
+        handlelength=2.4,
+        ncols=6,
+    )
+
+
+def _legend_above(figure: Any, axes: Any) -> None:
+    """The key above all panels and the words of the marks."""
+    figure.legend(
+        *axes.get_legend_handles_labels(),
+        fontsize=8,
+        frameon=False,
+        loc="outside upper right",
         handlelength=2.4,
         ncols=6,
     )

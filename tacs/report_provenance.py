@@ -158,15 +158,15 @@ def _origin(file: SignalFile) -> str:
 
 def _checks(record: RecordView, *, withheld: bool) -> tuple[Check, ...]:
     """Everything that can be verified of a record."""
-    count = len(record.lines)
+    what = "Chain of the record"
     if record.problem is None:
-        chain = Check(what="Chain of the record", ok=True, text=f"all {count} lines verify")
+        # How many lines a record has depends on the arm.
+        count = "every line verifies" if withheld else f"all {len(record.lines)} lines verify"
+        chain = Check(what=what, ok=True, text=count)
     else:
-        chain = Check(
-            what="Chain of the record",
-            ok=False,
-            text=f"{record.problem}; only the {count} lines before it were used",
-        )
+        problem = "a line does not verify" if withheld else record.problem
+        text = f"{problem}; only what stands before was used"
+        chain = Check(what=what, ok=False, text=text)
     found = [chain, _ledger_check(record)]
     if record.head is not None:
         found.append(Check(what="Head of the record", ok=None, text=record.head))
@@ -202,7 +202,10 @@ def _ledger_check(record: RecordView) -> Check:
     except InputError as exc:
         return Check(what=what, ok=None, text=f"the ledger cannot be read: {exc}")
     key = record.lines[0].hash
-    booked = [x for x in lines if x.kind == "book" and x.data.get("key") == key]
+    of_session = [x for x in lines if x.data.get("key") == key]
+    booked = [x for x in of_session if x.kind == "book"]
+    if of_session and not booked:
+        return Check(what=what, ok=None, text="the ledger holds this session as open")
     if not booked:
         why = f" (the ledger does not verify: {problem})" if problem else ""
         return Check(what=what, ok=None, text=f"this computer's ledger has no such session{why}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -66,6 +67,34 @@ class Commanded:
     peaks_ma: Mapping[str, float]
     frequency_hz: float
 
+    @property
+    def current_peak_ma(self) -> float:
+        """Largest zero-to-peak current that was commanded at any electrode."""
+        return max(self.levels) * max(self.peaks_ma.values())
+
+    @property
+    def current_on_s(self) -> float:
+        """From the first to the last instant above zero, the device's stop ramp included."""
+        loud = [
+            (start_s, end_s)
+            for (start_s, end_s), (low, high) in zip(
+                pairwise(self.times_s), pairwise(self.levels), strict=True
+            )
+            if low > 0.0 or high > 0.0
+        ]
+        return loud[-1][1] - loud[0][0] if loud else 0.0
+
+    @property
+    def rectified_charge_c(self) -> float:
+        """Charge of the commanded sine through the electrode with most of it, (2/π)·∫I dt."""
+        area_s = sum(
+            0.5 * (low + high) * (end_s - start_s)
+            for (start_s, end_s), (low, high) in zip(
+                pairwise(self.times_s), pairwise(self.levels), strict=True
+            )
+        )
+        return (2.0 / math.pi) * 1e-3 * max(self.peaks_ma.values()) * area_s
+
 
 class RecordView:
     """A run record as far as it verifies.
@@ -111,8 +140,10 @@ class RecordView:
 
     @property
     def outcome(self) -> str:
-        """``done``, ``stopped``, ``fault``, ``interrupted``, ``refused`` or ``open``."""
-        return "open" if self.end is None else str(self.end["outcome"])
+        """What the last line says; ``open`` without one, ``unknown`` where it does not verify."""
+        if self.end is None:
+            return "open" if self.problem is None else "unknown"
+        return str(self.end["outcome"])
 
     @property
     def cause(self) -> str:

@@ -147,7 +147,7 @@ def signal_sections(
     signals: dict[Path, Signals] = {}
     files = []
     for recording in recordings:
-        file, found = _load(recording, _quality(paths, recording))
+        file, found = _load(paths, recording)
         files.append(file)
         if found is not None:
             signals[recording.path] = found
@@ -160,7 +160,7 @@ def signal_sections(
         )
         peak = _peak(task, before, signals, individual)
         peaks.append(peak)
-        outcomes.append(_outcome(paths, task, before, after, signals, info, peak))
+        outcomes.append(_outcome(paths, task, before, after, signals, info, peak, blinded=blinded))
     order = sorted(
         range(len(tasks)),
         key=lambda i: (not peaks[i].is_source, "closed" not in tasks[i].lower(), i),
@@ -187,7 +187,7 @@ def _quality(paths: SessionPaths, recording: Recording) -> Mapping[str, Any]:
         return {}
 
 
-def _load(recording: Recording, quality: Mapping[str, Any]) -> tuple[SignalFile, Signals | None]:
+def _load(paths: SessionPaths, recording: Recording) -> tuple[SignalFile, Signals | None]:
     """Read a recording; what cannot be read is a file with a problem."""
     from analysis.errors import AnalysisError
     from analysis.io import load_recording
@@ -197,13 +197,14 @@ def _load(recording: Recording, quality: Mapping[str, Any]) -> tuple[SignalFile,
         found = load_recording(recording.path)
         sha256, recorded_at = found.sha256, found.recorded_at
     except AnalysisError as exc:
-        problem = str(exc)
+        # Where the data set lies on this computer is no part of the report.
+        problem = str(exc).replace(f"{paths.dataset}/", "")
     file = SignalFile(
         recording=recording,
         sha256=sha256,
         recorded_at=recorded_at,
         problem=problem,
-        quality=quality,
+        quality=_quality(paths, recording),
     )
     return file, found
 
@@ -289,6 +290,8 @@ def _outcome(
     signals: Mapping[Path, Signals],
     protocol: Protocol | None,
     peak: PeakSection,
+    *,
+    blinded: bool,
 ) -> OutcomeSection:
     from analysis.errors import AnalysisError
     from analysis.outcome import compare
@@ -326,7 +329,8 @@ def _outcome(
         power=_power_rows(data["power"]),
         pictures=pictures,
         missing=missing_figures,
-        stored=_stored(paths, data["power"]),
+        # The stored one may rest on the protocol, and so tell the arm of a blinded session.
+        stored="" if blinded else _stored(paths, data["power"]),
     )
 
 

@@ -13,6 +13,7 @@ from tacs.report_record import RecordView
 from tacs.report_signals import OutcomeSection, PeakSection
 from tacs.report_words import (
     duration,
+    general,
     interval,
     joined,
     number,
@@ -28,6 +29,11 @@ OUTCOMES: Mapping[str, tuple[str, str, str]] = {
     "fault": ("alarm", "Fault", "The session ended by an emergency stop and was latched."),
     "interrupted": ("alarm", "Interrupted", "The computer was lost while the session ran."),
     "refused": ("caution", "Not started", "The session was given up before it was armed."),
+    "unknown": (
+        "alarm",
+        "Outcome unknown",
+        "The part of the record that verifies ends before the session does.",
+    ),
     "open": (
         "alarm",
         "Open",
@@ -131,7 +137,7 @@ def banners(
             )
         )
     if record.lines and record.first:
-        kind, title, text = OUTCOMES[record.outcome]
+        kind, title, text = OUTCOMES.get(record.outcome, ("alarm", record.outcome, ""))
         cause = f"Cause: {_stop(record.cause)}" if record.cause else ""
         found.append(Banner(kind=kind, title=title, text=f"{text} {cause}".strip()))
     return tuple(found)
@@ -188,7 +194,7 @@ def _current_figures(current: CurrentSection | None) -> tuple[KeyFigure, KeyFigu
         label=delivered,
         value=number(got["current_peak_ma"], 3, "mA"),
         note=f"zero-to-peak, {SOURCES.get(str(got['source']), str(got['source']))}; {frequency}, "
-        f"{duration(got['duration_s'])}, {number(got['rectified_charge_c'], 2, 'C')}",
+        f"{duration(got['duration_s'])}, {general(got['rectified_charge_c'], 'C')}",
     )
     return first, second
 
@@ -320,7 +326,7 @@ def _delivered(record: RecordView, current: CurrentSection) -> str:
             f" ({percent(row.difference_percent, 2)} against the "
             f"{number(row.commanded, 3, 'mA')} commanded)"
         )
-    return f"{text}; rectified charge {number(got['rectified_charge_c'], 2, 'C')}."
+    return f"{text}; rectified charge {general(got['rectified_charge_c'], 'C')}."
 
 
 def _stop(text: str) -> str:

@@ -11,6 +11,7 @@ __all__ = [
     "FILTERS",
     "clock",
     "duration",
+    "general",
     "interval",
     "joined",
     "number",

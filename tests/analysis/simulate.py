@@ -110,6 +110,8 @@ def make_eeg(
     mix /= np.linalg.norm(mix, axis=1, keepdims=True)
     data = mix @ coloured(rng, psd, n_ch, n, sfreq_hz)
     topography = np.linspace(0.6, 1.0, n_ch) if n_ch > 1 else np.ones(1)
+    # Alpha fades towards the front of the head, so that an average reference keeps it.
+    topography *= np.array([0.2 if name[0] in "FCAT" else 1.0 for name in ch_names])
 
     def rhythm(centre: float, rise: float, width: float) -> Array:
         level = rise * background(np.array([centre]))[0]

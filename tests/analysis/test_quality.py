@@ -78,7 +78,9 @@ def test_channel_unlike_the_others() -> None:
     made = make_eeg(7, duration_s=60.0, ch_names=HEAD)
     shared = made.data_v.mean(axis=0) + made.data_v[0]
     data = made.data_v * 0.5 + shared
-    data[5] = make_eeg(99, duration_s=60.0, ch_names=("F8",)).data_v[0] * 2.0
+    data[5] = (
+        make_eeg(99, peak_hz=None, exponent=0.5, duration_s=60.0, ch_names=("F8",)).data_v[0] * 2.0
+    )
     found = assess(replace(made, data_v=data).raw())
     assert dict(found.bad_channels) == {"F8": "unlike every other channel"}
 

@@ -107,7 +107,7 @@ def test_no_rhythm_is_rarely_significant() -> None:
     rng = np.random.default_rng(4)
     outside = (FREQS_HZ < 5.5) | (FREQS_HZ > 14.5)
     found = []
-    for i in range(200):
+    for i in range(120):
         exponent = (0.8, 1.2, 1.6, 2.0)[i % 4]
         knee = (0.0, 6.0)[i // 4 % 2]
         segments = gamma_segments(rng, 1 / (knee**exponent + FREQS_HZ**exponent), 45)

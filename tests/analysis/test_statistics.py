@@ -68,11 +68,15 @@ def test_mean_block_of_one_is_the_plain_bootstrap() -> None:
     assert (weights[:, 3] * 30).var() == pytest.approx(1.0 - 1.0 / 30.0, rel=0.05)
 
 
-def test_stretch_is_above_one_and_falls_with_length() -> None:
-    short, long = block_stretch((1.0, 1.0), (12, 12)), block_stretch((1.0, 1.0), (300, 300))
-    assert short > long > 1.0
-    one_sided = block_stretch((1.0, 0.0), (90, 90))
-    assert one_sided > block_stretch((1.0, 1.0), (90, 90))
+@pytest.mark.parametrize("n", [8, 12, 27, 90, 300, 900])
+def test_stretch_is_above_one(n: int) -> None:
+    both = block_stretch((1.0, 1.0), (n, n))
+    assert 1.0 < both < 1.5
+    # One noisy side alone has half the degrees of freedom.
+    assert block_stretch((1.0, 0.0), (n, n)) > both
+
+
+def test_stretch_of_no_variance_is_one() -> None:
     assert block_stretch((0.0, 0.0), (90, 90)) == 1.0
 
 
@@ -110,14 +114,15 @@ def test_same_seed_same_numbers() -> None:
 def test_no_change_is_rarely_called_a_change(duration_s: float, tau_s: float | None) -> None:
     found = _pairs(10, 120, duration_s, tau_s)
     assert _called(found) <= 0.07
-    assert np.mean([one.p is not None and one.p < 0.05 for one in found]) <= 0.07
+    # 0.05 of 120 pairs with the sampling error of their number; 1000 pairs gave 0.00 to 0.06.
+    assert np.mean([one.p is not None and one.p < 0.05 for one in found]) <= 0.10
 
 
 @pytest.mark.parametrize("tau_s", [20.0, 60.0])
 def test_slow_fluctuation_gets_no_p_value_but_an_interval(tau_s: float) -> None:
-    found = _pairs(20, 100, 177.0, tau_s)
+    found = _pairs(20, 60, 177.0, tau_s)
     declined = [one for one in found if one.p is None]
-    assert len(declined) >= 90
+    assert len(declined) >= 54
     for one in declined:
         assert one.p_reason is not None
         assert "repeated sessions or a sham arm" in one.p_reason
@@ -131,9 +136,9 @@ def test_slow_fluctuation_gets_no_p_value_but_an_interval(tau_s: float) -> None:
 
 
 def test_white_series_get_a_p_value_and_a_narrow_interval() -> None:
-    found = _pairs(30, 100, 177.0, None)
+    found = _pairs(30, 60, 177.0, None)
     given_p = [one.p for one in found if one.p is not None]
-    assert len(given_p) >= 75
+    assert len(given_p) >= 45
     assert np.median(given_p) == pytest.approx(0.5, abs=0.15)
     width = np.median([one.interval_ln[1] - one.interval_ln[0] for one in found])
     # Two means of 87 values of SD 0.4: 2 * 1.96 * 0.4 * sqrt(2 / 87) = 0.24 at best.
@@ -141,7 +146,7 @@ def test_white_series_get_a_p_value_and_a_narrow_interval() -> None:
 
 
 def test_a_true_change_is_found() -> None:
-    found = _pairs(40, 60, 177.0, None, shift=math.log(1.5))
+    found = _pairs(40, 40, 177.0, None, shift=math.log(1.5))
     assert np.mean([direction_of(one.interval_ln) == "increase" for one in found]) >= 0.9
     assert np.mean([one.p is not None and one.p < 0.05 for one in found]) >= 0.75
     held = [one.interval_ln[0] <= math.log(1.5) <= one.interval_ln[1] for one in found]

@@ -1,0 +1,51 @@
+"""Write ``docs/commands.md`` from the commands' own help: ``python -m tests.command_reference``."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+from pathlib import Path
+
+TARGET = Path(__file__).resolve().parents[1] / "docs" / "commands.md"
+HEAD = """\
+# Commands
+
+Written from the commands' own `--help` by `python -m tests.command_reference`.
+
+`--json` with any command prints one JSON object on standard output and nothing else there; progress
+and prose go to standard error. With an error the object has the keys `error` and `exit_code`.
+
+| exit code | means |
+|---|---|
+| 0 | done |
+| 2 | bad input or usage; one line says what, where and how to mend it |
+| 3 | the recording does not support an answer |
+| 4 | refused by a safety limit; every breach is listed |
+| 5 | stopped or faulted during a session |
+
+| variable | means |
+|---|---|
+| `TACS_SITE_DIR` | the site's folder: `site.toml` and the dose ledgers |
+| `TACS_TEST_DATA` | real recordings for the tests |
+| `TACS_DEBUG` | show where a defect of the suite arose |
+"""
+
+
+def reference() -> str:
+    """Return the page."""
+    from tacs.cli import app, call
+
+    os.environ["COLUMNS"] = "96"
+    names = [c.name or c.callback.__name__ for c in app.registered_commands if c.callback]
+    parts = [HEAD]
+    for name in names:
+        out = io.StringIO()
+        with contextlib.redirect_stdout(out):
+            call([name, "--help"])
+        parts.append(f"## tacs {name}\n\n```\n{out.getvalue().strip()}\n```\n")
+    return "\n".join(parts)
+
+
+if __name__ == "__main__":
+    TARGET.write_text(reference(), encoding="utf-8")
