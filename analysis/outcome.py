@@ -214,17 +214,21 @@ def compare(
                 f"{spectra.n_segments} clean segments of 4 s {side}, {MIN_SEGMENTS} are the least: "
                 "give a longer or cleaner recording"
             )
-    own_hz = None
+    own_bands_hz = None
     if shift.post_hz is not None:
-        own_hz = (shift.post_hz - band_half_width_hz, shift.post_hz + band_half_width_hz)
+        own_pre_hz = center_hz if shift.pre_hz is None else shift.pre_hz
+        own_bands_hz = (
+            (own_pre_hz - band_half_width_hz, own_pre_hz + band_half_width_hz),
+            (shift.post_hz - band_half_width_hz, shift.post_hz + band_half_width_hz),
+        )
     power = compare_power(
         before,
         after,
         pair.channels,
         region,
         band_hz,
-        own_band_hz=own_hz,
-        own_band_reason=f"after: {'; '.join(peaks[1].reasons) or peaks[1].status}",
+        own_bands_hz=own_bands_hz,
+        own_bands_reason=f"after: {'; '.join(peaks[1].reasons) or peaks[1].status}",
         total_hz=pair.total_hz,
         fit_hz=pair.fit_hz,
         n_bootstrap=n_bootstrap,

@@ -102,9 +102,9 @@ class PowerChange:
     pre_uv2, post_uv2 : float
         Band power of the region.
     relative, adjusted, recentred : RatioChange
-        Band over 1-40 Hz; power over the aperiodic part; after in the band about its own peak.
-    own_band_hz : (float, float) or None
-        Band about the peak after.
+        Band over 1-40 Hz; power over the aperiodic part; each in the band about its own peak.
+    own_bands_hz : ((float, float), (float, float)) or None
+        Bands of `recentred`, before and after.
     parts_pre, parts_post : Parts
         Aperiodic fits.
     aperiodic_share : float or None
@@ -124,7 +124,7 @@ class PowerChange:
     relative: RatioChange
     adjusted: RatioChange
     recentred: RatioChange
-    own_band_hz: tuple[float, float] | None
+    own_bands_hz: tuple[tuple[float, float], tuple[float, float]] | None
     parts_pre: Parts
     parts_post: Parts
     aperiodic_share: float | None
@@ -171,7 +171,7 @@ class PowerChange:
             "per_channel": {name: one.to_dict() for name, one in self.per_channel.items()},
             "recentred": {
                 **self.recentred.to_dict(),
-                "post_band_hz": None if self.own_band_hz is None else list(self.own_band_hz),
+                "bands_hz": self.own_bands_hz and [list(band) for band in self.own_bands_hz],
             },
         }
 
@@ -190,8 +190,8 @@ def compare_power(
     region: tuple[str, ...],
     band_hz: tuple[float, float],
     *,
-    own_band_hz: tuple[float, float] | None = None,
-    own_band_reason: str | None = None,
+    own_bands_hz: tuple[tuple[float, float], tuple[float, float]] | None = None,
+    own_bands_reason: str | None = None,
     total_hz: tuple[float, float] = TOTAL_HZ,
     fit_hz: tuple[float, float] = FIT_HZ,
     n_bootstrap: int = 2000,
@@ -207,10 +207,10 @@ def compare_power(
         All channels, and those of the region.
     band_hz : (float, float)
         Band, fixed from the peak before.
-    own_band_hz : (float, float), optional
-        Band about the peak after, for the re-centred ratio.
-    own_band_reason : str, optional
-        Why there is none.
+    own_bands_hz : ((float, float), (float, float)), optional
+        Bands about the peaks before and after, for the re-centred ratio.
+    own_bands_reason : str, optional
+        Why there are none.
     total_hz, fit_hz : (float, float)
         Denominator of relative power, and range of the aperiodic fit.
     n_bootstrap, seed : int
@@ -255,17 +255,17 @@ def compare_power(
         ),
         adjusted=adjusted,
         recentred=(
-            RatioChange(None, None, None, None, own_band_reason)
-            if own_band_hz is None or own_band_hz[0] <= 0.0
+            RatioChange(None, None, None, None, own_bands_reason)
+            if own_bands_hz is None or min(own_bands_hz[0][0], own_bands_hz[1][0]) <= 0.0
             else _ratio(
-                power[0],
-                band_power(freqs, psds[1], own_band_hz),
-                band_power(freqs, replicates[0], band_hz),
-                band_power(freqs, replicates[1], own_band_hz),
+                band_power(freqs, psds[0], own_bands_hz[0]),
+                band_power(freqs, psds[1], own_bands_hz[1]),
+                band_power(freqs, replicates[0], own_bands_hz[0]),
+                band_power(freqs, replicates[1], own_bands_hz[1]),
                 stretch=raw.stretch,
             )
         ),
-        own_band_hz=own_band_hz,
+        own_bands_hz=own_bands_hz,
         parts_pre=parts[0],
         parts_post=parts[1],
         aperiodic_share=share,

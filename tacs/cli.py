@@ -520,6 +520,8 @@ def _confirmation(given: str) -> Any:
 
 def _run_prose(data: dict[str, Any]) -> str:
     lines = [f"session {data['outcome']}{': ' + data['cause'] if data['cause'] else ''}"]
+    if data["outcome"] == "fault":
+        lines.append("take the electrode leads off the stimulator before anything else")
     got = data["delivered"]
     if got is None:
         lines.append("delivered: withheld (blinded)")

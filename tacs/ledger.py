@@ -12,7 +12,7 @@ Lines are chained like those of a run record, and every change is made under a f
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -163,6 +163,7 @@ class Ledger:
         dataset: Path,
         protocol: Protocol,
         now: datetime,
+        refuse: Callable[[], None] | None = None,
     ) -> None:
         """Reserve the whole dose of a session that is about to be armed.
 
@@ -178,6 +179,9 @@ class Ledger:
             What it may deliver.
         now : datetime
             Time zone aware.
+        refuse : callable, optional
+            Called under the ledger's lock before anything is written; what it raises leaves the
+            ledger as it was. Of two programs that reserve at once, the second sees the first.
         """
         waveform = Waveform(as_active(protocol))
         whole = dose_at_level(
@@ -193,6 +197,7 @@ class Ledger:
                 "reserved": whole.to_dict(),
                 "latest_end": (now + timedelta(seconds=protocol.duration_s)).isoformat(),
             },
+            before=refuse,
         )
 
     def book(self, key: str, *, dose: Dose, outcome: str, ended: datetime, head: str) -> None:
@@ -251,8 +256,12 @@ class Ledger:
         finally:
             os.close(fd)
 
-    def _append(self, kind: str, data: Mapping[str, Any]) -> None:
+    def _append(
+        self, kind: str, data: Mapping[str, Any], before: Callable[[], None] | None = None
+    ) -> None:
         with self.locked():
+            if before is not None:
+                before()
             new = not self.path.exists()
             with RecordWriter(self.path) if new else RecordAppender(self.path) as writer:
                 writer.append(kind, 0.0, data, sync=True)

@@ -90,14 +90,15 @@ class LiveView:
     def _loop(self, keyboard: int | None) -> None:
         while not self._over.is_set():
             self._inbox.put("alive")
-            self._draw()
+            self.draw()
             if keyboard is None:
                 self._over.wait(REFRESH_S)
             else:
-                self._read_key(keyboard)
-        self._draw(last=True)
+                self.read_key(keyboard)
+        self.draw(last=True)
 
-    def _read_key(self, keyboard: int) -> None:
+    def read_key(self, keyboard: int) -> None:
+        """Take a key where one is pressed within a refresh, and send what it means."""
         try:
             ready, _, _ = select.select([keyboard], [], [], REFRESH_S)
             key = os.read(keyboard, 16).decode("ascii", "ignore") if ready else ""
@@ -113,7 +114,8 @@ class LiveView:
         elif key[0] in "rR":
             self._inbox.put("resume")
 
-    def _draw(self, *, last: bool = False) -> None:
+    def draw(self, *, last: bool = False) -> None:
+        """Show the latest telemetry: on a terminal in place, in a log as lines."""
         now = self._latest
         if now is None:
             return

@@ -87,6 +87,8 @@ class RunRecord:
         Whose.
     warnings : tuple of str
         What an operator should know.
+    kernel : Session
+        The state machine's last state.
     """
 
     outcome: str
@@ -99,7 +101,7 @@ class RunRecord:
     subject: str
     session: str
     warnings: tuple[str, ...]
-    telemetry: Session = field(repr=False)
+    kernel: Session = field(repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON of ``tacs run``; what was delivered is null when blinded."""
@@ -342,10 +344,10 @@ class _Run:
             try:
                 identity, achieved = guardian.prepare()
                 self._confirm(identity.model)
-                self._reserve(key)
-                armed = True
-                guardian.arm()
                 with _signals_to(self.inbox):
+                    self._reserve(key)
+                    armed = True
+                    guardian.arm()
                     session = guardian.run(self.inbox)
             except BaseException as exc:
                 self._give_up(record, driver, key, armed=armed, error=exc)
@@ -406,9 +408,12 @@ class _Run:
         self.confirm(words, [f"connected: {model}", *self.warnings])
 
     def _reserve(self, key: str) -> None:
-        """Reserve the dose, looking at the ledger once more under its lock."""
-        if breaches := check(self.protocol, self.setup, subject=self.paths.subject):
-            raise SafetyRefusal(breaches)
+        """Reserve the dose; the limits are looked at once more, under the ledger's lock."""
+
+        def refuse() -> None:
+            if breaches := check(self.protocol, self.setup, subject=self.paths.subject):
+                raise SafetyRefusal(breaches)
+
         self._ledger().reserve(
             key,
             subject=self.paths.subject,
@@ -416,6 +421,7 @@ class _Run:
             dataset=self.paths.dataset,
             protocol=self.protocol,
             now=utc_now(),
+            refuse=refuse,
         )
 
     # -- after ----------------------------------------------------------------------------------
@@ -438,6 +444,8 @@ class _Run:
             if session.cause:
                 since_s = session.stopping_since_s - info.start_s
                 quiet_s = quiet_after_s(trace, info.sampling_frequency_hz, since_s)
+                if quiet_s is None:
+                    self.warnings.append("THE CURRENT DID NOT END; disconnect the electrodes")
         if guardian.journal.problem:
             self.warnings.append(
                 f"the record failed during the session: {guardian.journal.problem}"
@@ -475,7 +483,7 @@ class _Run:
             subject=self.paths.subject,
             session=self.paths.session,
             warnings=tuple(self.warnings),
-            telemetry=session,
+            kernel=session,
         )
 
     def _finish_emulator(self) -> TraceInfo | None:

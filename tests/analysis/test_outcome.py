@@ -115,6 +115,7 @@ def test_the_same_recording_twice_did_not_change() -> None:
     assert told["power"]["ln_ratio"] == 0.0
     assert told["power"]["ci95_percent"][0] < 0.0 < told["power"]["ci95_percent"][1]
     assert told["power"]["adjusted"]["ln_ratio"] == 0.0
+    assert told["power"]["recentred"]["ln_ratio"] == 0.0
     assert told["connectivity"]["imcoh"]["change"] == 0.0
     assert told["peak_shift_hz"] == 0.0
     assert any("same samples" in warning for warning in told["warnings"])
@@ -148,8 +149,10 @@ def test_the_peak_is_found_when_not_given_and_its_shift_told() -> None:
     assert found.peak_shift.shift_hz == pytest.approx(1.0, abs=0.4)
     assert found.peak_shift.ci95_hz is not None
     assert found.peak_shift.ci95_hz[0] > 0.0
-    assert found.power.own_band_hz is not None
-    assert found.power.own_band_hz[0] - found.power.band_hz[0] == pytest.approx(1.0, abs=0.4)
+    assert found.power.own_bands_hz is not None
+    before, after = found.power.own_bands_hz
+    assert before == pytest.approx(found.power.band_hz)
+    assert after[0] - before[0] == pytest.approx(found.peak_shift.shift_hz)
 
 
 def test_without_a_peak_there_is_no_band() -> None:

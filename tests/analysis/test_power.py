@@ -194,7 +194,13 @@ def test_every_channel_is_reported_and_the_region_is_fitted() -> None:
     before, after = made_uv(31, duration_s=60.0), made_uv(32, duration_s=60.0)
     sides = [measure(data, 160.0, [9, 10], BAND) for data in (before, after)]
     found = compare_power(
-        sides[0], sides[1], CHANNELS, ("O1", "Oz"), BAND, own_band_hz=(8.5, 12.5), n_bootstrap=300
+        sides[0],
+        sides[1],
+        CHANNELS,
+        ("O1", "Oz"),
+        BAND,
+        own_bands_hz=((8.0, 12.0), (8.5, 12.5)),
+        n_bootstrap=300,
     )
     assert tuple(found.per_channel) == CHANNELS
     one = found.per_channel["Oz"]
@@ -205,7 +211,7 @@ def test_every_channel_is_reported_and_the_region_is_fitted() -> None:
     assert found.per_channel["Fz"].adjusted_ln_ratio is None
     assert found.per_channel["Fz"].adjusted_reason == "only for channels of the region"
     told = found.to_dict()
-    assert told["recentred"]["post_band_hz"] == [8.5, 12.5]
+    assert told["recentred"]["bands_hz"] == [[8.0, 12.0], [8.5, 12.5]]
     assert told["relative"]["pre"] == pytest.approx(
         band_power(sides[0].freqs_hz, sides[0].region_mean(), BAND)
         / band_power(sides[0].freqs_hz, sides[0].region_mean(), (1.0, 40.0))

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tacs.bids import import_recording
@@ -432,9 +433,9 @@ def test_the_preview_shows_the_prescribed_peaks(changes: dict[str, Any]) -> None
     envelope, zoom = figure.axes
     waveform = Waveform(made)
     highest = max(waveform.peak_ma(name) for name in waveform.electrodes)
-    drawn = max(float(line.get_ydata().max()) for line in envelope.lines)
+    drawn = max(float(np.max(line.get_ydata())) for line in envelope.lines)
     assert drawn == pytest.approx(highest)
-    assert max(float(line.get_ydata().max()) for line in zoom.lines) == pytest.approx(
+    assert max(float(np.max(line.get_ydata())) for line in zoom.lines) == pytest.approx(
         highest, rel=1e-3, abs=1e-9
     )
 

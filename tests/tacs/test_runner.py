@@ -117,6 +117,36 @@ def test_somebody_elses_peak_and_an_expired_one_are_refused(tmp_path: Path):
         assert [b.limit for b in refused.value.breaches] == [limit]
 
 
+def test_a_current_that_does_not_end_is_said_loudly(tmp_path: Path):
+    record = rehearse(tmp_path, faults=["stuck_output@35"], inbox=QueueInbox([(40.0, "stop:x")]))
+    assert record.outcome == "fault"
+    assert any("DID NOT END" in warning for warning in record.warnings)
+
+
+def test_of_two_reservations_at_once_the_second_sees_the_first(tmp_path: Path, site_folder: Path):
+    ledger = Ledger(site_folder, emulated=True)
+
+    def reserve(key: str) -> None:
+        def refuse() -> None:
+            if found := check(SHORT, DEVICE, subject="P01"):
+                raise SafetyRefusal(found)
+
+        ledger.reserve(
+            key,
+            subject="P01",
+            session=key,
+            dataset=tmp_path,
+            protocol=SHORT,
+            now=utc_now(),
+            refuse=refuse,
+        )
+
+    reserve("a")
+    with pytest.raises(SafetyRefusal, match="open_session"):
+        reserve("b")
+    assert not ledger.is_open("b")
+
+
 def test_another_persons_participant_file_is_refused(tmp_path: Path):
     file = tmp_path / "p.toml"
     file.write_text('subject = "P02"\n[limits]\nelectrode_current_peak_ma = 1.0\n')

@@ -1,0 +1,133 @@
+"""The operator's view: what it shows, what it must not show, and its keys."""
+
+from __future__ import annotations
+
+import io
+import os
+import pty
+
+import pytest
+
+from tacs.clock import QueueInbox
+from tacs.guardian import Telemetry
+from tacs.live import LiveView
+from tacs.session import State
+from tests.tacs.made import protocol as made_protocol
+
+
+def snapshot(state: State, elapsed_s: float, level: float, **changes: object) -> Telemetry:
+    fields: dict[str, object] = {
+        "state": state,
+        "elapsed_s": elapsed_s,
+        "duration_s": 1200.0,
+        "level": level,
+        "measured_ma": None,
+        "impedance_kohm": None,
+        "cause": "",
+        **changes,
+    }
+    return Telemetry(**fields)  # type: ignore[arg-type]
+
+
+class Stream(io.StringIO):
+    """Standard error that is a terminal, or is not."""
+
+    def __init__(self, *, tty: bool) -> None:
+        super().__init__()
+        self._tty = tty
+
+    def isatty(self) -> bool:
+        return self._tty
+
+
+def shown(view: LiveView, stream: Stream, *telemetry: Telemetry) -> str:
+    for one in telemetry:
+        view.watch(one)
+        view.draw()
+    return stream.getvalue()
+
+
+def test_time_state_planned_and_measured_current(monkeypatch: pytest.MonkeyPatch):
+    stream = Stream(tty=True)
+    view = LiveView(made_protocol(), QueueInbox(), stream=stream, keys=True)
+    text = shown(view, stream, snapshot(State.RAMP_UP, 15.0, 0.5))
+    assert "RAMP UP" in text
+    assert "0:15/20:00" in text
+    assert "planned 0.500 mA peak at 10.27 Hz" in text
+    assert "measured: not by this device" in text
+    assert "STOP: space bar" in text
+    measured = snapshot(
+        State.HOLD, 60.0, 1.0, measured_ma={1: 0.998}, impedance_kohm={"Oz": 4.2, "Cz": 6.1}
+    )
+    text = shown(view, stream, measured)
+    assert "measured 0.998 mA" in text
+    assert "6.1 kΩ" in text
+
+
+def test_the_cause_of_a_stop_is_shown():
+    stream = Stream(tty=False)
+    view = LiveView(made_protocol(), QueueInbox(), stream=stream, keys=False)
+    assert "link lost" in shown(view, stream, snapshot(State.FAULT, 20.0, 0.0, cause="link lost"))
+
+
+def test_a_log_gets_a_line_per_state_and_one_every_ten_seconds():
+    stream = Stream(tty=False)
+    view = LiveView(made_protocol(), QueueInbox(), stream=stream, keys=False)
+    telemetry = [snapshot(State.HOLD, 30.0 + i, 1.0) for i in range(25)]
+    lines = shown(view, stream, *telemetry, snapshot(State.RAMP_DOWN, 55.0, 0.9)).splitlines()
+    assert [line.split()[0] for line in lines] == ["FULL", "FULL", "FULL", "RAMP"]
+
+
+def test_a_blinded_view_is_the_same_for_every_arm():
+    texts = []
+    for waveform in ("tacs", "active_sham"):
+        plateau = {"sham_plateau_s": 5.0} if waveform == "active_sham" else {}
+        protocol = made_protocol(waveform=waveform, blinding={"label": "A"}, **plateau)
+        stream = Stream(tty=False)
+        view = LiveView(protocol, QueueInbox(), stream=stream, keys=False)
+        sham = waveform != "tacs"
+        states = [
+            snapshot(State.RAMP_UP, 10.0, 0.3),
+            snapshot(State.RAMP_DOWN if sham else State.HOLD, 40.0, 0.6 if sham else 1.0),
+            snapshot(State.BETWEEN_TRAINS if sham else State.HOLD, 300.0, 0.0 if sham else 1.0),
+        ]
+        texts.append(shown(view, stream, *states))
+    assert texts[0] == texts[1]
+    assert "mA" not in texts[0]
+
+
+def test_a_terminal_that_is_gone_does_not_raise():
+    class Gone(Stream):
+        def write(self, text: str) -> int:
+            raise OSError(5, "Input/output error")
+
+    stream = Gone(tty=True)
+    view = LiveView(made_protocol(), QueueInbox(), stream=stream, keys=False)
+    view.watch(snapshot(State.HOLD, 40.0, 1.0))
+    view.draw()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="terminals are POSIX")
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [(b" ", "stop:the STOP key"), (b"s", "stop:the STOP key"), (b"\x1b", "stop:the STOP key"),
+     (b"p", "pause"), (b"r", "resume")],
+)  # fmt: skip
+def test_keys(key: bytes, message: str):
+    inbox = QueueInbox()
+    ours, theirs = pty.openpty()
+    try:
+        os.write(ours, key + b"\n")
+        LiveView(made_protocol(), inbox, stream=Stream(tty=True), keys=True).read_key(theirs)
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert inbox.collect(0.0) == [message]
+
+
+def test_it_says_alive_while_it_runs():
+    inbox = QueueInbox()
+    view = LiveView(made_protocol(), inbox, stream=Stream(tty=False), keys=False)
+    with view.running():
+        inbox.block(30.0)
+    assert "alive" in inbox.collect(0.0)
