@@ -16,7 +16,7 @@ from analysis.estimate import PeakEstimate, PeakSpectrum, Status
 from analysis.io import Recording
 from analysis.quality import Quality, assess
 from analysis.rhythm import fit_range_hz, fit_rhythm
-from analysis.spectrum import fit_spectrum, segment_spectra
+from analysis.spectrum import FIT_RANGE_HZ, fit_spectrum, low_pass_edge_hz, segment_spectra
 from analysis.verdict import interval_hz, objections, remarks
 
 __all__ = ["ALPHA_BAND_HZ", "PeakEstimate", "PeakSpectrum", "Status", "find_peak"]
@@ -28,6 +28,10 @@ ALPHA_BAND_HZ = (7.0, 13.0)
 WINDOW_S = 4.0
 AVERAGE_REFERENCE_CHANNELS = 16
 MIN_SEGMENTS = 10
+_FILTERED = (
+    "the spectrum beside the band {:g} to {:g} Hz is not that of unfiltered EEG (filter edges or "
+    "strong artefacts): give the recording as it was before filtering, or cleaner channels"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +218,13 @@ def _estimate(raw: Any, task: _Task, blank: PeakEstimate) -> PeakEstimate:
     relative = spectra.power / scale[None, :, None]
     roi = relative[:, [good.index(name) for name in task.used]].mean(axis=1)
     rhythm = fit_rhythm(spectra.freqs_hz[inside], roi[:, inside], band_hz, n_boot=task.n_boot)
-    fooof = fit_spectrum(spectra.freqs_hz, roi.mean(axis=0))
+    if not rhythm.unfiltered:
+        return replace(blank, reasons=(_FILTERED.format(*band_hz),))
+    fooof = fit_spectrum(
+        spectra.freqs_hz,
+        roi.mean(axis=0),
+        fit_range_hz=_fooof_range(spectra.freqs_hz, roi.mean(axis=0), rhythm.freqs_hz, inside),
+    )
     interval = interval_hz(rhythm)
     reasons = objections(rhythm, interval, band_hz)
     notes = [] if reasons else remarks(rhythm, fooof, band_hz)
@@ -248,6 +258,23 @@ def _estimate(raw: Any, task: _Task, blank: PeakEstimate) -> PeakEstimate:
         center_of_gravity_hz=rhythm.center_of_gravity_hz,
         prominence_db=rhythm.prominence_db,
     )
+
+
+def _fooof_range(
+    freqs_hz: Array, psd: Array, fitted_hz: Array, asked: NDArray[np.bool_]
+) -> tuple[float, float]:
+    """2 to 40 Hz, less what a filter has taken away."""
+    low, high = FIT_RANGE_HZ
+    slow = (freqs_hz >= low) & (freqs_hz <= 6.0)
+    smooth = np.convolve(psd, np.full(5, 0.2), mode="same")[slow]
+    if smooth.max() > 2.0 * smooth[0]:
+        low = float(freqs_hz[slow][np.argmax(smooth)])
+    if fitted_hz[0] > freqs_hz[asked][0]:
+        low = max(low, float(fitted_hz[0]))
+    if fitted_hz[-1] < freqs_hz[asked][-1]:
+        return low, float(fitted_hz[-1])
+    edge = low_pass_edge_hz(freqs_hz, psd, 0.85 * float(fitted_hz[-1]))
+    return low, high if edge is None else min(high, edge)
 
 
 def _db(power: Array) -> Array:

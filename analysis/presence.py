@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.likelihood import Bump, SpectrumModel, fit
+from analysis.likelihood import REFERENCE_HZ, Bump, SpectrumModel, fit
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -19,6 +19,8 @@ Mask = NDArray[np.bool_]
 MARGIN_HZ = 1.5
 NEIGHBOUR_STEP = 10.0
 NULL_DRAWS = 1000
+NATURAL_EXPONENT = (-4.0, 5.5)
+NATURAL_MISFIT_DB = 4.0
 # Correlation of Hann periodograms one and two bins apart, and of neighbours that overlap by half.
 HANN_BINS = (4.0 / 9.0, 1.0 / 36.0)
 HANN_INFLATION = 1.0 + 2.0 * sum(HANN_BINS)
@@ -91,6 +93,41 @@ def masked_background(
         if shape * (cost - trial_cost) >= NEIGHBOUR_STEP:
             model, row, cost = wider, trial, trial_cost
     return model, row
+
+
+def looks_unfiltered(
+    freqs_hz: Array, mean: Array, outside: Mask, background: tuple[SpectrumModel, Array]
+) -> bool:
+    """Whether the background is one that EEG can have: no filter edge beside the band.
+
+    Parameters
+    ----------
+    freqs_hz, mean : ndarray, shape (n_freqs,)
+        Frequencies and mean spectrum.
+    outside : ndarray of bool, shape (n_freqs,)
+        Bins the background was fitted on.
+    background : (SpectrumModel, ndarray)
+        Result of `masked_background`.
+
+    Returns
+    -------
+    bool
+        False when the local exponent at either end of the range, or the misfit over 1 Hz, is
+        beyond anything seen in unfiltered recordings. Noise filtered to the band itself would
+        otherwise pass for a rhythm.
+    """
+    model, row = background
+    slope, curvature = row[0, 1], row[0, 2]
+    ends = slope - 2.0 * curvature * np.log(freqs_hz[[0, -1]] / REFERENCE_HZ)
+    misfit = 10.0 * np.log10(mean / model.spectrum(row)[0])
+    width = max(1, round(1.0 / (freqs_hz[1] - freqs_hz[0])))
+    smooth = np.convolve(misfit, np.full(width, 1.0 / width), mode="same")
+    low, high = NATURAL_EXPONENT
+    return bool(
+        np.all(ends >= low)
+        and np.all(ends <= high)
+        and np.max(np.abs(smooth[outside])) <= NATURAL_MISFIT_DB
+    )
 
 
 def _neighbours(band_hz: tuple[float, float], freqs_hz: Array) -> tuple[Bump, ...]:

@@ -21,6 +21,7 @@ from analysis.presence import (
     best_fit,
     freedom,
     hann_correlation,
+    looks_unfiltered,
     masked_background,
     presence,
 )
@@ -61,8 +62,10 @@ class RhythmFit:
         Full width at half height of the bumps around the peak.
     n_bumps : int
         Bumps used.
+    unfiltered : bool
+        False when a filter has shaped the spectrum beside the band, so that nothing can be said.
     freqs_hz, mean, background, model : ndarray, shape (n_freqs,)
-        Mean spectrum (normalised), fitted background and fitted spectrum.
+        Mean spectrum (normalised), fitted background and fitted spectrum, over the range used.
     """
 
     peak_hz: float
@@ -76,6 +79,7 @@ class RhythmFit:
     second: tuple[float, float] | None
     width_hz: float
     n_bumps: int
+    unfiltered: bool
     freqs_hz: Array
     mean: Array
     background: Array
@@ -134,12 +138,12 @@ def fit_rhythm(
     17:1217-1241. The score of a bump whose place and width are unknown has no chi-square null
     (the parameters vanish under it), hence the simulated maximum.
     """
+    freqs_hz, segments, background, unfiltered = _unfiltered_part(freqs_hz, segments, band_hz)
     mean = segments.mean(axis=0)
     rng = np.random.default_rng(seed)
     shape = freedom(segments)
-    outside = (freqs_hz < band_hz[0] - MARGIN_HZ) | (freqs_hz > band_hz[1] + MARGIN_HZ)
     overall = float(np.median(shape))
-    background = masked_background(freqs_hz, mean, outside, band_hz, overall / HANN_INFLATION)
+    outside = _outside(freqs_hz, band_hz)
     first_hz, p_value = presence(freqs_hz, mean, outside, background, overall, band_hz, rng)
     local = float(np.mean(shape[np.abs(freqs_hz - first_hz) <= 1.0])) / HANN_INFLATION
     shapes, information_sd = _shapes(freqs_hz, mean, background, first_hz, local, band_hz)
@@ -160,10 +164,47 @@ def fit_rhythm(
         second=_second(model, row, band_hz),
         width_hz=_width(model, row, peak),
         n_bumps=len(model.bumps) - len(background[0].bumps),
+        unfiltered=unfiltered,
         freqs_hz=freqs_hz,
         mean=mean,
         background=below,
         model=whole,
+    )
+
+
+def _outside(freqs_hz: Array, band_hz: tuple[float, float]) -> NDArray[np.bool_]:
+    """Bins clear of the band."""
+    return (freqs_hz < band_hz[0] - MARGIN_HZ) | (freqs_hz > band_hz[1] + MARGIN_HZ)
+
+
+def _unfiltered_part(
+    freqs_hz: Array, segments: Array, band_hz: tuple[float, float]
+) -> tuple[Array, Array, tuple[SpectrumModel, Array], bool]:
+    """Widest range around the band that shows no filter edge, its segments and background."""
+    low, high = float(freqs_hz[0]), float(freqs_hz[-1])
+    ranges = [
+        (low * raised, high * lowered)
+        for raised, lowered in ((1, 1), (1, 0.82), (1, 0.68), (1.45, 1), (1.45, 0.82), (1.45, 0.68))
+    ]
+    for first, last in ranges:
+        keep = (freqs_hz >= first) & (freqs_hz <= last)
+        freqs, part = freqs_hz[keep], segments[:, keep]
+        outside = _outside(freqs, band_hz)
+        below = np.sum(outside & (freqs < band_hz[0]))
+        above = np.sum(outside & (freqs > band_hz[1]))
+        if min(below, above) < 4:
+            continue
+        mean, scale = part.mean(axis=0), float(np.median(freedom(part))) / HANN_INFLATION
+        background = masked_background(freqs, mean, outside, band_hz, scale)
+        if looks_unfiltered(freqs, mean, outside, background):
+            return freqs, part, background, True
+    mean, outside = segments.mean(axis=0), _outside(freqs_hz, band_hz)
+    scale = float(np.median(freedom(segments))) / HANN_INFLATION
+    return (
+        freqs_hz,
+        segments,
+        masked_background(freqs_hz, mean, outside, band_hz, scale),
+        False,
     )
 
 

@@ -17,6 +17,7 @@ FIT_RANGE_HZ = (2.0, 40.0)
 PEAK_WIDTH_HZ = (1.0, 8.0)
 MAX_PEAKS = 6
 MIN_PEAK_HEIGHT_LOG10 = 0.1
+STEEPEST_EXPONENT = 4.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +138,30 @@ def _tapers(n_per: int, sfreq_hz: float, method: str, bandwidth_hz: float) -> li
             f"{n_per / sfreq_hz:g} s: use at least {2.0 * sfreq_hz / n_per:g} Hz"
         )
     return list(dpss(n_per, half, Kmax=max(1, int(2 * half) - 1)))
+
+
+def low_pass_edge_hz(freqs_hz: Array, psd: Array, start_hz: float) -> float | None:
+    """Find where a low-pass filter begins to bite.
+
+    Parameters
+    ----------
+    freqs_hz, psd : ndarray, shape (n_freqs,)
+        Spectrum, evenly spaced.
+    start_hz : float
+        Look from here upwards: no rhythm should have its falling flank there.
+
+    Returns
+    -------
+    float or None
+        Lowest frequency from which the spectrum falls more steeply than any background
+        (exponent 4.5 over a sixth of an octave and more), or None.
+    """
+    for edge in freqs_hz[(freqs_hz >= start_hz) & (1.2 * freqs_hz <= freqs_hz[-1])]:
+        span = (freqs_hz >= edge) & (freqs_hz <= 1.2 * edge)
+        slope = np.polyfit(np.log(freqs_hz[span]), np.log(np.maximum(psd[span], 1e-300)), 1)[0]
+        if slope < -STEEPEST_EXPONENT:
+            return float(edge)
+    return None
 
 
 @dataclass(frozen=True, slots=True)

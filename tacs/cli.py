@@ -618,6 +618,36 @@ def demo(
     output.result(summary, summary["text"])
 
 
+verify_app = typer.Typer(
+    help="Try to break the suite on this computer.", no_args_is_help=True, rich_markup_mode=None
+)
+app.add_typer(verify_app, name="verify")
+
+
+@verify_app.command("kernel")
+def verify_kernel(
+    sequences: Annotated[int, typer.Option("--sequences", help="how many, of 50 steps")] = 10_000,
+    seed: Annotated[int, typer.Option("--seed", help="same seed, same sequences")] = 0,
+) -> None:
+    """Throw random sequences of events at the session's state machine, and count broken rules."""
+    from tacs.clock import MonotonicClock
+    from tacs.verify import verify_kernel as campaign
+
+    clock = MonotonicClock()
+    start_s = clock.now_s()
+    found = campaign(sequences, seed)
+    seconds = round(clock.now_s() - start_s, 2)
+    lines = [f"{n:>6} x {rule}" for rule, n in found.by_rule.items()]
+    lines.append(
+        f"{found.steps} steps in {found.sequences} sequences: {found.violations} violations"
+    )
+    if found.first:
+        lines.append(found.first)
+    output.result({**found.to_dict(), "seconds": seconds, "seed": seed}, "\n".join(lines))
+    if found.violations:
+        raise typer.Exit(5)
+
+
 @app.command()
 def doctor() -> None:
     """Look at the installation: files, optional parts, ports, permissions."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,6 @@ from tacs.report_signals import SignalSections, signal_sections
 from tacs.report_summary import (
     Banner,
     KeyFigure,
-    all_warnings,
     banners,
     key_figures,
     prediction,
@@ -45,7 +43,7 @@ class SessionPage:
     """What the template shows of one session."""
 
     label: str
-    began: datetime | None
+    began: str | None
     title: str
     record: RecordView | None
     current: CurrentSection | None
@@ -139,10 +137,10 @@ def _page(paths: SessionPaths) -> SessionPage:
     origin = provenance(paths, record, signals.files, withheld=blinded)
     peak = signals.peaks[0] if signals.peaks else None
     outcome = signals.outcomes[0] if signals.outcomes else None
-    warnings = all_warnings(record, signals.peaks, signals.outcomes, withheld=blinded)
+    warnings = _warnings(record, signals, withheld=blinded)
     return SessionPage(
         label=paths.session,
-        began=None if record is None else record.began,
+        began=_began(record, signals),
         title=_title(current),
         record=record,
         current=current,
@@ -153,6 +151,33 @@ def _page(paths: SessionPaths) -> SessionPage:
         warnings=warnings,
         provenance=origin,
     )
+
+
+def _warnings(
+    record: RecordView | None, signals: SignalSections, *, withheld: bool
+) -> tuple[tuple[str, str], ...]:
+    """Every warning once, with where it comes from."""
+    found: list[tuple[str, str]] = []
+    for peak in signals.peaks:
+        found += [("peak", text) for text in (peak.estimate or {}).get("warnings", ())]
+    if record is not None:
+        # Of a blinded session the cautions differ between the arms.
+        # What a rig cannot detect is listed with the limits.
+        cautions = () if withheld else record.first.get("cautions", ())
+        found += [
+            ("before arming", text) for text in cautions if not text.startswith("not detectable")
+        ]
+        found += [("during the session", text) for text in record.notes]
+    for outcome in signals.outcomes:
+        found += [("comparison", text) for text in (outcome.data or {}).get("warnings", ())]
+    return tuple(dict.fromkeys(found))
+
+
+def _began(record: RecordView | None, signals: SignalSections) -> str | None:
+    """When the session began; without a record, when its first recording did."""
+    if record is not None and record.began is not None:
+        return record.began.isoformat()
+    return min((f.recorded_at for f in signals.files if f.recorded_at is not None), default=None)
 
 
 def _title(current: CurrentSection | None) -> str:

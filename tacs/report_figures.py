@@ -1,18 +1,27 @@
-"""Figures of the current: what a protocol prescribes, what was commanded, what was delivered.
-
-Colours are those of Okabe and Ito (2008); every curve is also told apart by its line style.
-"""
+"""Figures of the current: what a protocol prescribes, what was commanded, what was delivered."""
 
 from __future__ import annotations
 
-import base64
-import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tacs.protocol import Protocol
+from tacs.report_drawing import (
+    GREY,
+    INK,
+    ORANGE,
+    SKY,
+    TITLE,
+    alike,
+    finish,
+    legend,
+    legend_above,
+    shown_s,
+    styles,
+    time_scale,
+)
 from tacs.report_record import Commanded
 from tacs.report_words import clock
 from tacs.waveform import Waveform
@@ -23,22 +32,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Trace",
-    "data_uri",
     "plot_full_current",
     "plot_ramp_up",
     "plot_session_current",
     "plot_waveform",
 ]
 
-INK, GREY, BLUE, SKY, ORANGE = "#1a1a1a", "#6b6b6b", "#0072b2", "#a6cee9", "#d55e00"
-STYLES = (
-    (BLUE, "-"),
-    (ORANGE, "--"),
-    ("#009e73", "-."),
-    ("#cc79a7", ":"),
-    ("#56b4e9", (0, (5, 1))),
-    ("#e69f00", (0, (1, 1))),
-)
 WIDTH_IN = 8.2
 BINS = 900  # columns of a band: about the pixels of a printed column
 
@@ -79,28 +78,6 @@ class Trace:
         return self.start_s + np.arange(low, high) / self.rate_hz, self.samples_ma[:, low:high]
 
 
-def data_uri(figure: Any, *, dpi: int | None = None) -> str:
-    """Return a figure as a data URI: SVG, or PNG where a resolution is given.
-
-    Parameters
-    ----------
-    figure : matplotlib.figure.Figure
-        The figure.
-    dpi : int, optional
-        Dots per inch of a PNG, for figures with very many shapes.
-    """
-    import matplotlib as mpl
-
-    buffer = io.BytesIO()
-    kind = "svg+xml" if dpi is None else "png"
-    with mpl.rc_context({"svg.fonttype": "path", "svg.hashsalt": "tacs"}):
-        if dpi is None:
-            figure.savefig(buffer, format="svg", metadata={"Date": None})
-        else:
-            figure.savefig(buffer, format="png", dpi=dpi)
-    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
-
-
 def plot_waveform(protocol: Protocol) -> Any:
     """Preview the current that a protocol prescribes.
 
@@ -122,14 +99,14 @@ def plot_waveform(protocol: Protocol) -> Any:
     levels = np.array([waveform.segments[0].start_level, *(s.end_level for s in waveform.segments)])
     figure = Figure(figsize=(WIDTH_IN, 4.6), layout="constrained")
     panels = figure.subplots(2, 1)
-    scale, unit = _time_scale(protocol.duration_s)
+    scale, unit = time_scale(protocol.duration_s)
     whole: Any = panels[0]
     peaks_ma = np.array([[waveform.peak_ma(name)] for name in waveform.electrodes])
-    for names, row, color, style in _alike(waveform.electrodes, peaks_ma * levels):
+    for names, row, color, style in alike(waveform.electrodes, peaks_ma * levels):
         for sign, label in ((1.0, names), (-1.0, "_nolegend_")):
             whole.plot(knots_s / scale, sign * row, color=color, ls=style, lw=1.4, label=label)
     whole.axhline(0.0, color=GREY, lw=0.6)
-    _finish(whole, f"time ({unit})", "current (mA)")
+    finish(whole, f"time ({unit})", "current (mA)")
     sort = {
         "tacs": "",
         "active_sham": ", active sham",
@@ -137,19 +114,19 @@ def plot_waveform(protocol: Protocol) -> Any:
     }
     whole.set_title(
         f"{protocol.name}{sort[protocol.waveform]}: envelope at {protocol.frequency_hz:g} Hz",
-        **_TITLE,
+        **TITLE,
     ).set_parse_math(False)
-    _legend(whole)
+    legend(whole)
 
     top_s = next((s.start_s for s in waveform.segments if s.kind == "hold"), 0.0)
-    seconds = _shown_s(protocol.frequency_hz)
+    seconds = shown_s(protocol.frequency_hz)
     times_s = top_s + np.linspace(0.0, seconds, 1200)
     zoom: Any = panels[1]
-    for names, row, color, style in _alike(waveform.electrodes, waveform.sample(times_s)):
+    for names, row, color, style in alike(waveform.electrodes, waveform.sample(times_s)):
         zoom.plot(times_s - top_s, row, color=color, ls=style, lw=1.4, label=names)
-    _finish(zoom, f"time after {top_s:g} s (s)", "current (mA)")
-    zoom.set_title(f"{seconds:.3g} s at full current, out of every electrode", **_TITLE)
-    _legend(zoom)
+    finish(zoom, f"time after {top_s:g} s (s)", "current (mA)")
+    zoom.set_title(f"{seconds:.3g} s at full current, out of every electrode", **TITLE)
+    legend(zoom)
     return figure
 
 
@@ -174,7 +151,7 @@ def plot_session_current(
     """
     end_s = commanded.times_s[-1] if trace is None else max(commanded.times_s[-1], trace.end_s)
     figure, panels = _panels(commanded, 1.25)
-    scale, unit = _time_scale(end_s)
+    scale, unit = time_scale(end_s)
     for axes, name in zip(panels, commanded.peaks_ma, strict=True):
         _envelopes(axes, trace, commanded, name, (0.0, end_s), scale)
         for at_s, _ in marks:
@@ -191,8 +168,8 @@ def plot_session_current(
             va="bottom",
             color=INK,
         ).set_parse_math(False)
-    _finish(panels[-1], f"time since the start ({unit})", None)
-    _legend_above(figure, panels[0])
+    finish(panels[-1], f"time since the start ({unit})", None)
+    legend_above(figure, panels[0])
     return figure
 
 
@@ -216,8 +193,8 @@ def plot_ramp_up(trace: Trace | None, commanded: Commanded, ramp_up_s: float) ->
     figure, panels = _panels(commanded, 1.15)
     for axes, name in zip(panels, commanded.peaks_ma, strict=True):
         _envelopes(axes, trace, commanded, name, (0.0, 1.1 * ramp_up_s), 1.0)
-    _finish(panels[-1], "time since the start (s)", None)
-    _legend_above(figure, panels[0])
+    finish(panels[-1], "time since the start (s)", None)
+    legend_above(figure, panels[0])
     return figure
 
 
@@ -246,12 +223,12 @@ def plot_full_current(trace: Trace, commanded: Commanded, at_s: float) -> Any:
     import numpy as np
     from matplotlib.figure import Figure
 
-    times_s, samples = trace.between(at_s, at_s + _shown_s(commanded.frequency_hz))
+    times_s, samples = trace.between(at_s, at_s + shown_s(commanded.frequency_hz))
     figure = Figure(figsize=(WIDTH_IN, 2.5), layout="constrained")
     axes: Any = figure.add_subplot()
     turn = np.exp(-2j * np.pi * commanded.frequency_hz * times_s)
-    styles = _styles(trace.columns)
-    for row, name, (color, style) in zip(samples, trace.columns, styles, strict=True):
+    looks = styles(trace.columns)
+    for row, name, (color, style) in zip(samples, trace.columns, looks, strict=True):
         angle = np.angle(np.sum(row * turn)) if row.size else 0.0
         sine = commanded.peaks_ma[name] * np.cos(
             2.0 * np.pi * commanded.frequency_hz * times_s + angle
@@ -259,12 +236,9 @@ def plot_full_current(trace: Trace, commanded: Commanded, at_s: float) -> Any:
         axes.plot(times_s - at_s, sine, color=color, alpha=0.25, lw=5.0)
         axes.plot(times_s - at_s, row, color=color, ls=style, lw=1.2, label=f"{name}, delivered")
     axes.plot([], [], color=GREY, alpha=0.35, lw=5.0, label="commanded")
-    _finish(axes, f"time after {clock(at_s)} (s)", "current (mA)")
-    _legend(axes)
+    finish(axes, f"time after {clock(at_s)} (s)", "current (mA)")
+    legend(axes)
     return figure
-
-
-_TITLE: Any = {"loc": "left", "size": 9, "color": INK}
 
 
 def _envelopes(
@@ -316,77 +290,5 @@ def _panels(commanded: Commanded, height_in: float) -> tuple[Any, list[Any]]:
     figure = Figure(figsize=(WIDTH_IN, 0.75 + height_in * n), layout="constrained")
     axes = figure.subplots(n, 1, sharex=True, sharey=True, squeeze=False)[:, 0]
     for one in axes:
-        _finish(one, None, None)
+        finish(one, None, None)
     return figure, list(axes)
-
-
-def _finish(axes: Any, xlabel: str | None, ylabel: str | None) -> None:
-    """Calm axes."""
-    from matplotlib.ticker import MaxNLocator
-
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=9, steps=[1, 2, 5, 10]))
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.tick_params(labelsize=8, color=GREY)
-    axes.margins(x=0.01)
-    if xlabel is not None:
-        axes.set_xlabel(xlabel, size=8.5)
-    if ylabel is not None:
-        axes.set_ylabel(ylabel, size=8.5)
-
-
-def _legend(axes: Any) -> None:
-    """The key above the plot at the right, where it hides nothing."""
-    axes.legend(
-        fontsize=8,
-        frameon=False,
-        loc="lower right",
-        bbox_to_anchor=(1.0, 1.0),
-        borderaxespad=0.2,
-        handlelength=2.4,
-        ncols=6,
-    )
-
-
-def _legend_above(figure: Any, axes: Any) -> None:
-    """The key above all panels and the words of the marks."""
-    figure.legend(
-        *axes.get_legend_handles_labels(),
-        fontsize=8,
-        frameon=False,
-        loc="outside upper right",
-        handlelength=2.4,
-        ncols=6,
-    )
-
-
-def _alike(names: tuple[str, ...], rows: Any) -> list[tuple[str, Any, str, Any]]:
-    """Curves that are the same drawn once: names, row, colour, line style."""
-    import numpy as np
-
-    groups: list[tuple[list[str], Any]] = []
-    for name, row in zip(names, rows, strict=True):
-        for known, other in groups:
-            if np.allclose(row, other, atol=1e-9):
-                known.append(name)
-                break
-        else:
-            groups.append(([name], row))
-    styles = _styles(groups)
-    return [
-        (", ".join(known), row, *style) for (known, row), style in zip(groups, styles, strict=True)
-    ]
-
-
-def _styles(names: Any) -> list[tuple[str, Any]]:
-    """A colour and a line style for every electrode."""
-    return [STYLES[index % len(STYLES)] for index in range(len(tuple(names)))]
-
-
-def _time_scale(duration_s: float) -> tuple[float, str]:
-    """Minutes for long sessions."""
-    return (60.0, "min") if duration_s > 150.0 else (1.0, "s")
-
-
-def _shown_s(frequency_hz: float) -> float:
-    """A second, or ten cycles where that is shorter, or four where a second holds fewer."""
-    return max(min(1.0, 10.0 / frequency_hz), 4.0 / frequency_hz)

@@ -13,8 +13,8 @@ from tacs.dataset import SessionPaths
 from tacs.errors import InputError
 from tacs.ledger import Ledger, site_folder
 from tacs.record import read_record
+from tacs.report_peak import SignalFile
 from tacs.report_record import RecordView, file_sha256
-from tacs.report_signals import SignalFile
 
 __all__ = ["METHODS", "Check", "FileRow", "Provenance", "provenance"]
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from tacs.protocol import Protocol
 from tacs.report_current import CurrentSection
+from tacs.report_outcome import OutcomeSection
+from tacs.report_peak import PeakSection
 from tacs.report_provenance import Provenance
 from tacs.report_record import RecordView
-from tacs.report_signals import OutcomeSection, PeakSection
 from tacs.report_words import (
     duration,
     general,
@@ -21,7 +22,7 @@ from tacs.report_words import (
     signed_interval,
 )
 
-__all__ = ["Banner", "KeyFigure", "all_warnings", "banners", "key_figures", "prediction", "summary"]
+__all__ = ["Banner", "KeyFigure", "banners", "key_figures", "prediction", "summary"]
 
 OUTCOMES: Mapping[str, tuple[str, str, str]] = {
     "done": ("good", "Done", "The session ran to its planned end."),
@@ -181,9 +182,9 @@ def _current_figures(current: CurrentSection | None) -> tuple[KeyFigure, KeyFigu
     peak_ma = max(row.prescribed_ma for row in current.electrodes)
     first = KeyFigure(
         label=prescribed,
-        value=number(peak_ma, 2, "mA"),
-        note=f"zero-to-peak ({number(2.0 * peak_ma, 2, 'mA')} peak-to-peak), "
-        f"{number(current.protocol.frequency_hz, 2, 'Hz')}, "
+        value=number(peak_ma, 3, "mA"),
+        note=f"zero-to-peak ({number(2.0 * peak_ma, 3, 'mA')} peak-to-peak), "
+        f"{number(current.protocol.frequency_hz, 3, 'Hz')}, "
         f"{duration(current.protocol.duration_s)}",
     )
     got = current.delivered
@@ -290,12 +291,12 @@ def _prescribed(protocol: Protocol, current: CurrentSection) -> str:
         [f"{loop.source} and {loop.sink}" for loop in protocol.montage.loops], last="as well as"
     )
     peak_ma = max((row.prescribed_ma for row in current.electrodes), default=0.0)
-    how = f"{WAVEFORMS[protocol.waveform]} of {number(protocol.frequency_hz, 2, 'Hz')}"
+    how = f"{WAVEFORMS[protocol.waveform]} of {number(protocol.frequency_hz, 3, 'Hz')}"
     if protocol.is_sham:
         how = WAVEFORMS[protocol.waveform]
     return (
-        f"The protocol prescribed {how} between {loops}, at most {number(peak_ma, 2, 'mA')} "
-        f"zero-to-peak ({number(2.0 * peak_ma, 2, 'mA')} peak-to-peak) at an electrode, for "
+        f"The protocol prescribed {how} between {loops}, at most {number(peak_ma, 3, 'mA')} "
+        f"zero-to-peak ({number(2.0 * peak_ma, 3, 'mA')} peak-to-peak) at an electrode, for "
         f"{duration(protocol.duration_s)} including ramps of {duration(protocol.ramp_up_s)} up and "
         f"{duration(protocol.ramp_down_s)} down."
     )
@@ -332,27 +333,3 @@ def _delivered(record: RecordView, current: CurrentSection) -> str:
 def _stop(text: str) -> str:
     """A sentence ends with one full stop."""
     return text if text.endswith((".", "!", "?")) else f"{text}."
-
-
-def all_warnings(
-    record: RecordView | None,
-    peaks: Sequence[PeakSection],
-    outcomes: Sequence[OutcomeSection],
-    *,
-    withheld: bool,
-) -> tuple[tuple[str, str], ...]:
-    """Return every warning once, with where it comes from."""
-    found: list[tuple[str, str]] = []
-    for peak in peaks:
-        found += [("peak", text) for text in (peak.estimate or {}).get("warnings", ())]
-    if record is not None:
-        # Of a blinded session the cautions differ between the arms.
-        # What a rig cannot detect is listed with the limits.
-        cautions = () if withheld else record.first.get("cautions", ())
-        found += [
-            ("before arming", text) for text in cautions if not text.startswith("not detectable")
-        ]
-        found += [("during the session", text) for text in record.notes]
-    for outcome in outcomes:
-        found += [("comparison", text) for text in (outcome.data or {}).get("warnings", ())]
-    return tuple(dict.fromkeys(found))

@@ -12,9 +12,9 @@ from tacs.dataset import SessionPaths
 from tacs.dose import Delivered, measure, read_trace
 from tacs.errors import InputError
 from tacs.protocol import Protocol
+from tacs.report_drawing import data_uri
 from tacs.report_figures import (
     Trace,
-    data_uri,
     plot_full_current,
     plot_ramp_up,
     plot_session_current,

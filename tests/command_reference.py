@@ -38,11 +38,12 @@ def reference() -> str:
 
     os.environ["COLUMNS"] = "96"
     names = [c.name or c.callback.__name__ for c in app.registered_commands if c.callback]
+    names.append("verify kernel")
     parts = [HEAD]
     for name in names:
         out = io.StringIO()
         with contextlib.redirect_stdout(out):
-            call([name, "--help"])
+            call([*name.split(), "--help"])
         parts.append(f"## tacs {name}\n\n```\n{out.getvalue().strip()}\n```\n")
     return "\n".join(parts)
 

@@ -35,6 +35,7 @@ def test_every_command_in_the_documentation_exists():
     from tacs.cli import app
 
     names = {c.name or c.callback.__name__ for c in app.registered_commands if c.callback}
+    names |= {group.name for group in app.registered_groups}
     for page in PAGES:
         for name in re.findall(r"^\s*tacs ([a-z]+)", page.read_text(encoding="utf-8"), re.M):
             assert name in names, f"{page.name}: tacs {name}"

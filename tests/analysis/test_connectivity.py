@@ -148,14 +148,14 @@ def test_identical_epochs_do_not_change() -> None:
 def test_interval_holds_no_change_and_sees_planted_coupling() -> None:
     held = 0
     names = ("P3", "P4", "O1", "O2")
-    for seed in range(30):
+    for seed in range(20):
         sides = [
             _epochs(made_uv(100 + 2 * seed + side, duration_s=60.0, channels=names))
             for side in (0, 1)
         ]
         low, high = compare_connectivity(*sides, 160.0, BAND, names).metrics["imcoh"].ci95_change
         held += low <= 0.0 <= high
-    assert held >= 26
+    assert held >= 17
     lagged = _epochs(made_uv(99, duration_s=60.0, channels=names, lag=1.5))
     found = compare_connectivity(sides[0], lagged, 160.0, BAND, names)
     for metric in METRICS:

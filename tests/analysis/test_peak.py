@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
+import mne
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -157,6 +158,35 @@ def test_exponent_is_that_of_the_background() -> None:
     for exponent in (0.8, 1.4, 2.0):
         found = peak_of(make_eeg(14, exponent=exponent))
         assert found.aperiodic_exponent == pytest.approx(exponent, abs=0.1)
+
+
+@pytest.mark.parametrize("peak_hz", [None, 10.0])
+@pytest.mark.parametrize("method", ["fir", "iir"])
+@pytest.mark.parametrize("edges_hz", [(7.0, 13.0), (8.0, 12.0), (6.0, 14.0), (None, 15.0)])
+def test_filtered_noise_is_not_a_rhythm(
+    edges_hz: tuple[float | None, float], method: str, peak_hz: float | None
+) -> None:
+    made = make_eeg(30, peak_hz=peak_hz, sfreq_hz=250.0, duration_s=60.0)
+    narrow = mne.filter.filter_data(made.data_v, 250.0, *edges_hz, method=method, verbose="ERROR")
+    found = peak_of(replace(made, data_v=narrow))
+    assert found.status == "unusable"
+    assert any("before filtering" in text for text in found.reasons)
+
+
+@pytest.mark.parametrize("method", ["fir", "iir"])
+@pytest.mark.parametrize(
+    "edges_hz", [(1.0, 40.0), (0.5, 35.0), (1.0, 30.0), (1.0, 20.0), (2.0, 45.0)]
+)
+def test_usual_filters_do_no_harm(edges_hz: tuple[float, float], method: str) -> None:
+    for peak_hz in (None, 10.0):
+        made = make_eeg(31, peak_hz=peak_hz, sfreq_hz=250.0, duration_s=90.0)
+        data = mne.filter.filter_data(made.data_v, 250.0, *edges_hz, method=method, verbose="ERROR")
+        found = peak_of(replace(made, data_v=data))
+        if peak_hz is None:
+            assert found.status == "no_peak"
+        else:
+            assert found.frequency_hz == pytest.approx(10.0, abs=0.2)
+            assert found.aperiodic_exponent == pytest.approx(1.2, abs=0.6)
 
 
 # --- what goes into the estimate -------------------------------------------------------------
@@ -440,6 +470,8 @@ def test_short_real_recordings_are_unusable(name: str) -> None:
 def test_real_recording_of_blinks_and_clenching() -> None:
     """The mean of all electrodes shows nothing; the two occipital ones show their alpha."""
     loaded = load_recording(recording("openbci_gui/OpenBCI_GUI-v6-blinks-jawClench-alpha.txt"))
-    assert find_peak(loaded, now=NOW).status == "no_peak"
+    everything = find_peak(loaded, now=NOW)
+    assert everything.status != "found"
+    assert everything.reasons
     found = find_peak(loaded, picks=["7", "8"], now=NOW)
     assert found.frequency_hz == pytest.approx(11.56, abs=0.3)

@@ -115,6 +115,11 @@ def test_oscillatory_part_is_what_lies_over_the_background() -> None:
         freqs, background + bump, 2.0 * (background + bump)[None], parts.fit, BAND
     )
     assert twice[0] == pytest.approx(2.0 * parts.split_uv2[1], rel=1e-9)
+    # A rhythm that doubles over the same background is not taken for background.
+    rhythm = oscillatory_replicates(
+        freqs, background + bump, (background + 2.0 * bump)[None], parts.fit, BAND
+    )
+    assert rhythm[0] == pytest.approx(2.0 * parts.split_uv2[1], rel=0.03)
 
 
 def test_a_poor_fit_gives_no_parts_but_the_reason() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from analysis import fluctuation as fluctuation_module
 from analysis import statistics as module
 from analysis.errors import AnalysisError
-from analysis.fluctuation import fluctuation_of
+from analysis.fluctuation import Fluctuation, fluctuation_of
 from analysis.statistics import (
     Comparison,
     block_stretch,
@@ -112,10 +112,35 @@ def test_same_seed_same_numbers() -> None:
 @pytest.mark.parametrize("duration_s", [57.0, 177.0])
 @pytest.mark.parametrize("tau_s", [None, 2.0, 5.0])
 def test_no_change_is_rarely_called_a_change(duration_s: float, tau_s: float | None) -> None:
-    found = _pairs(10, 120, duration_s, tau_s)
+    found = _pairs(10, 90, duration_s, tau_s)
     assert _called(found) <= 0.07
-    # 0.05 of 120 pairs with the sampling error of their number; 1000 pairs gave 0.00 to 0.06.
+    # 0.05 of 90 pairs with the sampling error of their number; 1000 pairs gave 0.00 to 0.06.
     assert np.mean([one.p is not None and one.p < 0.05 for one in found]) <= 0.10
+
+
+def test_blocks_carry_fluctuation_of_seconds_by_themselves() -> None:
+    called = []
+    for one in _pairs(12, 120, 177.0, 5.0):
+        low, high = one.bootstrap_interval_ln
+        called.append(low > 0.0 or high < 0.0)
+    # Single segments in place of blocks call a quarter of these.
+    assert np.mean(called) <= 0.15
+
+
+@pytest.mark.parametrize(
+    ("slow_probability", "tau_s", "reason"),
+    [(0.5, 1.0, "fluctuate slowly"), (0.21, 1.0, "fluctuate slowly"), (0.1, 20.0, "2 blocks")],
+)
+def test_p_is_withheld_where_blocks_are_not_exchangeable(
+    slow_probability: float, tau_s: float, reason: str
+) -> None:
+    power, _ = made_series(np.random.default_rng(9), 177.0, None)
+    slow = Fluctuation(tau_s, slow_probability, (80.0, 80.0), 0.2)
+    p, told = module.p_value(power, power[::-1], 2.0, slow)
+    assert p is None
+    assert reason in str(told)
+    fast = Fluctuation(1.0, 0.1, (80.0, 80.0), 0.2)
+    assert module.p_value(power, 3.0 * power, 2.0, fast)[0] == pytest.approx(2 / math.comb(16, 8))
 
 
 @pytest.mark.parametrize("tau_s", [20.0, 60.0])

@@ -16,8 +16,10 @@ import pytest
 
 from analysis import io as analysis_io
 from devices.participant import VirtualParticipant
+from tacs import session
 from tacs.cli import call
 from tacs.clock import utc_now
+from tacs.session import State
 from tests.data import ROOT, recording
 from tests.tacs.made import protocol as made_protocol
 from tests.tacs.made import protocol_data
@@ -43,7 +45,7 @@ def eeg(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 COMMANDS = (
     "import", "peak", "recipes", "plan", "check", "limits", "schema", "devices", "run", "recover",
-    "compare", "report", "demo", "doctor",
+    "compare", "report", "demo", "doctor", "verify",
 )  # fmt: skip
 
 
@@ -189,6 +191,24 @@ def test_devices_and_recipes_and_limits(capsys: pytest.CaptureFixture[str]):
     assert all(row["source"] and row["unit"] for row in told["limits"])
     _, told = tacs_json(capsys, "schema", "protocol")
     assert told["properties"]["frequency_hz"]["unit"] == "Hz"
+
+
+def test_verify_kernel(capsys: pytest.CaptureFixture[str]):
+    code, told = tacs_json(capsys, "verify", "kernel", "--sequences", "1000", "--seed", "4")
+    assert (code, told["sequences"], told["violations"]) == (0, 1000, 0)
+    assert set(told["states"]) == {state.value for state in State}
+
+
+def test_verify_kernel_can_fail(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    row = {**session.TRANSITIONS[State.FAULT], session.Trigger.RESUME: State.RAMP_UP}
+    table = {**session.TRANSITIONS, State.FAULT: row}
+    monkeypatch.setattr(session, "TRANSITIONS", table)
+    code, told = tacs_json(capsys, "verify", "kernel", "--sequences", "300")
+    assert code == 5
+    assert told["by_rule"]["a fault latches"] > 0
+    assert "sequence" in told["first"]
 
 
 def test_usage_errors_are_exit_two(capsys: pytest.CaptureFixture[str]):

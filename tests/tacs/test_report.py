@@ -16,17 +16,18 @@ import pytest
 
 from tacs.bids import import_recording
 from tacs.clock import QueueInbox
-from tacs.dataset import SessionPaths
+from tacs.dataset import SessionPaths, find_recordings
 from tacs.errors import InputError
 from tacs.protocol import Protocol
 from tacs.report import write_report
 from tacs.report_figures import plot_waveform
 from tacs.report_montage import site_position
 from tacs.report_record import RecordView
+from tacs.report_signals import signal_sections
 from tacs.report_words import clock, duration, interval, number, signed
 from tacs.runner import run
 from tests.analysis.simulate import make_eeg
-from tests.tacs.made import montage_data, protocol
+from tests.tacs.made import individual_data, montage_data, protocol
 
 CANARY = "<script>alert('canary')</script>"
 SHORT: dict[str, Any] = {"frequency_hz": 10.0, "duration_s": 60.0, "ramp_up_s": 30.0}
@@ -142,8 +143,11 @@ def test_the_numbers_are_those_of_the_record(page: Page, complete: SessionPaths)
         (got["duration_s"], 1, "s"),
     ):
         assert number(value, digits, unit).replace("\u202f", " ") in page.text
-    assert "1.00 mA zero-to-peak (2.00 mA peak-to-peak)" in page.text
+    assert "1.000 mA zero-to-peak (2.000 mA peak-to-peak)" in page.text
     assert f"{10.0 * 1.0 / 25.0:.2f} A/m²" in page.text
+    row = re.search(r"The same, peak-to-peak ([\d.]+) mA ([\d.]+) mA ([\d.]+) mA", page.text)
+    assert row is not None
+    assert [float(cell) for cell in row.groups()] == pytest.approx([2.0] * 3, abs=0.002)
 
 
 def test_another_record_gives_other_numbers(copied: SessionPaths) -> None:
@@ -154,7 +158,7 @@ def test_another_record_gives_other_numbers(copied: SessionPaths) -> None:
         assert name in text
         assert number(ma, 3, "mA").replace("\u202f", " ") in text
     assert "1.000 mA" not in text
-    assert "0.70 mA zero-to-peak (1.40 mA peak-to-peak)" in text
+    assert "0.700 mA zero-to-peak (1.400 mA peak-to-peak)" in text
 
 
 def test_peak_and_outcome_are_those_of_the_recordings(page: Page, complete: SessionPaths) -> None:
@@ -257,6 +261,13 @@ def test_a_session_without_stimulation_has_a_report(tmp_path: Path) -> None:
     assert "no recording from after the session" in text
 
 
+def test_a_prescription_is_not_rounded(tmp_path: Path) -> None:
+    montage = montage_data(("Oz", "Cz", 0.375))
+    paths = _stimulate(tmp_path / "dataset", protocol(**SHORT, montage=montage))
+    text = Page(write_report(paths.dataset, "01")).text
+    assert "0.375 mA zero-to-peak (0.750 mA peak-to-peak)" in text
+
+
 def test_a_recording_that_cannot_be_read_is_said(copied: SessionPaths) -> None:
     copied.eeg.mkdir(parents=True, exist_ok=True)
     name = f"{copied.recording_stem('restclosed', 'pre')}_eeg.edf"
@@ -353,6 +364,22 @@ def test_a_blinded_report_does_not_depend_on_the_arm(
     assert not pages[0].images
 
 
+def test_the_analysis_of_a_blinded_session_uses_nothing_of_its_protocol(
+    complete: SessionPaths,
+) -> None:
+    recordings = find_recordings(complete.dataset, "01", "01")
+    individual = individual_data(peak_hz=8.0, ci95_hz=[7.9, 8.1])
+    prescription = protocol(**SHORT, blinding={"label": "B"}, individual=individual)
+    found = signal_sections(complete, recordings, prescription, blinded=True)
+    outcome = found.outcomes[0].data
+    assert outcome is not None
+    assert outcome["expected_direction"] is None
+    assert outcome["as_predicted"] is None
+    assert not any("carried current" in text for text in outcome["warnings"])
+    assert outcome["peak_hz"] == pytest.approx(10.0, abs=0.5)
+    assert found.peaks[0].agreement == ""
+
+
 def test_a_stopped_session_says_when_and_why(tmp_path: Path) -> None:
     inbox = QueueInbox([(20.0, "stop:the participant asked")])
     paths = _stimulate(tmp_path / "dataset", protocol(**SHORT), inbox=inbox)
@@ -391,8 +418,8 @@ def test_all_sessions_of_a_person_in_one_file(eegless: SessionPaths, tmp_path: P
     assert found.tags.count("article") == 2
     assert found.tags.count("h1") == 1
     assert "#s2" in found.loaded
-    assert "1.40 mA peak-to-peak" in found.text
-    assert "2.00 mA peak-to-peak" in found.text
+    assert "1.400 mA peak-to-peak" in found.text
+    assert "2.000 mA peak-to-peak" in found.text
 
 
 @pytest.mark.parametrize(
