@@ -20,7 +20,6 @@ MARGIN_HZ = 1.5
 NEIGHBOUR_STEP = 10.0
 NULL_DRAWS = 1000
 NATURAL_EXPONENT = (-4.0, 5.5)
-NATURAL_MISFIT_DB = 4.0
 # Correlation of Hann periodograms one and two bins apart, and of neighbours that overlap by half.
 HANN_BINS = (4.0 / 9.0, 1.0 / 36.0)
 HANN_INFLATION = 1.0 + 2.0 * sum(HANN_BINS)
@@ -95,39 +94,26 @@ def masked_background(
     return model, row
 
 
-def looks_unfiltered(
-    freqs_hz: Array, mean: Array, outside: Mask, background: tuple[SpectrumModel, Array]
-) -> bool:
+def looks_unfiltered(freqs_hz: Array, background: tuple[SpectrumModel, Array]) -> bool:
     """Whether the background is one that EEG can have: no filter edge beside the band.
 
     Parameters
     ----------
-    freqs_hz, mean : ndarray, shape (n_freqs,)
-        Frequencies and mean spectrum.
-    outside : ndarray of bool, shape (n_freqs,)
-        Bins the background was fitted on.
+    freqs_hz : ndarray, shape (n_freqs,)
+        Frequencies.
     background : (SpectrumModel, ndarray)
         Result of `masked_background`.
 
     Returns
     -------
     bool
-        False when the local exponent at either end of the range, or the misfit over 1 Hz, is
-        beyond anything seen in unfiltered recordings. Noise filtered to the band itself would
-        otherwise pass for a rhythm.
+        False when the local exponent at either end of the range is beyond anything seen in
+        unfiltered recordings. Noise filtered to the band itself would otherwise pass for a rhythm.
     """
-    model, row = background
-    slope, curvature = row[0, 1], row[0, 2]
+    slope, curvature = background[1][0, 1], background[1][0, 2]
     ends = slope - 2.0 * curvature * np.log(freqs_hz[[0, -1]] / REFERENCE_HZ)
-    misfit = 10.0 * np.log10(mean / model.spectrum(row)[0])
-    width = max(1, round(1.0 / (freqs_hz[1] - freqs_hz[0])))
-    smooth = np.convolve(misfit, np.full(width, 1.0 / width), mode="same")
     low, high = NATURAL_EXPONENT
-    return bool(
-        np.all(ends >= low)
-        and np.all(ends <= high)
-        and np.max(np.abs(smooth[outside])) <= NATURAL_MISFIT_DB
-    )
+    return bool(np.all(ends >= low) and np.all(ends <= high))
 
 
 def _neighbours(band_hz: tuple[float, float], freqs_hz: Array) -> tuple[Bump, ...]:

@@ -97,7 +97,8 @@ class _Shape:
 
 def fit_range_hz(band_hz: tuple[float, float], nyquist_hz: float) -> tuple[float, float]:
     """Frequencies the background is fitted on: about a factor 2.3 beyond the band on both sides."""
-    return max(1.5, 0.43 * band_hz[0]), min(2.3 * band_hz[1], 45.0, 0.9 * nyquist_hz)
+    low = max(1.0, min(0.43 * band_hz[0], band_hz[0] - 2.75))
+    return low, min(2.3 * band_hz[1], 45.0, 0.9 * nyquist_hz)
 
 
 def fit_rhythm(
@@ -192,11 +193,11 @@ def _unfiltered_part(
         outside = _outside(freqs, band_hz)
         below = np.sum(outside & (freqs < band_hz[0]))
         above = np.sum(outside & (freqs > band_hz[1]))
-        if min(below, above) < 4:
+        if min(below, above) < 2:
             continue
         mean, scale = part.mean(axis=0), float(np.median(freedom(part))) / HANN_INFLATION
         background = masked_background(freqs, mean, outside, band_hz, scale)
-        if looks_unfiltered(freqs, mean, outside, background):
+        if looks_unfiltered(freqs, background):
             return freqs, part, background, True
     mean, outside = segments.mean(axis=0), _outside(freqs_hz, band_hz)
     scale = float(np.median(freedom(segments))) / HANN_INFLATION

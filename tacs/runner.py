@@ -454,7 +454,7 @@ class _Run:
         try:
             record.append(
                 "end",
-                session.tick_s - session.started_s,
+                self.clock.now_s() - self.zero_s,
                 {
                     "outcome": outcome,
                     "cause": session.cause,
@@ -495,17 +495,16 @@ class _Run:
         return info
 
     def _commanded(self, session: Session, achieved_hz: float) -> Delivered:
-        waveform = Waveform(self.protocol)
-        peaks = {name: waveform.peak_ma(name) for name in waveform.electrodes}
-        reached = session.level_seconds > 0.0
+        waveform, top = Waveform(self.protocol), session.top_level
+        peaks = {name: top * waveform.peak_ma(name) for name in waveform.electrodes}
         dose = dose_at_level(
             self.protocol, session.current_on_s, session.level_seconds, "commanded"
         )
         return Delivered(
             duration_s=session.current_on_s,
-            frequency_hz=achieved_hz if reached else None,
-            current_peak_ma=max(peaks.values()) if reached else 0.0,
-            electrodes=peaks if reached else dict.fromkeys(peaks, 0.0),
+            frequency_hz=achieved_hz if top > 0.0 else None,
+            current_peak_ma=max(peaks.values()),
+            electrodes=peaks,
             rectified_charge_c=dose.rectified_charge_c,
             mean_ma=dict.fromkeys(peaks, 0.0),
             balance_ma=0.0,

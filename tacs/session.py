@@ -197,7 +197,10 @@ class Session:
     tick_s, alive_s, renewed_s, asked_s : float
         Last tick, last sign of the operator, last renewal, last question to the device.
     current_on_s, level_seconds : float
-        Time with current, and the integral of the level over time: the commanded dose.
+        Time with current, and the integral of the level over time: the commanded dose, with what
+        a stop ramp adds, and after a fault with what the device's lease may have added.
+    top_level : float
+        Highest level commanded.
     pausing, ending : bool
         Whether a ramp-down leads into a pause, and whether the planned end was sent.
     """
@@ -216,6 +219,7 @@ class Session:
     asked_s: float = float("nan")
     current_on_s: float = 0.0
     level_seconds: float = 0.0
+    top_level: float = 0.0
     pausing: bool = False
     ending: bool = False
 
@@ -291,14 +295,16 @@ def _stop(session: Session, cause: str, now_s: float) -> Step:
         return replace(after, cause=cause), (Action(Do.SOFT_STOP),)
     if session.state is State.STOPPING:
         return after, ()
-    after = _count(after, now_s)
+    after = _count_tail(_count(after, now_s), full_s=0.0)
     return replace(after, cause=cause, stopping_since_s=now_s, level=0.0), (Action(Do.SOFT_STOP),)
 
 
 def _fault(session: Session, cause: str, now_s: float) -> Step:
     if session.state is State.FAULT:
         return session, (Action(Do.EMERGENCY_STOP),)
-    after = _count(session, now_s) if session.energised else session
+    after = session
+    if session.energised:
+        after = _count_tail(_count(session, now_s), full_s=session.plan.lease_s)
     after = _go(after, Trigger.FAULT, cause=cause, stopping_since_s=now_s, level=0.0)
     return after, (Action(Do.EMERGENCY_STOP),)
 
@@ -351,7 +357,7 @@ def _tick(session: Session, now_s: float) -> Step:
     actions: list[Action] = []
     if level != session.level:
         actions.append(Action(Do.SET_LEVEL, level))
-        session = replace(session, level=level)
+        session = replace(session, level=level, top_level=max(level, session.top_level))
     if session.level == 0.0 and session.elapsed_s(now_s) >= plan.duration_s - 1e-9:
         session = replace(session, ending=True, stopping_since_s=now_s)
         return session, (*actions, Action(Do.SOFT_STOP))
@@ -429,6 +435,18 @@ def _fell_silent(session: Session, now_s: float) -> Step:
             return _go(session, Trigger.ENDED), ()
         return _fault(session, "the device stopped by itself", now_s)
     return session, ()
+
+
+def _count_tail(session: Session, *, full_s: float) -> Session:
+    """Book what still flows once the end was sent: ``full_s`` at this level, then the stop ramp."""
+    if session.level == 0.0:
+        return session
+    ramp_s = session.plan.soft_stop_s
+    return replace(
+        session,
+        current_on_s=session.current_on_s + full_s + ramp_s,
+        level_seconds=session.level_seconds + session.level * (full_s + 0.5 * ramp_s),
+    )
 
 
 def _count(session: Session, now_s: float) -> Session:

@@ -178,6 +178,18 @@ def test_a_stop_is_booked_as_delivered(tmp_path: Path, site_folder: Path):
     assert history.open_sessions == ()
 
 
+@pytest.mark.parametrize("at_s", [10.0, 35.0])
+def test_what_was_commanded_before_a_stop_is_what_the_oscilloscope_saw(tmp_path: Path, at_s: float):
+    record = rehearse(tmp_path, inbox=QueueInbox([(at_s, "stop:x")]))
+    lines, _ = read_record(record.record)
+    commanded, measured = lines[-1].data["commanded"], lines[-1].data["delivered"]
+    assert commanded["source"] == "commanded"
+    for key in ("current_peak_ma", "rectified_charge_c"):
+        assert commanded[key] == pytest.approx(measured[key], rel=0.02)
+    assert commanded["duration_s"] == pytest.approx(measured["duration_s"], abs=0.3)
+    assert lines[-1].t_s >= lines[-2].t_s
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
