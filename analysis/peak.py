@@ -90,7 +90,7 @@ def find_peak(
     or more the average reference is used. Spectra are Hann windows of 4 s, half overlapping, each
     channel divided by its geometric mean over the fit range so that every channel counts alike,
     then averaged and fitted as `analysis.rhythm` says. A peak is reported only if all of this
-    holds: the matched-filter score passes its 1 % null limit; the peak stands 2 dB or more over
+    holds: the matched-filter score passes its nominal 1 % limit (measured: about 3 %); the peak stands 2 dB or more over
     the background (in simulations without a rhythm, exponents 0.8 to 2 with and without a knee,
     spurious bumps stay below that); the 95 % interval is at most 2 Hz wide and inside the band;
     at least three quarters of the bump lie in the band; and no second peak comes within 20 %

@@ -139,11 +139,9 @@ def compare_recordings(
     people = {p for p in (subject, before.subject, after.subject) if p is not None}
     if len(people) > 1:
         warnings.append(f"the files name different people: {', '.join(sorted(people))}")
-    for name, loaded in (("before", before), ("after", after)):
-        warnings += [f"recording {name}: {text}" for text in loaded.warnings]
     outcome = compare(
-        before.raw,
-        after.raw,
+        before,
+        after,
         peak_hz=peak_hz,
         picks=picks,
         protocol_info=None if protocol is None else protocol_info(protocol),

@@ -98,7 +98,7 @@ def run_demo(folder: Path, seed: int, *, say: Callable[[str], None]) -> dict[str
     write_json(paths.outcome, outcome.to_dict())
 
     say("6 report")
-    report = write_report(dataset, SUBJECT, SESSION)
+    report = write_report(dataset, SUBJECT, SESSION, site=site)
     return _summary(
         patient.truth(), peak.to_dict(), made.to_dict(), record.to_dict(), outcome, report
     )

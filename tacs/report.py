@@ -61,6 +61,7 @@ def write_report(
     session: str | None = None,
     *,
     out: str | Path | None = None,
+    site: Path | None = None,
 ) -> Path:
     """Write the report of a session as one HTML file that needs nothing else.
 
@@ -74,6 +75,8 @@ def write_report(
         Label of the session; every session of the participant, one after the other, where left out.
     out : path, optional
         File to write; by default below ``derivatives/tacs`` in the data set.
+    site : Path, optional
+        The site's folder, whose ledger kept the head of each record; this computer's by default.
 
     Returns
     -------
@@ -87,7 +90,7 @@ def write_report(
         missing or damaged is no error: the report says so.
     """
     sessions = _sessions(dataset, subject, session)
-    pages = [_page(SessionPaths.of(dataset, subject, label)) for label in sessions]
+    pages = [_page(SessionPaths.of(dataset, subject, label), site) for label in sessions]
     if out is not None:
         path = Path(out)
     elif len(sessions) == 1:
@@ -126,7 +129,7 @@ def _sessions(dataset: str | Path, subject: str, session: str | None) -> list[st
     return [session]
 
 
-def _page(paths: SessionPaths) -> SessionPage:
+def _page(paths: SessionPaths, site: Path | None) -> SessionPage:
     """Gather one session."""
     record = RecordView(paths.record) if paths.record.exists() else None
     current = None if record is None else current_section(paths, record)
@@ -134,7 +137,7 @@ def _page(paths: SessionPaths) -> SessionPage:
     recordings = find_recordings(paths.dataset, paths.subject, paths.session)
     protocol = None if current is None else current.protocol
     signals = signal_sections(paths, recordings, protocol, blinded=blinded)
-    origin = provenance(paths, record, signals.files, withheld=blinded)
+    origin = provenance(paths, record, signals.files, withheld=blinded, site=site)
     peak = signals.peaks[0] if signals.peaks else None
     outcome = signals.outcomes[0] if signals.outcomes else None
     warnings = _warnings(record, signals, withheld=blinded)

@@ -113,14 +113,11 @@ def outcome_section(
         )
         return OutcomeSection(task=task, data=None, missing=(text,))
     try:
-        outcome = compare(pre.raw, post.raw, peak_hz=peak_hz, protocol_info=info)
+        outcome = compare(pre, post, peak_hz=peak_hz, protocol_info=info)
     except AnalysisError as exc:
         text = f"Before and after cannot be compared: {exc}."
         return OutcomeSection(task=task, data=None, missing=(text,))
     data = outcome.to_dict()
-    noticed = [f"recording before: {text}" for text in pre.warnings]
-    noticed += [f"recording after: {text}" for text in post.warnings]
-    data["warnings"] = list(dict.fromkeys([*noticed, *data["warnings"]]))
     pictures, missing_figures = _pictures(outcome, data)
     return OutcomeSection(
         task=task,

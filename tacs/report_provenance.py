@@ -100,7 +100,12 @@ class Provenance:
 
 
 def provenance(
-    paths: SessionPaths, record: RecordView | None, signals: Sequence[SignalFile], *, withheld: bool
+    paths: SessionPaths,
+    record: RecordView | None,
+    signals: Sequence[SignalFile],
+    *,
+    withheld: bool,
+    site: Path | None = None,
 ) -> Provenance:
     """Collect the provenance of one session's report.
 
@@ -114,6 +119,8 @@ def provenance(
         Its recordings.
     withheld : bool
         A blinded session: files that tell the arm are left out.
+    site : Path, optional
+        The site's folder, with the ledger; this computer's by default.
     """
     root = paths.dataset
     words = {"pre": "EEG before", "post": "EEG after"}
@@ -140,7 +147,7 @@ def provenance(
         ]
     return Provenance(
         files=tuple(files),
-        checks=() if record is None else _checks(record, withheld=withheld),
+        checks=() if record is None else _checks(record, site, withheld=withheld),
         versions=_versions(),
         recorded_with=None if record is None else record.first.get("suite"),
     )
@@ -156,7 +163,7 @@ def _origin(file: SignalFile) -> str:
     return f"hash of the file with its companion files; imported from a file with sha256 {source}"
 
 
-def _checks(record: RecordView, *, withheld: bool) -> tuple[Check, ...]:
+def _checks(record: RecordView, site: Path | None, *, withheld: bool) -> tuple[Check, ...]:
     """Everything that can be verified of a record."""
     what = "Chain of the record"
     if record.problem is None:
@@ -167,7 +174,7 @@ def _checks(record: RecordView, *, withheld: bool) -> tuple[Check, ...]:
         problem = "a line does not verify" if withheld else record.problem
         text = f"{problem}; only what stands before was used"
         chain = Check(what=what, ok=False, text=text)
-    found = [chain, _ledger_check(record)]
+    found = [chain, _ledger_check(record, site)]
     if record.head is not None:
         found.append(Check(what="Head of the record", ok=None, text=record.head))
     if record.first:
@@ -191,12 +198,12 @@ def _checks(record: RecordView, *, withheld: bool) -> tuple[Check, ...]:
     return tuple(found)
 
 
-def _ledger_check(record: RecordView) -> Check:
+def _ledger_check(record: RecordView, site: Path | None) -> Check:
     """Hold the head against the one that the site's ledger kept: it shows a tail that was cut."""
     what = "Head against the site's ledger"
     if not record.lines or "emulated" not in record.first:
         return Check(what=what, ok=None, text="not possible: the first line does not verify")
-    path = Ledger(site_folder(), emulated=bool(record.first["emulated"])).path
+    path = Ledger(site or site_folder(), emulated=bool(record.first["emulated"])).path
     try:
         lines, problem = read_record(path) if path.exists() else ([], None)
     except InputError as exc:
