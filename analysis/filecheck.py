@@ -77,7 +77,7 @@ def check_content(path: Path) -> None:
     }
     if suffix in magics and not head.startswith(magics[suffix]):
         raise RecordingError(
-            f"{path} is not a {suffix[1:].upper()} file although it is named so; give the "
+            f"{path} is named {suffix} and holds something else; give the "
             "recorder's own file, under its own extension"
         )
     if suffix in {".edf", ".bdf"}:

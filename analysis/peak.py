@@ -90,13 +90,14 @@ def find_peak(
     or more the average reference is used. Spectra are Hann windows of 4 s, half overlapping, each
     channel divided by its geometric mean over the fit range so that every channel counts alike,
     then averaged and fitted as `analysis.rhythm` says. A peak is reported only if all of this
-    holds: the matched-filter score passes its nominal 1 % limit (measured: about 3 %); the peak stands 2 dB or more over
-    the background (in simulations without a rhythm, exponents 0.8 to 2 with and without a knee,
-    spurious bumps stay below that); the 95 % interval is at most 2 Hz wide and inside the band;
-    at least three quarters of the bump lie in the band; and no second peak comes within 20 %
-    of its height (Corcoran et al. 2018, Psychophysiology 55:e13064). The interval is a t interval
-    on the block-bootstrap error, no narrower than the Fisher information allows, widened to the
-    bootstrap percentiles.
+    holds: no filter edge shapes the spectrum beside the band; the matched-filter score passes its
+    nominal 1 % limit (about 3 % of noise recordings do); the peak stands 2 dB or more over the
+    background (in simulations without a rhythm, exponents 0.8 to 2 with and without a knee, what
+    passed the score stayed below that); the 95 % interval is at most 2 Hz wide and inside the
+    band; at least three quarters of the bump lie in the band; and no second peak comes within
+    20 % of its height (Corcoran et al. 2018, Psychophysiology 55:e13064). The interval is a t
+    interval on the block-bootstrap error, no narrower than the Fisher information allows, widened
+    to the bootstrap percentiles.
     """
     low, high = (float(value) for value in band_hz)
     if not (3.0 <= low < high <= 40.0 and high - low >= 2.0):

@@ -65,7 +65,7 @@ class Delivered:
             "electrodes": {name: round(ma, 4) for name, ma in self.electrodes.items()},
             "rectified_charge_c": round(max(self.rectified_charge_c.values(), default=0.0), 6),
             "electrode_charge_c": {k: round(v, 6) for k, v in self.rectified_charge_c.items()},
-            "mean_ma": {name: round(ma, 6) for name, ma in self.mean_ma.items()},
+            "mean_ma": {name: round(ma, 6) + 0.0 for name, ma in self.mean_ma.items()},
             "balance_ma": round(self.balance_ma, 6),
             "source": self.source,
         }

@@ -471,7 +471,10 @@ class _Run:
             self._ledger().book(key, dose=dose, outcome=outcome, ended=utc_now(), head=record.head)
         trace_path = None
         if info is not None:
-            trace_path = store_trace(self.paths, info, session.started_s, self.protocol)
+            try:
+                trace_path = store_trace(self.paths, info, session.started_s, self.protocol)
+            except TacsError as exc:
+                self.warnings.append(f"{exc}; it stays at {info.path}")
         return RunRecord(
             outcome=outcome,
             cause=session.cause,
