@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tacs.checking import check
     from tacs.planning import plan
     from tacs.protocol import Protocol
-    from tacs.runner import RunRecord, check, run
+    from tacs.runner import RunRecord, run
 
 __version__ = "0.1.0"
 
@@ -24,7 +25,7 @@ __all__ = ["Protocol", "RunRecord", "__version__", "check", "plan", "run"]
 _HOMES = {
     "Protocol": "tacs.protocol",
     "RunRecord": "tacs.runner",
-    "check": "tacs.runner",
+    "check": "tacs.checking",
     "plan": "tacs.planning",
     "run": "tacs.runner",
 }

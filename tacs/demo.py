@@ -14,13 +14,14 @@ from typing import Any
 
 from tacs.analyses import compare_recordings, estimate_peak
 from tacs.bids import import_recording
+from tacs.checking import prepare
 from tacs.clock import utc_now
 from tacs.dataset import SessionPaths, write_json
 from tacs.dose import read_trace
 from tacs.errors import InputError, NoAnswer, SafetyRefusal
 from tacs.planning import make_plan
 from tacs.report import write_report
-from tacs.runner import prepare, run
+from tacs.runner import run
 
 __all__ = ["run_demo"]
 

@@ -1,27 +1,22 @@
-"""The driver contract, the guard around every driver, and how drivers and emulators are found.
+"""The driver contract, and how drivers and emulators are found.
 
 Drivers and emulators arrive by entry point (groups ``tacs.drivers`` and ``tacs.emulators``); this
-package never imports a concrete one. Whoever opens a driver gets it guarded.
+package never imports a concrete one. A session gets its driver behind :mod:`tacs.guard`.
 """
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 from tacs.capabilities import Capabilities
 from tacs.clock import Clock
-from tacs.errors import DeviceNotFound, InputError, SafetyRefusal
-from tacs.limits import EffectiveLimits
-from tacs.protocol import Protocol as Prescription
+from tacs.errors import DeviceNotFound, InputError
 from tacs.rig import Rig
-from tacs.safety import Breach, command_breaches
-from tacs.wiring import wire
 
 __all__ = [
     "Achieved",
@@ -29,9 +24,7 @@ __all__ = [
     "Driver",
     "EmulatedDevice",
     "Emulator",
-    "GuardedDriver",
     "Identity",
-    "Journal",
     "Program",
     "Status",
     "TraceInfo",
@@ -173,16 +166,6 @@ class Driver(ABC):
         """Silence the device, unlink its triggers and release the port."""
 
 
-class Journal(Protocol):
-    """Where intents and answers are written; injected, so that the guard needs no record."""
-
-    def intent(self, verb: str, data: Mapping[str, Any], *, sync: bool) -> None:
-        """Write what is about to be sent, before it is sent; on disk first where ``sync``."""
-
-    def answer(self, verb: str, data: Mapping[str, Any]) -> None:
-        """Write what came back."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TraceInfo:
     """What an oscilloscope wrote.
@@ -237,256 +220,6 @@ class Emulator(Protocol):
         self, rig: Path, contacts: Sequence[str], trace: Path | None, faults: Sequence[str]
     ) -> EmulatedDevice:
         """Start one as a process of its own, on a pseudo-terminal."""
-
-
-class GuardedDriver:
-    """Every command passes the limits and is written down before it is sent.
-
-    Parameters
-    ----------
-    driver : Driver
-        The device.
-    limits : EffectiveLimits
-        In force for this session.
-    program : Program
-        The checked programme; nothing else can be configured.
-    areas_cm2, electrodes_of : mapping
-        Contact area of each electrode, and the electrodes (source, sink) of each channel.
-    journal : Journal
-        Where intents and answers go.
-    """
-
-    def __init__(
-        self,
-        driver: Driver,
-        limits: EffectiveLimits,
-        program: Program,
-        areas_cm2: Mapping[str, float],
-        electrodes_of: Mapping[int, tuple[str, str]],
-        journal: Journal,
-    ) -> None:
-        self._driver = driver
-        self._limits = limits
-        self._program = program
-        self._areas_cm2 = areas_cm2
-        self._electrodes_of = electrodes_of
-        self._journal = journal
-        self._level = 0.0
-        self._level_at_s: float | None = None
-
-    @classmethod
-    def of(
-        cls,
-        driver: Driver,
-        protocol: Prescription,
-        rig: Rig | None,
-        limits: EffectiveLimits,
-        journal: Journal,
-    ) -> GuardedDriver:
-        """Guard a driver for one protocol on one rig.
-
-        Parameters
-        ----------
-        driver : Driver
-            The device.
-        protocol : Protocol
-            Checked; its loops say which channels play.
-        rig : Rig or None
-            What is wired to what.
-        limits : EffectiveLimits
-            In force.
-        journal : Journal
-            Where intents and answers go.
-        """
-        loops = wire(protocol.montage, rig).loops if rig is not None else ()
-        return cls(
-            driver,
-            limits,
-            Program(
-                frequency_hz=protocol.frequency_hz,
-                currents_peak_ma={w.channel.channel: w.loop.current_peak_ma for w in loops},
-                phases_deg={w.channel.channel: w.channel_phase_deg for w in loops},
-                soft_stop_s=driver.capabilities.soft_stop_s,
-                emergency_stop_s=driver.capabilities.emergency_stop_s,
-            ),
-            {e.name: e.area_cm2 for e in protocol.montage.electrodes},
-            {w.channel.channel: (w.loop.source, w.loop.sink) for w in loops},
-            journal,
-        )
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """What the device declares."""
-        return self._driver.capabilities
-
-    @property
-    def level(self) -> float:
-        """The level commanded last."""
-        return self._level
-
-    def connect(self) -> Identity:
-        """Shake hands and silence the device."""
-        self._journal.intent("connect", {}, sync=True)
-        identity = self._driver.connect()
-        self._journal.answer("connect", asdict(identity))
-        return identity
-
-    def configure(self) -> Achieved:
-        """Load the checked programme at level 0.
-
-        Raises
-        ------
-        SafetyRefusal
-            The programme breaks a limit, or the device would play more than was asked.
-        """
-        self._refuse(self._breaches(1.0, self._program.frequency_hz))
-        self._journal.intent("configure", asdict(self._program), sync=True)
-        achieved = self._driver.configure(self._program)
-        self._journal.answer("configure", asdict(achieved))
-        over = {
-            channel: current_ma
-            for channel, current_ma in achieved.currents_peak_ma.items()
-            if not current_ma <= self._program.currents_peak_ma[channel] + 1e-9
-        }
-        if over:
-            raise SafetyRefusal(
-                [
-                    Breach(
-                        limit="quantised_current_ma",
-                        value=current_ma,
-                        allowed=self._program.currents_peak_ma[channel],
-                        unit="mA",
-                        source="the device's grid may only round down",
-                        where=f"channel {channel}",
-                    )
-                    for channel, current_ma in over.items()
-                ]
-            )
-        return achieved
-
-    def start(self, lease_s: float) -> None:
-        """Start at level 0 with a lease."""
-        self._refuse(self._lease_breaches(lease_s))
-        self._journal.intent("start", {"lease_s": lease_s}, sync=True)
-        self._level, self._level_at_s = 0.0, None
-        self._driver.start(lease_s)
-
-    def set_level(self, level: float, now_s: float) -> None:
-        """Set the fraction of the full current; rises faster than the slew limit are refused.
-
-        Parameters
-        ----------
-        level : float
-            0 to 1.
-        now_s : float
-            Scheduled time of this command.
-
-        Raises
-        ------
-        SafetyRefusal
-            Outside 0 to 1, past a current limit, or rising too fast; the device keeps its level.
-        """
-        breaches = self._breaches(level, self._program.frequency_hz)
-        if level > self._level and self._level_at_s is not None:
-            slews = {
-                name: (level - self._level) * peak / (now_s - self._level_at_s)
-                if now_s > self._level_at_s
-                else math.inf
-                for name, peak in self._peaks_ma(1.0).items()
-            }
-            breaches += command_breaches(self._limits, slews_ma_per_s=slews)
-        self._refuse(breaches)
-        self._journal.intent("set_level", {"level": round(level, 6)}, sync=False)
-        self._level, self._level_at_s = level, now_s
-        self._driver.set_level(level)
-
-    def extend_lease(self, elapsed_s: float, lease_s: float) -> None:
-        """Renew the lease."""
-        self._refuse(self._lease_breaches(lease_s))
-        self._journal.intent(
-            "extend_lease", {"elapsed_s": round(elapsed_s, 4), "lease_s": lease_s}, sync=False
-        )
-        self._driver.extend_lease(elapsed_s, lease_s)
-
-    def set_frequency(self, frequency_hz: float) -> float:
-        """Retune; refused where the device cannot keep its phase while current flows."""
-        breaches = self._breaches(self._level, frequency_hz)
-        if self._level > 0.0 and self.capabilities.frequency_change != "phase_continuous":
-            breaches.append(
-                Breach(
-                    limit="phase_jump_rad",
-                    value=self.capabilities.frequency_change,
-                    allowed="phase_continuous",
-                    unit="",
-                    source=self._limits.source("phase_jump_rad"),
-                    where="frequency change while current flows",
-                )
-            )
-        self._refuse(breaches)
-        self._journal.intent("set_frequency", {"frequency_hz": frequency_hz}, sync=True)
-        achieved_hz = self._driver.set_frequency(frequency_hz)
-        self._journal.answer("set_frequency", {"frequency_hz": achieved_hz})
-        return achieved_hz
-
-    def soft_stop(self) -> None:
-        """End over the soft-stop ramp. Never refused, and sent even where the disk fails."""
-        self._level = 0.0
-        try:
-            self._journal.intent("soft_stop", {}, sync=False)
-        finally:
-            self._driver.soft_stop()
-
-    def emergency_stop(self) -> None:
-        """End over the emergency ramp. Never refused; sent before it is written."""
-        self._level = 0.0
-        try:
-            self._driver.emergency_stop()
-        finally:
-            self._journal.intent("emergency_stop", {}, sync=False)
-
-    def status(self) -> Status:
-        """Ask the device for its state."""
-        return self._driver.status()
-
-    def close(self) -> None:
-        """Silence the device and release the port."""
-        self._driver.close()
-
-    def _peaks_ma(self, level: float) -> dict[str, float]:
-        """Worst-case peak at each electrode at a level: magnitudes of its channels, summed."""
-        peaks = dict.fromkeys(self._areas_cm2, 0.0)
-        for channel, current_ma in self._program.currents_peak_ma.items():
-            for electrode in self._electrodes_of[channel]:
-                peaks[electrode] += level * current_ma
-        return peaks
-
-    def _breaches(self, level: float, frequency_hz: float) -> list[Breach]:
-        breaches = command_breaches(
-            self._limits,
-            peaks_ma=self._peaks_ma(level),
-            areas_cm2=self._areas_cm2,
-            frequency_hz=frequency_hz,
-        )
-        if not 0.0 <= level <= 1.0:
-            breaches.append(
-                Breach(
-                    limit="level",
-                    value=level,
-                    allowed=1.0,
-                    unit="of the checked current",
-                    source="a session never exceeds its protocol",
-                    where="command",
-                )
-            )
-        return breaches
-
-    def _lease_breaches(self, lease_s: float) -> list[Breach]:
-        return command_breaches(self._limits, lease_s=lease_s)
-
-    @staticmethod
-    def _refuse(breaches: Sequence[Breach]) -> None:
-        if breaches:
-            raise SafetyRefusal(breaches)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 It knows four seams and nothing of what is behind them: :meth:`Guardian.tick` takes the messages of
 the operator side, a :class:`tacs.clock.Clock` waits, an :class:`tacs.clock.Inbox` brings messages,
-and a :class:`tacs.driver.GuardedDriver` is the port. On the virtual clock it shares a process with
+and a :class:`tacs.guard.GuardedDriver` is the port. On the virtual clock it shares a process with
 an emulator; on the real clock the device, or the emulator's process, is at the other end of a port.
 
 Whatever fails (the link, the device, the disk, a limit) becomes an event of the state machine: no
@@ -18,8 +18,9 @@ from typing import Any
 
 from tacs.capabilities import Capabilities
 from tacs.clock import Clock, Inbox
-from tacs.driver import Achieved, GuardedDriver, Identity
+from tacs.driver import Achieved, Identity
 from tacs.errors import RecordError, SafetyRefusal, TacsError
+from tacs.guard import GuardedDriver
 from tacs.limits import EffectiveLimits
 from tacs.protocol import Protocol
 from tacs.record import RecordWriter

@@ -20,49 +20,28 @@ from types import FrameType
 from typing import Any
 
 from tacs.bids import SessionPaths, ensure_dataset, store_trace
-from tacs.capabilities import Capabilities
+from tacs.checking import Setup, check, prepare
 from tacs.clock import Clock, MonotonicClock, QueueInbox, VirtualClock, utc_now
 from tacs.dose import Delivered, measure, quiet_after_s, read_trace
 from tacs.driver import (
-    DeviceName,
     Driver,
     EmulatedDevice,
-    GuardedDriver,
     TraceInfo,
-    find_driver,
     find_emulator,
 )
 from tacs.errors import InputError, RecordError, SafetyRefusal, TacsError
+from tacs.guard import GuardedDriver
 from tacs.guardian import Guardian, Telemetry, kernel_plan
-from tacs.ledger import Dose, Ledger, dose_at_level, site_folder
-from tacs.limits import EffectiveLimits, ParticipantFile, effective_limits
+from tacs.ledger import Dose, Ledger, dose_at_level
 from tacs.protocol import Protocol
 from tacs.record import RecordWriter, canonical
-from tacs.rig import Rig, load_rig, shipped_rigs
-from tacs.safety import Breach, cautions, device_breaches, person_breaches, protocol_breaches
+from tacs.safety import cautions
 from tacs.session import Session, State
 from tacs.waveform import Waveform
 
-__all__ = ["RunRecord", "Setup", "check", "prepare", "run"]
+__all__ = ["RunRecord", "run"]
 
 OUTCOMES = {State.DONE: "done", State.STOPPED: "stopped", State.FAULT: "fault"}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Setup:
-    """A device, its rig and the limits in force: what a protocol is checked against."""
-
-    device: DeviceName
-    driver: type[Driver]
-    rig: Rig | None
-    limits: EffectiveLimits
-    site: Path
-    participant: str | None = None
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """What the device declares."""
-        return self.driver.capabilities
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,103 +96,6 @@ class RunRecord:
             "session": self.session,
             "warnings": list(self.warnings),
         }
-
-
-def prepare(
-    device: str,
-    *,
-    rig: str | Path | None = None,
-    site_file: str | Path | None = None,
-    participant_file: str | Path | None = None,
-    site: Path | None = None,
-) -> Setup:
-    """Find the driver, the rig and the limits in force; nothing is opened.
-
-    Parameters
-    ----------
-    device : str
-        ``emulated:synthpal``, ``synthpal:/dev/ttyACM0``, …
-    rig : path or str, optional
-        Rig file, or the name of a shipped one. An emulated device comes with its own.
-    site_file, participant_file : path, optional
-        Limits of the site (default: ``site.toml`` in the site's folder) and of the participant.
-    site : Path, optional
-        The site's folder, with the dose ledger; :func:`tacs.ledger.site_folder` by default.
-
-    Raises
-    ------
-    InputError
-        No such device or rig, or a file with problems.
-    """
-    name = DeviceName.parse(device)
-    driver = find_driver(name.driver)
-    if name.emulated:
-        find_emulator(name.driver)
-        rig = rig if rig is not None else shipped_rigs().get(f"emulated-{name.driver}")
-    site = site_folder() if site is None else site
-    default = site / "site.toml"
-    if site_file is None and default.exists():
-        site_file = default
-    return Setup(
-        device=name,
-        driver=driver,
-        rig=None if rig is None else load_rig(rig),
-        limits=effective_limits(site_file, participant_file),
-        site=site,
-        participant=None
-        if participant_file is None
-        else ParticipantFile.from_toml(participant_file).subject,
-    )
-
-
-def check(protocol: Protocol, device: str | Setup, *, subject: str | None = None) -> list[Breach]:
-    """Hold a protocol against every limit: its own, the device's, the rig's and the person's.
-
-    Parameters
-    ----------
-    protocol : Protocol
-        The prescription.
-    device : str or Setup
-        As :func:`prepare` takes it, or what it returned.
-    subject : str, optional
-        The participant; without one, what a person has had is left out.
-
-    Returns
-    -------
-    list of Breach
-        Every limit that is broken; empty where the protocol may run.
-
-    Raises
-    ------
-    InputError
-        No such device or rig.
-    """
-    setup = prepare(device) if isinstance(device, str) else device
-    now = utc_now()
-    breaches = protocol_breaches(protocol, setup.limits)
-    breaches += device_breaches(
-        protocol,
-        setup.capabilities,
-        setup.rig,
-        setup.limits,
-        today=now.date(),
-        emulated=setup.device.emulated,
-    )
-    ledger = Ledger(setup.site, emulated=setup.device.emulated)
-    history = ledger.history(subject or "", now)
-    breaches += person_breaches(protocol, setup.limits, subject=subject, history=history, now=now)
-    if subject is not None and setup.participant not in {None, subject}:
-        breaches.append(
-            Breach(
-                limit="participant_file",
-                value=str(setup.participant),
-                allowed=subject,
-                unit="",
-                source="a participant file belongs to a person",
-                where="--participant",
-            )
-        )
-    return breaches
 
 
 def run(

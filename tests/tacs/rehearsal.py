@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from tacs.clock import QueueInbox, VirtualClock
 from tacs.dose import Delivered, measure, quiet_after_s, read_trace
-from tacs.driver import GuardedDriver, find_driver, find_emulator
+from tacs.driver import find_driver, find_emulator
+from tacs.guard import GuardedDriver
 from tacs.guardian import Guardian, kernel_plan
 from tacs.limits import EffectiveLimits, effective_limits
 from tacs.protocol import Protocol

@@ -12,12 +12,13 @@ import pytest
 
 import tacs
 from tacs import dose, errors
+from tacs.checking import check, prepare
 from tacs.clock import QueueInbox, utc_now
 from tacs.errors import InputError, RecordError, SafetyRefusal
 from tacs.ledger import Ledger
 from tacs.record import RecordWriter, read_record, verify_record
 from tacs.recovery import recover
-from tacs.runner import RunRecord, check, prepare, run
+from tacs.runner import RunRecord, run
 from tests.tacs.made import individual_data
 from tests.tacs.made import protocol as made_protocol
 

@@ -1,0 +1,57 @@
+"""What the commands share: where results go, and the options that several of them have."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tacs.errors import InputError
+
+Subject = Annotated[str, typer.Option("--subject", help="participant label, letters and digits")]
+SessionLabel = Annotated[str, typer.Option("--session", help="session label, letters and digits")]
+Picks = Annotated[str, typer.Option("--picks", help="channels, separated by commas")]
+RigOption = Annotated[str, typer.Option("--rig", help="rig file, or the name of a shipped rig")]
+SiteOption = Annotated[str, typer.Option("--site", help="site file with the site's own limits")]
+ParticipantOption = Annotated[
+    str, typer.Option("--participant", help="participant file; it may only tighten limits")
+]
+DeviceOption = Annotated[
+    str, typer.Option("--device", help="emulated:synthpal, synthpal:/dev/ttyACM0, …")
+]
+
+
+class Output:
+    """Where results go: JSON or prose on standard output, everything else on standard error."""
+
+    def __init__(self) -> None:
+        self.as_json = False
+
+    def result(self, data: dict[str, Any], prose: str) -> None:
+        """Print the result of a command once."""
+        sys.stdout.write((json.dumps(data, allow_nan=False) if self.as_json else prose) + "\n")
+
+    def say(self, text: str) -> None:
+        """Tell a person something beside the result."""
+        sys.stderr.write(text + "\n")
+
+
+output = Output()
+
+
+def names(text: str) -> list[str] | None:
+    """Split a list of channels; None where it is empty."""
+    return [name.strip() for name in text.split(",") if name.strip()] or None
+
+
+def save(figure: Any, path: str) -> None:
+    """Save a figure; a folder that is missing is made."""
+    try:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, dpi=150)
+    except (OSError, ValueError) as exc:
+        raise InputError(f"{path}: cannot be written ({exc})") from exc
+    output.say(f"figure: {path}")
