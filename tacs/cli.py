@@ -9,11 +9,10 @@ Heavy modules are imported inside the commands, so that ``--help`` answers at on
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -41,27 +40,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def call(arguments: list[str]) -> int:
     """Run one command line; return its exit code. No traceback reaches a user."""
-    console.output.as_json = "--json" in arguments
     os.environ.setdefault("MPLBACKEND", "Agg")
     os.environ.setdefault("MNE_LOGGING_LEVEL", "ERROR")
-    try:
-        words = [a for a in arguments if a != "--json"]
-        code = app(words, prog_name="tacs", standalone_mode=False)
-    except TacsError as exc:
-        return _failed(exc)
-    except typer.Exit as exc:
-        return exc.exit_code
-    except typer.Abort:
-        console.output.say("tacs: aborted")
-        return 2
-    except KeyboardInterrupt:
-        console.output.say("tacs: interrupted")
-        return 5
-    except BrokenPipeError:
-        sys.stderr.close()
-        return 2
-    except Exception as exc:
-        return _unexpected(exc)
+    words = [a for a in arguments if a != "--json"]
+    with console.output.running(as_json="--json" in arguments):
+        try:
+            code = app(words, prog_name="tacs", standalone_mode=False)
+        except TacsError as exc:
+            return _failed(exc)
+        except typer.Exit as exc:
+            return exc.exit_code
+        except typer.Abort:
+            console.output.say("tacs: aborted")
+            return 2
+        except KeyboardInterrupt:
+            console.output.say("tacs: interrupted")
+            return 5
+        except BrokenPipeError:
+            sys.stderr.close()
+            return 2
+        except Exception as exc:
+            return _unexpected(exc)
     return int(code or 0)
 
 
@@ -72,11 +71,7 @@ def _failed(exc: TacsError) -> int:
         console.output.say(f"tacs: refused, {len(lines)} limit(s) broken:")
     for line in lines:
         console.output.say(f"  {line}" if breaches else f"tacs: {line}")
-    if console.output.as_json:
-        body: dict[str, Any] = {"error": str(exc), "exit_code": exc.exit_code}
-        if breaches:
-            body["breaches"] = breaches
-        sys.stdout.write(json.dumps(body) + "\n")
+    console.output.error(str(exc), exc.exit_code, **({"breaches": breaches} if breaches else {}))
     return exc.exit_code
 
 
@@ -85,9 +80,7 @@ def _unexpected(exc: Exception) -> int:
     show = getattr(exc, "show", None)
     if show is not None:  # click's own usage errors know how to print themselves
         show()
-        if console.output.as_json:
-            message = getattr(exc, "format_message", lambda: str(exc))()
-            sys.stdout.write(json.dumps({"error": message, "exit_code": 2}) + "\n")
+        console.output.error(getattr(exc, "format_message", lambda: str(exc))(), 2)
         return 2
     known = _from_analysis(exc)
     if known is not None:
@@ -101,8 +94,7 @@ def _unexpected(exc: Exception) -> int:
         f"tacs: a defect of the suite: {type(exc).__name__}: {exc}; "
         f"set TACS_DEBUG=1 to see where, and please report it"
     )
-    if console.output.as_json:
-        sys.stdout.write(json.dumps({"error": str(exc), "exit_code": 5}) + "\n")
+    console.output.error(str(exc), 5)
     return 5
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import typer
 
@@ -29,10 +31,29 @@ class Output:
 
     def __init__(self) -> None:
         self.as_json = False
+        self._stream: TextIO | None = None
+
+    @contextlib.contextmanager
+    def running(self, *, as_json: bool) -> Iterator[None]:
+        """Keep standard output for the one JSON object: what libraries print goes to the error."""
+        self.as_json, self._stream = as_json, sys.stdout
+        try:
+            with contextlib.redirect_stdout(sys.stderr if as_json else sys.stdout):
+                yield
+        finally:
+            self._stream = None
 
     def result(self, data: dict[str, Any], prose: str) -> None:
         """Print the result of a command once."""
-        sys.stdout.write((json.dumps(data, allow_nan=False) if self.as_json else prose) + "\n")
+        text = json.dumps(data, allow_nan=False) if self.as_json else prose
+        stream = self._stream or sys.stdout
+        stream.write(text + "\n")
+        stream.flush()
+
+    def error(self, message: str, exit_code: int, **more: Any) -> None:
+        """Print the one JSON object of a command that failed; the prose has been said already."""
+        if self.as_json:
+            self.result({"error": message, "exit_code": exit_code, **more}, "")
 
     def say(self, text: str) -> None:
         """Tell a person something beside the result."""

@@ -16,7 +16,7 @@ import pytest
 
 from analysis import io as analysis_io
 from devices.participant import VirtualParticipant
-from tacs import session
+from tacs import planning, session
 from tacs.cli import call
 from tacs.clock import utc_now
 from tacs.session import State
@@ -209,6 +209,19 @@ def test_verify_kernel_can_fail(
     assert code == 5
     assert told["by_rule"]["a fault latches"] > 0
     assert "sequence" in told["first"]
+
+
+def test_what_a_library_prints_does_not_get_into_the_json(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    def chatty() -> dict[str, Any]:
+        sys.stdout.write("a library says hello\n")
+        return {}
+
+    monkeypatch.setattr(planning, "recipes", chatty)
+    code, out, err = tacs(capsys, "recipes", "--json")
+    assert (code, json.loads(out)) == (0, {"recipes": []})
+    assert "hello" in err
 
 
 def test_usage_errors_are_exit_two(capsys: pytest.CaptureFixture[str]):
