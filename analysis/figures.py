@@ -99,12 +99,24 @@ def _draw_spectrum(axes: Any, estimate: PeakEstimate, spectrum: PeakSpectrum) ->
     axes.set_xticks(ticks, [str(tick) for tick in ticks])
     axes.minorticks_off()
     axes.set_xlim(2.0, top)
+    axes.set_ylim(*_limits_db(spectrum))
     axes.set_xlabel("Frequency (Hz)")
     axes.set_ylabel("Relative power (dB)")
     axes.spines[["top", "right"]].set_visible(False)
     who = f"subject {estimate.subject}, " if estimate.subject else ""
     note = f"{who}{estimate.n_channels_used} channels, {estimate.seconds_used:.0f} s"
     axes.legend(frameon=False, fontsize=8, loc="upper right", title=note, title_fontsize=8)
+
+
+def _limits_db(spectrum: PeakSpectrum) -> tuple[float, float]:
+    """Range of the fitted part, with room for the legend; a filter's stop band may fall below."""
+    fitted = (spectrum.freqs_hz >= spectrum.fit_freqs_hz[0]) & (
+        spectrum.freqs_hz <= spectrum.fit_freqs_hz[-1]
+    )
+    shown = np.concatenate([spectrum.power_db[fitted], spectrum.aperiodic_db[fitted]])
+    low, high = float(shown.min()), float(max(shown.max(), spectrum.power_db[1:4].max()))
+    span = high - low
+    return low - 0.1 * span, high + 0.1 * span
 
 
 def _wrapped(reasons: tuple[str, ...]) -> str:
@@ -176,6 +188,6 @@ def topomap(
         sensors="k.",
         cmap=cmap,
         vlim=limits or (None, None),
-        extrapolate="head",
+        extrapolate="local",  # no colour where nobody measured
     )
     return image

@@ -76,9 +76,10 @@ def check_content(path: Path) -> None:
         ".fif": (b"\x00\x00\x00\x64",),
     }
     if suffix in magics and not head.startswith(magics[suffix]):
+        kind = suffix[1:].upper()
         raise RecordingError(
-            f"{path} is named {suffix} and holds something else; give the "
-            "recorder's own file, under its own extension"
+            f"{path} is not {'an' if kind == 'EDF' else 'a'} {kind} file although it is named so; "
+            "give the recorder's own file, under its own extension"
         )
     if suffix in {".edf", ".bdf"}:
         _check_edf_size(path, head, size)

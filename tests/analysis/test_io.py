@@ -255,7 +255,7 @@ def annotations_only_edf() -> bytes:
 
 BAD_CONTENT: dict[str, tuple[str, bytes, tuple[str, ...]]] = {
     "empty EDF": ("a.edf", b"", ("empty", "copy")),
-    "text named EDF": ("a.edf", b"subject,score\n" * 200, ("not a EDF", "extension")),
+    "text named EDF": ("a.edf", b"subject,score\n" * 200, ("not an EDF", "extension")),
     "text named BDF": ("a.bdf", b"hello" * 100, ("not a BDF",)),
     "text named FIF": ("a_raw.fif", b"hello" * 100, ("not a FIF",)),
     "text named SET": ("a.set", b"hello" * 100, ("not a SET",)),
