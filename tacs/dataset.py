@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from tacs.errors import InputError
 from tacs.files import write_text
+from tacs.record import read_record
 
 if TYPE_CHECKING:
     from tacs.protocol import Protocol
@@ -205,6 +206,10 @@ class SessionPaths:
     def claim(self) -> None:
         """Make the folder of the record; refuse a session that has one already.
 
+        The record of an attempt that was refused before anything was armed (another firmware, a
+        confirmation that did not match) does not use up the session: it is kept under the name
+        ``…_attempt-N_record.jsonl``.
+
         Raises
         ------
         InputError
@@ -212,9 +217,13 @@ class SessionPaths:
             be written.
         """
         if self.record.exists():
-            raise InputError(
-                f"{self.record}: this session has a record already; give another --session"
-            )
+            if not _refused_before_arming(self.record):
+                raise InputError(
+                    f"{self.record}: this session has a record already; give another --session"
+                )
+            number = len(list(self.source.glob(f"{self.stem}_task-tacs_attempt-*_record.jsonl")))
+            kept = f"{self.stem}_task-tacs_attempt-{number + 1}_record.jsonl"
+            self.record.rename(self.record.with_name(kept))
         refuse_other_spelling(self)
         try:
             self.source.mkdir(parents=True, exist_ok=True)
@@ -245,6 +254,17 @@ class SessionPaths:
         """
         rig.to_toml(self.rig, comment=f"As used; sha256 {rig.sha256()}")
         return self.rig
+
+
+def _refused_before_arming(record: Path) -> bool:
+    """Whether a record verifies and ends with a refusal."""
+    lines, problem = read_record(record)
+    return (
+        problem is None
+        and bool(lines)
+        and lines[-1].kind == "end"
+        and lines[-1].data.get("outcome") == "refused"
+    )
 
 
 @dataclass(frozen=True, slots=True)

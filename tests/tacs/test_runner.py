@@ -234,6 +234,21 @@ def test_the_wrong_firmware_is_refused_by_name_and_recorded(tmp_path: Path):
     assert lines[-1].data["outcome"] == "refused"
 
 
+def test_a_refused_attempt_is_kept_and_does_not_use_up_the_session(tmp_path: Path):
+    for _ in range(2):
+        with pytest.raises(errors.TacsError, match="Pulse Pal"):
+            rehearse(tmp_path, faults=["wrong_firmware=K"])
+    assert rehearse(tmp_path).outcome == "done"
+    kept = sorted(p.name for p in tmp_path.glob("data/**/*_record.jsonl"))
+    assert kept == [
+        "sub-P01_ses-01_task-tacs_attempt-1_record.jsonl",
+        "sub-P01_ses-01_task-tacs_attempt-2_record.jsonl",
+        "sub-P01_ses-01_task-tacs_record.jsonl",
+    ]
+    assert all(verify_record(p) is None for p in tmp_path.glob("data/**/*_record.jsonl"))
+    assert recover(tmp_path / "data") == []
+
+
 class Killed(BaseException):
     """Stands for a process that dies in the middle of a line."""
 
