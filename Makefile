@@ -8,7 +8,7 @@ JOBS   ?= 2
 .PHONY: demo test lint types imports examples check wheel clean
 
 demo: $(VENV)/.installed
-	$(BIN)/tacs demo --out tacs-demo
+	$(BIN)/tacs demo
 
 test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -n $(JOBS)
@@ -32,7 +32,7 @@ wheel: $(VENV)/.installed-test
 	$(BIN)/python -m build --wheel
 
 clean:
-	rm -rf $(VENV) dist build tacs-demo .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) dist build tacs-demo* .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 
 $(VENV)/.python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

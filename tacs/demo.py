@@ -23,12 +23,21 @@ from tacs.planning import make_plan
 from tacs.report import write_report
 from tacs.runner import run
 
-__all__ = ["run_demo"]
+__all__ = ["free_folder", "run_demo"]
 
 RECIPE = "posterior-alpha"
 DEVICE = "emulated:synthpal"
 SUBJECT, SESSION = "demo", "01"
 REST_S, GAP_S = 240.0, 120.0
+
+
+def free_folder(parent: Path) -> Path:
+    """Return ``tacs-demo``, or the first of ``tacs-demo-2``, … that is not there yet."""
+    folder, number = parent / "tacs-demo", 1
+    while folder.exists():
+        number += 1
+        folder = parent / f"tacs-demo-{number}"
+    return folder
 
 
 def run_demo(folder: Path, seed: int, *, say: Callable[[str], None]) -> dict[str, Any]:

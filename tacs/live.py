@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import shutil
 import sys
 import threading
 from collections.abc import Iterator
@@ -122,7 +123,9 @@ class LiveView:
         state, shown_s = self._shown
         with contextlib.suppress(OSError, ValueError):
             if self._tty:
-                self._stream.write("\r\x1b[2K" + self._line(now) + ("\n" if last else ""))
+                # A line that wraps cannot be written over: keep to the width of the terminal.
+                line = self._line(now)[: max(shutil.get_terminal_size().columns - 1, 20)]
+                self._stream.write("\r\x1b[2K" + line + ("\n" if last else ""))
             elif (
                 now.state is not state and not self._blinded
             ) or now.elapsed_s - shown_s >= LINE_EVERY_S:
@@ -136,6 +139,10 @@ class LiveView:
         if self._blinded and now.state in RUNNING:
             word = WORDS[State.BETWEEN_TRAINS]
         parts = [f"{word:<12}", _clock(elapsed_s, now.duration_s)]
+        if now.state in {State.STOPPED, State.FAULT}:
+            return "  ".join([*parts, now.cause])
+        if self._keys:
+            parts.append("STOP: space bar")
         if not self._blinded:
             planned = now.level * self._peak_ma
             parts.append(f"planned {planned:5.3f} mA peak at {self._frequency_hz:g} Hz")
@@ -145,10 +152,6 @@ class LiveView:
                 parts.append(f"measured {max(now.measured_ma.values(), default=0.0):5.3f} mA")
             if now.impedance_kohm:
                 parts.append(f"{max(now.impedance_kohm.values()):.1f} kΩ")
-        if now.state in {State.STOPPED, State.FAULT}:
-            parts.append(now.cause)
-        elif self._keys:
-            parts.append("STOP: space bar")
         return "  ".join(parts)
 
 

@@ -11,13 +11,16 @@ from tacs import console
 
 
 def demo(
-    out: Annotated[str, typer.Option("--out", help="folder to make")] = "tacs-demo",
+    out: Annotated[
+        str, typer.Option("--out", help="folder to make; tacs-demo, tacs-demo-2, … if left out")
+    ] = "",
     seed: Annotated[int, typer.Option("--seed", help="of the virtual patient")] = 1,
 ) -> None:
     """Run the whole chain on a virtual patient and an emulated stimulator, ending in a report."""
-    from tacs.demo import run_demo
+    from tacs.demo import free_folder, run_demo
 
-    summary = run_demo(Path(out), seed, say=console.output.say)
+    folder = Path(out) if out else free_folder(Path())
+    summary = run_demo(folder, seed, say=console.output.say)
     console.output.result(summary, summary["text"])
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tacs.cli import call
+from tacs.demo import free_folder
 
 
 @pytest.fixture(scope="module")
@@ -61,3 +62,10 @@ def test_a_folder_that_is_not_empty_is_refused(tmp_path: Path, capsys: pytest.Ca
     assert call(["demo", "--out", str(tmp_path)]) == 2
     assert "is not empty" in capsys.readouterr().err
     assert (tmp_path / "file").read_text() == "kept"
+
+
+def test_a_second_demonstration_gets_a_folder_of_its_own(tmp_path: Path):
+    assert free_folder(tmp_path) == tmp_path / "tacs-demo"
+    (tmp_path / "tacs-demo").mkdir()
+    (tmp_path / "tacs-demo-2").mkdir()
+    assert free_folder(tmp_path) == tmp_path / "tacs-demo-3"

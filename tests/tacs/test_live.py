@@ -48,6 +48,7 @@ def shown(view: LiveView, stream: Stream, *telemetry: Telemetry) -> str:
 
 
 def test_time_state_planned_and_measured_current(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("COLUMNS", "200")
     stream = Stream(tty=True)
     view = LiveView(made_protocol(), QueueInbox(), stream=stream, keys=True)
     text = shown(view, stream, snapshot(State.RAMP_UP, 15.0, 0.5))
@@ -62,6 +63,18 @@ def test_time_state_planned_and_measured_current(monkeypatch: pytest.MonkeyPatch
     text = shown(view, stream, measured)
     assert "measured 0.998 mA" in text
     assert "6.1 kΩ" in text
+
+
+def test_a_narrow_terminal_still_shows_state_time_and_stop(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    stream = Stream(tty=True)
+    view = LiveView(made_protocol(), QueueInbox(), stream=stream, keys=True)
+    text = shown(view, stream, snapshot(State.HOLD, 600.0, 1.0))
+    line = text.rpartition("\x1b[2K")[2]
+    assert len(line) < 60
+    assert "FULL CURRENT" in line
+    assert "10:00/20:00" in line
+    assert "STOP: space bar" in line
 
 
 def test_the_cause_of_a_stop_is_shown():
