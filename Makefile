@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 JOBS   ?= 2
 
-.PHONY: demo test lint types imports examples check wheel clean
+.PHONY: demo test lint types imports examples benchmarks check wheel clean
 
 demo: $(VENV)/.installed
 	$(BIN)/tacs demo
@@ -25,6 +25,10 @@ imports: $(VENV)/.installed-test
 
 examples: $(VENV)/.installed-test
 	for script in examples/*.py; do echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
+
+benchmarks: $(VENV)/.installed-test
+	$(BIN)/python -m benchmarks.peak_accuracy
+	$(BIN)/python -m benchmarks.stop_latency
 
 check: test lint types imports examples
 

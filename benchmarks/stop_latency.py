@@ -4,7 +4,7 @@ Runs `tacs run` on the real clock against the emulated Synth Pal in a process of
 each of several ways from ramp-up and from full current, and prints the time from the signal to the
 last sample at or above 50 µA. The emulator outlives its client, and both read one monotonic clock.
 
-    python benchmarks/stop_latency.py [--repeats N]
+    python -m benchmarks.stop_latency [--repeats N]
 """
 
 from __future__ import annotations
