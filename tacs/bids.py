@@ -190,7 +190,7 @@ def store_trace(paths: SessionPaths, info: TraceInfo, started_s: float, protocol
     paths : SessionPaths
         Of the session.
     info : TraceInfo
-        What the oscilloscope wrote; it is moved, as one gzip member.
+        What the oscilloscope wrote; it is moved, and given a proper end where a crash cut it off.
     started_s : float
         Clock time of the session's start; NaN where it never started.
     protocol : Protocol
@@ -216,8 +216,11 @@ def store_trace(paths: SessionPaths, info: TraceInfo, started_s: float, protocol
         if sealed:
             target.parent.chmod(0o700)
         write_json(_beside(target), _trace_sidecar(info, onset_s))
-        _rewrite_trace(info.path, target)
-        info.path.unlink()
+        if _is_one_member(info.path):
+            info.path.replace(target)
+        else:
+            _rewrite_trace(info.path, target)
+            info.path.unlink()
         _beside(info.path).unlink(missing_ok=True)
         if not sealed and onset_s is not None:
             end_s = info.n_samples / info.sampling_frequency_hz
@@ -265,8 +268,20 @@ def _beside(trace: Path) -> Path:
     return trace.with_name(trace.name.removesuffix(".tsv.gz") + ".json")
 
 
+def _is_one_member(path: Path) -> bool:
+    """Whether a gzip file is one member with its proper end, as BIDS readers want it."""
+    unpacker = zlib.decompressobj(wbits=31)
+    try:
+        with path.open("rb") as file:
+            while chunk := file.read(1 << 20):
+                unpacker.decompress(chunk)
+    except zlib.error:
+        return False
+    return unpacker.eof and not unpacker.unused_data
+
+
 def _rewrite_trace(source: Path, target: Path) -> None:
-    """Write a trace of many gzip members, perhaps cut short, as one: BIDS readers stop after one.
+    """Write a trace that was cut short, or is of many gzip members, as one member.
 
     Whole lines only, in bounded memory; the target appears when it is complete.
     """

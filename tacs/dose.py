@@ -88,24 +88,13 @@ def read_trace(path: Path, n_columns: int) -> NDArray[np.float64]:
     """
     import numpy as np
 
-    text, _ = _unpack(path.read_bytes())
+    text = _unpack(path.read_bytes())
     flat = np.fromstring(text.decode(), sep="\t") if text else np.zeros(0)
     return np.ascontiguousarray(flat.reshape(-1, n_columns).T)
 
 
-def close_trace(path: Path) -> None:
-    """Give a trace that a crash cut off a proper end, losing no whole line; else leave it alone."""
-    import gzip
-
-    text, whole = _unpack(path.read_bytes())
-    if not whole:
-        draft = path.with_name(path.name + ".part")
-        draft.write_bytes(gzip.compress(text, compresslevel=1, mtime=0))
-        draft.replace(path)
-
-
-def _unpack(content: bytes) -> tuple[bytes, bool]:
-    """Whole lines of a gzip file, and whether it had its proper end."""
+def _unpack(content: bytes) -> bytes:
+    """Whole lines of a gzip file, up to where it was cut off."""
     import zlib
 
     parts: list[bytes] = []
@@ -114,12 +103,12 @@ def _unpack(content: bytes) -> tuple[bytes, bool]:
         try:
             text = engine.decompress(content)
         except zlib.error:
-            return b"".join(parts), False
+            break
         parts.append(text[: text.rfind(b"\n") + 1])
         if not engine.eof:
-            return b"".join(parts), False
+            break
         content = engine.unused_data
-    return b"".join(parts), True
+    return b"".join(parts)
 
 
 def measure(

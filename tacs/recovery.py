@@ -17,7 +17,7 @@ from typing import Any
 
 from tacs.bids import SessionPaths, find_records, left_trace, store_trace
 from tacs.clock import MonotonicClock
-from tacs.dose import Delivered, close_trace, measure, quiet_after_s, read_trace
+from tacs.dose import Delivered, measure, quiet_after_s, read_trace
 from tacs.errors import RecordError
 from tacs.guardian import SYNC_S
 from tacs.ledger import Dose, Ledger, dose_at_level, site_folder
@@ -140,7 +140,7 @@ def _close(paths: SessionPaths, lines: list[Line]) -> Recovered | None:
 
 
 def _settle(paths: SessionPaths) -> None:
-    """Give an oscilloscope that outlived its host a few seconds to close its file, then close it.
+    """Give an oscilloscope that outlived its host a few seconds to close its file.
 
     It writes ``clean`` into its description once the output is silent.
     """
@@ -154,7 +154,6 @@ def _settle(paths: SessionPaths) -> None:
         if json.loads(description.read_text(encoding="utf-8")).get("clean", True):
             break
         clock.wait(clock.now_s() + 0.1)
-    close_trace(info.path)
 
 
 def _measured(

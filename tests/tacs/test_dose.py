@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tacs.dose import close_trace, measure, quiet_after_s, read_trace
+from tacs.dose import measure, quiet_after_s, read_trace
 from tacs.waveform import Waveform
 from tests.tacs.made import protocol as made_protocol
 
@@ -85,14 +85,7 @@ def test_a_trace_is_read_across_members_and_up_to_where_it_was_cut(tmp_path: Pat
     path = tmp_path / "t.tsv.gz"
     write_trace(path, ["0.1\t-0.1\n0.2\t-0.2\n", "0.3\t-0.3\n"])
     assert read_trace(path, 2).tolist() == [[0.1, 0.2, 0.3], [-0.1, -0.2, -0.3]]
-    whole = path.read_bytes()
-    close_trace(path)
-    assert path.read_bytes() == whole
-    path.write_bytes(whole[:-9])
+    path.write_bytes(path.read_bytes()[:-9])
     assert read_trace(path, 2)[0, :2].tolist() == [0.1, 0.2]
-    kept = read_trace(path, 2)
-    close_trace(path)
-    assert gzip.decompress(path.read_bytes()).endswith(b"\n")
-    assert np.array_equal(read_trace(path, 2), kept)
     path.write_bytes(b"")
     assert read_trace(path, 2).shape == (2, 0)

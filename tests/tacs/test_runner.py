@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 from datetime import timedelta
@@ -286,6 +287,8 @@ def test_a_killed_session_is_closed_by_recover(
     delivered = closed[0].delivered
     assert delivered is not None
     assert verify_record(closed[0].record) is None
+    trace = next(tmp_path.glob("data/sub-P01/**/*_stim.tsv.gz"))
+    assert gzip.decompress(trace.read_bytes()).endswith(b"\n")
     assert ledger.history("P01", utc_now()).open_sessions == ()
     booked = ledger.history("P01", utc_now()).rectified_charge_24h_c
     assert booked == pytest.approx(delivered.rectified_charge_c, abs=1e-6)
