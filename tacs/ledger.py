@@ -269,8 +269,10 @@ class Ledger:
     def _lines(self) -> list[Line]:
         if not self.path.exists():
             return []
-        lines, problem = read_record(self.path)
-        if problem is not None and not _torn_after(self.path, len(lines)):
+        # A torn entry was never acted on: reserving comes before arming, and a booking that is
+        # missing leaves its session open, which counts it whole. The next entry cuts it off.
+        lines, problem = read_record(self.path, allow_torn_tail=True)
+        if problem is not None:
             raise RecordError(
                 f"{self.path}: {problem}; no session can be armed until somebody has found out why"
             )
@@ -285,16 +287,6 @@ class Ledger:
             elif line.kind == "book" and line.data["key"] in sessions:
                 sessions[line.data["key"]].update(line.data)
         return sessions
-
-
-def _torn_after(path: Path, n_lines: int) -> bool:
-    """Whether a crash cut off the line after ``n_lines`` whole ones.
-
-    Such a line was never acted on: an entry is reserved before arming, and a booking that is
-    missing leaves its session open, which counts it whole. The next entry cuts the rest off.
-    """
-    content = path.read_bytes()
-    return not content.endswith(b"\n") and content.count(b"\n") == n_lines
 
 
 def _lock(fd: int) -> None:

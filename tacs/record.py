@@ -190,13 +190,17 @@ class RecordWriter:
             raise OSError(28, "No space left on device")
 
 
-def read_record(path: str | Path) -> tuple[list[Line], str | None]:
+def read_record(
+    path: str | Path, *, allow_torn_tail: bool = False
+) -> tuple[list[Line], str | None]:
     """Read a record as far as it verifies.
 
     Parameters
     ----------
     path : path
         The record.
+    allow_torn_tail : bool
+        Look at whole lines only: a last line that a crash cut off was never acted on.
 
     Returns
     -------
@@ -210,7 +214,10 @@ def read_record(path: str | Path) -> tuple[list[Line], str | None]:
     InputError
         The file cannot be read.
     """
-    return _verified(_content(path))
+    content = _content(path)
+    if allow_torn_tail:
+        content = content[: content.rfind(b"\n") + 1]
+    return _verified(content)
 
 
 def verify_record(path: str | Path) -> str | None:
@@ -260,8 +267,7 @@ class RecordAppender(RecordWriter):
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        content = _content(path)
-        lines, problem = _verified(content[: content.rfind(b"\n") + 1])
+        lines, problem = read_record(path, allow_torn_tail=True)
         if problem is not None:
             raise RecordError(f"{path}: {problem}")
         drop_torn_tail(path)

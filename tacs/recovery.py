@@ -18,11 +18,10 @@ from typing import Any
 from tacs.bids import SessionPaths, find_records, left_trace, store_trace
 from tacs.clock import MonotonicClock
 from tacs.dose import Delivered, measure, quiet_after_s, read_trace
-from tacs.errors import RecordError
 from tacs.guardian import SYNC_S
 from tacs.ledger import Dose, Ledger, dose_at_level, site_folder
 from tacs.protocol import Protocol
-from tacs.record import Line, RecordAppender, drop_torn_tail, read_record
+from tacs.record import Line, RecordAppender, read_record
 
 __all__ = ["Recovered", "recover"]
 
@@ -38,7 +37,7 @@ class Recovered:
     record : Path
         Its record.
     outcome : str
-        ``interrupted``, or what the record says where only the booking was missing.
+        ``interrupted``, what the record says where only the booking was missing, or ``damaged``.
     delivered : Delivered or None
         Measured or bounded; None where nothing was ever started.
     note : str
@@ -71,22 +70,23 @@ def recover(dataset: str | Path) -> list[Recovered]:
     Returns
     -------
     list of Recovered
-        One per session that was open; empty where there was none.
+        One per session that was open; empty where there was none. A record that does not verify
+        is evidence: it is left as it is, byte for byte, and told as ``damaged``.
 
     Raises
     ------
     InputError
         No such data set.
-    RecordError
-        A record does not verify; it is left as it is.
     """
     found = []
     for paths in find_records(dataset):
-        drop_torn_tail(paths.record)
-        lines, problem = read_record(paths.record)
+        lines, problem = read_record(paths.record, allow_torn_tail=True)
         if problem is not None:
-            raise RecordError(f"{paths.record}: {problem}; it is evidence and was left as it is")
-        if lines and (closed := _close(paths, lines)) is not None:
+            note = f"{problem}; it is evidence and was left as it is"
+            found.append(
+                Recovered(record=paths.record, outcome="damaged", delivered=None, note=note)
+            )
+        elif lines and (closed := _close(paths, lines)) is not None:
             found.append(closed)
     return found
 

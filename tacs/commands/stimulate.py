@@ -142,3 +142,5 @@ def recover(
     found = [session.to_dict() for session in close_open(dataset)]
     prose = [f"{s['record']}: {s['outcome']}; {s['note']}" for s in found]
     console.output.result({"sessions": found}, "\n".join(prose) or "nothing was left open")
+    if any(session["outcome"] == "damaged" for session in found):
+        raise typer.Exit(5)

@@ -178,6 +178,20 @@ def test_a_fault_is_exit_five_and_json_stays_one_object(
     assert told["cause"]
 
 
+def test_recover_tells_of_a_damaged_record(capsys: pytest.CaptureFixture[str], tmp_path: Path):
+    made_protocol(duration_s=60.0).to_toml(tmp_path / "p.toml")
+    run = (
+        "run", tmp_path / "p.toml", "--device", "emulated:synthpal", "--subject", "P01",
+        "--session", "01", "--out", tmp_path / "data", "--clock", "virtual",
+    )  # fmt: skip
+    assert tacs(capsys, *run)[0] == 0
+    record = next(tmp_path.glob("data/**/*_record.jsonl"))
+    record.write_bytes(record.read_bytes().replace(b'"level":0.1', b'"level":0.0', 1))
+    code, told = tacs_json(capsys, "recover", tmp_path / "data")
+    assert code == 5
+    assert [s["outcome"] for s in told["sessions"]] == ["damaged"]
+
+
 def test_devices_and_recipes_and_limits(capsys: pytest.CaptureFixture[str]):
     _, told = tacs_json(capsys, "devices")
     assert {(d["name"], d["verified"]) for d in told["devices"]} >= {
