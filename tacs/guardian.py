@@ -32,6 +32,7 @@ __all__ = ["Guardian", "RecordJournal", "Telemetry", "kernel_plan"]
 RAMP_TICK_S = 0.02
 HOLD_TICK_S = 0.05
 SYNC_S = 0.5
+STOPS = frozenset({Do.SOFT_STOP, Do.EMERGENCY_STOP})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -266,25 +267,33 @@ class Guardian:
         return RAMP_TICK_S if level_moves else HOLD_TICK_S
 
     def _apply(self, event: Event, now_s: float) -> None:
-        """Take one event through the kernel, write the change of state, carry out the actions."""
+        """Take one event through the kernel, write the change of state, carry out the actions.
+
+        A stop never waits for the disk and is sent although its line cannot be written. Where an
+        action fails and ends the session, the rest of its step is not sent any more.
+        """
         before = self.session
         self.session, actions = step(before, event, now_s)
-        if self.session.state is not before.state:
+        state = self.session.state
+        stops = any(action.do in STOPS for action in actions)
+        if state is not before.state:
             try:
-                self._write_state(before, sync=self.session.state is not State.FAULT)
+                self._write_state(before, sync=not stops)
             except RecordError as exc:
-                if self.session.state not in TERMINAL:
+                if not stops and state not in TERMINAL:
                     self._apply(Event(Trigger.STOP, f"the record failed: {exc}"), now_s)
                     return
         for action in actions:
             self._do(action, now_s)
+            if self.session.state is not state:
+                return
 
     def _do(self, action: Action, now_s: float) -> None:
         try:
             self._send(action, now_s)
         except RecordError as exc:
             # A stop was sent all the same; only what is not a stop turns into one.
-            if action.do not in {Do.SOFT_STOP, Do.EMERGENCY_STOP}:
+            if action.do not in STOPS:
                 self._apply(Event(Trigger.STOP, f"the record failed: {exc}"), now_s)
         except SafetyRefusal as exc:
             self._apply(Event(Trigger.FAULT, f"a command was refused: {exc}"), now_s)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -196,3 +196,64 @@ def test_whatever_the_operator_does_no_sample_exceeds_the_protocol(
     assert result.trace[:, -1].tolist() == [0.0, 0.0]
     assert result.trace.shape[1] / RATE_HZ <= 50.0 + 3.0
     assert verify_record(result.record) is None
+
+
+class RefusesTheStopLine(RecordWriter):
+    """A disk that is full just when the line that says ``stopping`` is to be written."""
+
+    def _write(self, payload: bytes) -> None:
+        if b'"to":"stopping"' in payload and self._reserve.exists():
+            raise OSError(28, "No space left on device")
+        super()._write(payload)
+
+
+def test_a_stop_is_sent_although_its_own_line_cannot_be_written(tmp_path: Path):
+    result = rehearse(
+        SHORT, tmp_path, script=[(35.0, "stop:the operator")], writer=RefusesTheStopLine
+    )
+    assert result.session.state is State.STOPPED
+    quiet_s = result.quiet_after_s(35.0)
+    assert quiet_s is not None
+    assert quiet_s <= 0.85
+    assert verify_record(result.record) is None
+
+
+class CountsSyncs(RecordWriter):
+    """A record that remembers which lines waited for the disk."""
+
+    waited: ClassVar[list[str]] = []
+
+    def append(self, kind: str, t_s: float, data: Mapping[str, Any], *, sync: bool) -> None:
+        if sync:
+            self.waited.append(f"{kind} {data.get('to', data.get('verb', ''))}")
+        super().append(kind, t_s, data, sync=sync)
+
+
+def test_a_stop_does_not_wait_for_the_disk(tmp_path: Path):
+    CountsSyncs.waited.clear()
+    rehearse(SHORT, tmp_path, script=[(35.0, "stop:the operator")], writer=CountsSyncs)
+    assert "state hold" in CountsSyncs.waited
+    assert "state stopping" not in CountsSyncs.waited
+    assert "intent soft_stop" not in CountsSyncs.waited
+
+
+@pytest.mark.parametrize("fault", ["refuse@20", "refuse@35", "drop_reply@20", "comm_failure@20"])
+def test_nothing_of_a_step_is_sent_after_the_stop_that_cut_it_short(tmp_path: Path, fault: str):
+    result = rehearse(SHORT, tmp_path, faults=[fault])
+    lines, _ = read_record(result.record)
+    verbs = [line.data["verb"] for line in lines if line.kind == "intent"]
+    stop = min(verbs.index(v) for v in ("soft_stop", "emergency_stop") if v in verbs)
+    assert not {"set_level", "extend_lease", "start", "set_frequency"} & set(verbs[stop:])
+
+
+def test_a_full_disk_at_any_line_renews_no_lease_after_the_stop(tmp_path: Path):
+    for room in range(20_000, 60_000, 4_000):
+        folder = tmp_path / str(room)
+        folder.mkdir()
+        disk = type("Disk", (FullDisk,), {"room": room})
+        result = rehearse(SHORT, folder, writer=disk)
+        lines, problem = read_record(result.record)
+        assert problem is None
+        verbs = [line.data["verb"] for line in lines if line.kind == "intent"]
+        assert "soft_stop" in verbs
+        assert "extend_lease" not in verbs[verbs.index("soft_stop") :]
