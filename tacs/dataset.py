@@ -257,14 +257,15 @@ class SessionPaths:
 
 
 def _refused_before_arming(record: Path) -> bool:
-    """Whether a record verifies and ends with a refusal."""
-    lines, problem = read_record(record)
-    return (
-        problem is None
-        and bool(lines)
-        and lines[-1].kind == "end"
-        and lines[-1].data.get("outcome") == "refused"
-    )
+    """Whether a record verifies and ends with a refusal, or has no whole line.
+
+    The first line is on disk before the first byte is sent: without it nothing was.
+    """
+    lines, problem = read_record(record, allow_torn_tail=True)
+    if problem is not None:
+        return False
+    last = lines[-1] if lines else None
+    return last is None or (last.kind == "end" and last.data.get("outcome") == "refused")
 
 
 @dataclass(frozen=True, slots=True)

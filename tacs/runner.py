@@ -417,8 +417,10 @@ class _Run:
             driver.close()
         except TacsError as exc:
             data["closing"] = str(exc)
-        if self.emulated is not None:
-            self.emulated.finish()
+        try:
+            self._finish_emulator()
+        except TacsError as exc:
+            data["trace"] = str(exc)
         if not armed:
             # After arming the record is left open on purpose: `tacs recover` measures the dose.
             record.append("end", 0.0, data, sync=True)

@@ -15,6 +15,7 @@ import tacs
 from tacs import dose, errors
 from tacs.checking import check, prepare
 from tacs.clock import QueueInbox, utc_now
+from tacs.dataset import ensure_dataset
 from tacs.errors import InputError, RecordError, SafetyRefusal
 from tacs.ledger import Ledger
 from tacs.record import RecordWriter, read_record, verify_record
@@ -248,6 +249,20 @@ def test_a_refused_attempt_is_kept_and_does_not_use_up_the_session(tmp_path: Pat
     ]
     assert all(verify_record(p) is None for p in tmp_path.glob("data/**/*_record.jsonl"))
     assert recover(tmp_path / "data") == []
+
+
+@pytest.mark.parametrize("content", [b"", b'{"data":{"suite'])
+def test_a_record_without_its_first_line_does_not_use_up_the_session(
+    tmp_path: Path, content: bytes
+):
+    folder = tmp_path / "data/sourcedata/tacs/sub-P01/ses-01"
+    ensure_dataset(tmp_path / "data")
+    folder.mkdir(parents=True)
+    (folder / "sub-P01_ses-01_task-tacs_record.jsonl").write_bytes(content)
+    assert recover(tmp_path / "data") == []
+    assert rehearse(tmp_path).outcome == "done"
+    kept = folder / "sub-P01_ses-01_task-tacs_attempt-1_record.jsonl"
+    assert kept.read_bytes() == content
 
 
 class Killed(BaseException):
