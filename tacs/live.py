@@ -77,26 +77,30 @@ class LiveView:
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
-        """Show the session while the block runs."""
-        with _raw_keyboard(self._keys) as keyboard:
-            thread = threading.Thread(target=self._loop, args=(keyboard,), daemon=True)
-            thread.start()
-            try:
-                yield
-            finally:
-                # A frozen terminal blocks whoever writes to it: let that be the thread.
-                self._over.set()
-                thread.join(timeout=2.0)
+        """Show the session while the block runs; keys are taken once it has started."""
+        thread = threading.Thread(target=self._loop, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            # A frozen terminal blocks whoever writes to it: let that be the thread.
+            self._over.set()
+            thread.join(timeout=2.0)
 
-    def _loop(self, keyboard: int | None) -> None:
-        while not self._over.is_set():
+    def _loop(self) -> None:
+        # Before the first telemetry the keyboard belongs to whoever asks for a confirmation.
+        while self._latest is None and not self._over.is_set():
             self._inbox.put("alive")
-            self.draw()
-            if keyboard is None:
-                self._over.wait(REFRESH_S)
-            else:
-                self.read_key(keyboard)
-        self.draw(last=True)
+            self._over.wait(REFRESH_S)
+        with raw_keyboard(self._keys) as keyboard:
+            while not self._over.is_set():
+                self._inbox.put("alive")
+                self.draw()
+                if keyboard is None:
+                    self._over.wait(REFRESH_S)
+                else:
+                    self.read_key(keyboard)
+            self.draw(last=True)
 
     def read_key(self, keyboard: int) -> None:
         """Take a key where one is pressed within a refresh, and send what it means."""
@@ -167,7 +171,7 @@ def _minutes(seconds: float) -> str:
 
 
 @contextlib.contextmanager
-def _raw_keyboard(wanted: bool) -> Iterator[int | None]:
+def raw_keyboard(wanted: bool) -> Iterator[int | None]:
     """Read single keys where standard input is a terminal; signals keep working."""
     if not wanted or not sys.stdin.isatty() or os.name != "posix":
         yield None

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import pty
+import threading
+from collections.abc import Iterator
 
 import pytest
 
+from tacs import live
 from tacs.clock import QueueInbox
 from tacs.guardian import Telemetry
 from tacs.live import LiveView
@@ -136,6 +140,26 @@ def test_keys(key: bytes, message: str):
         os.close(ours)
         os.close(theirs)
     assert inbox.collect(0.0) == [message]
+
+
+def test_the_keyboard_is_left_alone_until_the_session_has_started(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    taken = threading.Event()
+
+    @contextlib.contextmanager
+    def keyboard(wanted: bool) -> Iterator[None]:
+        taken.set()
+        yield None
+
+    monkeypatch.setattr(live, "raw_keyboard", keyboard)
+    inbox = QueueInbox()
+    view = LiveView(made_protocol(), inbox, stream=Stream(tty=False), keys=True)
+    with view.running():
+        inbox.block(30.0)  # a refresh has passed: somebody may be typing a confirmation
+        assert not taken.is_set()
+        view.watch(snapshot(State.RAMP_UP, 0.1, 0.0))
+        assert taken.wait(30.0)
 
 
 def test_it_says_alive_while_it_runs():
