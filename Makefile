@@ -27,7 +27,10 @@ examples: $(VENV)/.installed-test
 	for script in examples/*.py; do echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
 
 benchmarks: $(VENV)/.installed-test
-	$(BIN)/python -m benchmarks.peak_accuracy
+	$(BIN)/python -m benchmarks.peak --recordings 500
+	$(BIN)/python -m benchmarks.parametrise
+	$(BIN)/python -m benchmarks.corcoran
+	$(BIN)/python -m benchmarks.real_recordings
 	$(BIN)/python -m benchmarks.stop_latency
 
 check: test lint types imports examples

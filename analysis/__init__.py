@@ -9,41 +9,60 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from analysis.clean import CleanReport, clean
     from analysis.errors import AnalysisError, RecordingError, UnusableRecording
     from analysis.estimate import PeakEstimate
+    from analysis.findings import Finding
     from analysis.io import Recording, load_recording, read_raw
     from analysis.outcome import Outcome, compare
+    from analysis.parametrise import Parametrisation, parametrise
     from analysis.peak import find_peak
     from analysis.quality import Quality, assess
+    from analysis.replication import replicate
+    from analysis.states import EventWindow
 
 __all__ = [
     "AnalysisError",
+    "CleanReport",
+    "EventWindow",
+    "Finding",
     "Outcome",
+    "Parametrisation",
     "PeakEstimate",
     "Quality",
     "Recording",
     "RecordingError",
     "UnusableRecording",
     "assess",
+    "clean",
     "compare",
     "find_peak",
     "load_recording",
+    "parametrise",
     "read_raw",
+    "replicate",
 ]
 
 _HOME = {
     "AnalysisError": "errors",
+    "CleanReport": "clean",
+    "EventWindow": "states",
+    "Finding": "findings",
     "Outcome": "outcome",
+    "Parametrisation": "parametrise",
     "PeakEstimate": "estimate",
     "Quality": "quality",
     "Recording": "io",
     "RecordingError": "errors",
     "UnusableRecording": "errors",
     "assess": "quality",
+    "clean": "clean",
     "compare": "outcome",
     "find_peak": "peak",
     "load_recording": "io",
+    "parametrise": "parametrise",
     "read_raw": "io",
+    "replicate": "replication",
 }
 
 

@@ -1,7 +1,8 @@
-"""Figures of a peak estimate and scalp maps; every axis carries its unit."""
+"""Figures of a peak estimate, and scalp maps; every axis carries its unit."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,14 +10,20 @@ from numpy.typing import NDArray
 
 from analysis.errors import AnalysisError
 from analysis.estimate import PeakEstimate, PeakSpectrum
+from analysis.figures_channels import draw_channels, ranked
+from analysis.figures_peak import INK, SMALL, draw_halves, draw_spectrum
+
+__all__ = ["plot_peak", "plot_peak_panels", "topomap"]
 
 Array = NDArray[np.float64]
 
-_INK, _GREY, _BLUE, _ORANGE = "#1b1b1b", "#7a7a7a", "#0072b2", "#d55e00"
+FEW_NAMES = 32
+ROWS_BESIDE = 18
+SHARPNESS_DPI = 200.0
 
 
 def plot_peak(estimate: PeakEstimate) -> Any:
-    """Draw the spectrum with its background, the peak with its interval, and the scalp map.
+    """Draw what an estimate rests on: spectrum, scalp map, channels, and the two halves.
 
     Parameters
     ----------
@@ -26,7 +33,7 @@ def plot_peak(estimate: PeakEstimate) -> Any:
     Returns
     -------
     matplotlib.figure.Figure
-        Not attached to any window.
+        Not attached to any window. What the estimate does not carry is left out.
 
     Raises
     ------
@@ -39,96 +46,84 @@ def plot_peak(estimate: PeakEstimate) -> Any:
     if spectrum is None:
         why = "; ".join(estimate.reasons) or "it was read from a file"
         raise AnalysisError(f"this estimate has no spectrum to draw ({why}); run find_peak again")
-    placed = _placed(spectrum)
-    with_map = estimate.frequency_hz is not None and int(placed.sum()) >= 4
-    figure = Figure(figsize=(9.6, 4.2) if with_map else (6.8, 4.2), layout="constrained")
+    with_map = _has_map(estimate, spectrum)
+    below = [bool(estimate.channel_table), spectrum.halves_db is not None]
+    rows = len(ranked(estimate.channel_table, ROWS_BESIDE)[0])
+    heights = [4.3] + ([max(3.6, 1.5 + 0.17 * rows)] if any(below) else [])
+    wide = with_map or all(below)
+    figure: Any = Figure(figsize=(10.4 if wide else 7.2, sum(heights)), layout="constrained")
+    parts = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
     if with_map:
-        axes, side = figure.subplots(1, 2, width_ratios=[2.4, 1.0])
-        image = topomap(side, spectrum.channel_db, spectrum.info)
-        side.set_title(f"Power at {estimate.frequency_hz:.1f} Hz", fontsize=10, color=_INK)
-        bar = figure.colorbar(image, ax=side, orientation="horizontal", shrink=0.75, pad=0.04)
-        bar.set_label("dB over the channel's mean", fontsize=8)
-        bar.ax.tick_params(labelsize=8)
-        bar.outline.set_visible(False)
+        left, right = parts[0].subfigures(1, 2, width_ratios=[2.2, 1.0])
+        draw_spectrum(left.subplots(), estimate, spectrum)
+        _draw_map(right, estimate, spectrum)
     else:
-        axes = figure.subplots()
-    _draw_spectrum(axes, estimate, spectrum)
+        draw_spectrum(parts[0].subplots(), estimate, spectrum)
+    if any(below):
+        places = parts[1].subfigures(1, sum(below), squeeze=False)[0]
+        if below[0]:
+            draw_channels(places[0], estimate, most=ROWS_BESIDE)
+        if below[1]:
+            draw_halves(places[-1].subplots(), estimate, spectrum)
     return figure
 
 
-def _draw_spectrum(axes: Any, estimate: PeakEstimate, spectrum: PeakSpectrum) -> None:
-    """Spectrum panel."""
-    low, high = spectrum.band_hz
-    axes.axvspan(low, high, color="#f2f2f2", lw=0, label=f"band {low:g}–{high:g} Hz")
-    shown = spectrum.freqs_hz >= 2.0
-    axes.plot(spectrum.freqs_hz[shown], spectrum.power_db[shown], color=_INK, lw=1.2)
-    axes.lines[-1].set_label("spectrum")
-    axes.plot(
-        spectrum.freqs_hz[shown],
-        spectrum.aperiodic_db[shown],
-        color=_GREY,
-        lw=1.0,
-        ls="--",
-        label=f"1/f background, exponent {estimate.aperiodic_exponent:.2f}",
+def plot_peak_panels(estimate: PeakEstimate) -> dict[str, Any]:
+    """Draw each part of the figure on its own, at the width of a page.
+
+    Parameters
+    ----------
+    estimate : PeakEstimate
+        Any; one without a spectrum has at most its channels.
+
+    Returns
+    -------
+    dict of str to matplotlib.figure.Figure
+        Of "spectrum", "channels", "topography" and "halves" those that the estimate can fill.
+    """
+    from matplotlib.figure import Figure
+
+    figures: dict[str, Any] = {}
+    spectrum = estimate.spectrum
+    if spectrum is not None:
+        figures["spectrum"] = Figure(figsize=(5.8, 4.7), layout="constrained")
+        draw_spectrum(figures["spectrum"].subplots(), estimate, spectrum, columns=2)
+    if estimate.channel_table:
+        rows, _ = ranked(estimate.channel_table)
+        size = (5.4, 1.7 + 0.19 * len(rows))
+        figures["channels"] = Figure(figsize=size, layout="constrained")
+        draw_channels(figures["channels"], estimate)
+    if spectrum is not None and _has_map(estimate, spectrum):
+        size = (3.7, 4.3)
+        figures["topography"] = Figure(figsize=size, dpi=SHARPNESS_DPI, layout="constrained")
+        _draw_map(figures["topography"], estimate, spectrum)
+    if spectrum is not None and spectrum.halves_db is not None:
+        figures["halves"] = Figure(figsize=(5.8, 3.7), layout="constrained")
+        draw_halves(figures["halves"].subplots(), estimate, spectrum, width=72)
+    return figures
+
+
+def _has_map(estimate: PeakEstimate, spectrum: PeakSpectrum) -> bool:
+    """Whether there is a peak to map, and enough electrodes with a known place."""
+    return estimate.frequency_hz is not None and int(_positions_known(spectrum.info).sum()) >= 4
+
+
+def _draw_map(figure: Any, estimate: PeakEstimate, spectrum: PeakSpectrum) -> None:
+    """Where on the head the rhythm stands out, with the electrodes' names."""
+    axes = figure.subplots()
+    own = spectrum.prominence_db is not None
+    values = spectrum.channel_db if spectrum.prominence_db is None else spectrum.prominence_db
+    limits = (min(0.0, float(values.min())), max(1.0, float(values.max()))) if own else None
+    image = topomap(
+        axes, values, spectrum.info, cmap="YlGnBu", limits=limits, marked=estimate.channels
     )
-    axes.plot(spectrum.fit_freqs_hz, spectrum.model_db, color=_BLUE, lw=1.6, alpha=0.85)
-    axes.lines[-1].set_label("fit")
-    if estimate.frequency_hz is not None and estimate.ci95_hz is not None:
-        first, last = estimate.ci95_hz
-        axes.axvspan(first, last, color=_ORANGE, alpha=0.25, lw=0, label="95 % interval")
-        axes.axvline(estimate.frequency_hz, color=_ORANGE, lw=1.4)
-        title = (
-            f"Peak {estimate.frequency_hz:.2f} Hz  (95 % interval {first:.2f}–{last:.2f} Hz, "
-            f"{estimate.prominence_db:.1f} dB)"
-        )
-    else:
-        title = "No peak reported"
-        axes.text(
-            0.02,
-            0.03,
-            _wrapped(estimate.reasons),
-            transform=axes.transAxes,
-            fontsize=8,
-            color=_ORANGE,
-            va="bottom",
-        )
-    axes.set_title(title, fontsize=11, loc="left", color=_INK)
-    axes.set_xscale("log")
-    top = float(spectrum.freqs_hz[-1])
-    ticks = [tick for tick in (2, 4, 6, 8, 10, 13, 20, 30, 40) if tick <= top]
-    axes.set_xticks(ticks, [str(tick) for tick in ticks])
-    axes.minorticks_off()
-    axes.set_xlim(2.0, top)
-    axes.set_ylim(*_limits_db(spectrum))
-    axes.set_xlabel("Frequency (Hz)")
-    axes.set_ylabel("Relative power (dB)")
-    axes.spines[["top", "right"]].set_visible(False)
-    who = f"subject {estimate.subject}, " if estimate.subject else ""
-    note = f"{who}{estimate.n_channels_used} channels, {estimate.seconds_used:.0f} s"
-    axes.legend(frameon=False, fontsize=8, loc="upper right", title=note, title_fontsize=8)
-
-
-def _limits_db(spectrum: PeakSpectrum) -> tuple[float, float]:
-    """Range of the fitted part, with room for the legend; a filter's stop band may fall below."""
-    fitted = (spectrum.freqs_hz >= spectrum.fit_freqs_hz[0]) & (
-        spectrum.freqs_hz <= spectrum.fit_freqs_hz[-1]
-    )
-    shown = np.concatenate([spectrum.power_db[fitted], spectrum.aperiodic_db[fitted]])
-    low, high = float(shown.min()), float(max(shown.max(), spectrum.power_db[1:4].max()))
-    span = high - low
-    return low - 0.1 * span, high + 0.1 * span
-
-
-def _wrapped(reasons: tuple[str, ...]) -> str:
-    """Reasons on lines that fit the panel."""
-    from textwrap import fill
-
-    return "\n".join(fill(reason, 62) for reason in reasons)
-
-
-def _placed(spectrum: PeakSpectrum) -> NDArray[np.bool_]:
-    """Which channels have a position on the head."""
-    return _positions_known(spectrum.info)
+    what = "Prominence" if own else "Power"
+    axes.set_title(f"{what} at {estimate.frequency_hz:.2f} Hz", fontsize=10, color=INK)
+    bar = figure.colorbar(image, ax=axes, orientation="horizontal", shrink=0.75, pad=0.04)
+    whose = "the channel's own background" if own else "the channel's mean"
+    bar.set_label(f"dB over {whose}; large dots: used", fontsize=SMALL)
+    bar.ax.tick_params(labelsize=SMALL)
+    bar.outline.set_visible(False)
 
 
 def _positions_known(info: Any) -> NDArray[np.bool_]:
@@ -144,6 +139,7 @@ def topomap(
     *,
     cmap: str = "viridis",
     limits: tuple[float, float] | None = None,
+    marked: Sequence[str] | None = None,
 ) -> Any:
     """Draw a scalp map of one value per channel; channels without a position are left out.
 
@@ -159,6 +155,8 @@ def topomap(
         Colour map.
     limits : (float, float), optional
         Values of the two ends of the colour map; the data's own by default.
+    marked : sequence of str, optional
+        Channels to mark; where it is given, electrodes are named as far as there is room.
 
     Returns
     -------
@@ -179,6 +177,7 @@ def topomap(
             f"{len(values)} values, {len(known)} channels, {int(known.sum())} positions"
         )
     placed = mne.pick_info(info, np.flatnonzero(known), copy=True, verbose="ERROR")
+    names = list(placed["ch_names"])
     image, _ = mne.viz.plot_topomap(
         np.asarray(values)[known],
         placed,
@@ -186,8 +185,58 @@ def topomap(
         show=False,
         contours=0,
         sensors="k.",
+        names=None if marked is None else names,
         cmap=cmap,
         vlim=limits or (None, None),
         extrapolate="local",  # no colour where nobody measured
     )
+    if marked is not None:
+        _name_electrodes(ax, set(marked))
     return image
+
+
+def _name_electrodes(axes: Any, marked: set[str]) -> None:
+    """Larger dots for marked electrodes; names beside the dots as far as there is room."""
+    from matplotlib.patheffects import withStroke
+    from matplotlib.transforms import offset_copy
+
+    names = list(axes.texts)
+    for text in names:
+        if text.get_text() in marked:
+            axes.plot(*text.get_position(), "o", ms=4.6, mfc=INK, mec="white", mew=0.8, zorder=6)
+    with_room = _with_room([(*t.get_position(), t.get_text()) for t in names], marked)
+    above = offset_copy(axes.transData, fig=axes.figure, y=2.4, units="points")
+    for text in names:
+        if text.get_text() not in with_room:
+            text.remove()
+            continue
+        text.set(
+            transform=above,
+            va="bottom",
+            fontsize=7.5 if len(names) <= FEW_NAMES else 6.0,
+            color=INK,
+            parse_math=False,
+            path_effects=[withStroke(linewidth=1.8, foreground="white")],
+            zorder=7,
+        )
+
+
+def _with_room(labels: list[tuple[float, float, str]], marked: set[str]) -> set[str]:
+    """Names that cover neither another name nor another electrode's dot, marked ones first."""
+    spread = max(max(x for x, _, _ in labels) - min(x for x, _, _ in labels), 1e-9)
+    letter = spread * (0.034 if len(labels) <= FEW_NAMES else 0.027)
+    kept: list[tuple[float, float, str]] = []
+    for x, y, name in sorted(labels, key=lambda label: label[2] not in marked):
+        half = 0.5 * letter * len(name)
+        beside = all(
+            abs(x - u) > half + 0.5 * letter * len(other) or abs(y - v) > 2.2 * letter
+            for u, v, other in kept
+        )
+        off_dots = all(
+            abs(x - u) > half + 0.3 * letter or not -0.3 * letter < v - y < 2.6 * letter
+            for u, v, other in labels
+            if other != name
+        )
+        if beside and off_dots:
+            kept.append((x, y, name))
+    return {name for _, _, name in kept}

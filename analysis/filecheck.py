@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from analysis.edfplus import read_layout
 from analysis.errors import RecordingError
 
 _PICTURES = {
@@ -15,6 +16,8 @@ _PICTURES = {
     b"%PDF": "a PDF document",
     b"PK\x03\x04": "a ZIP archive or office document",
 }
+# Continuous versions of EGI simple binary (even numbers), and the bytes of a sample in each.
+_EGI_BYTES = {2: 2, 4: 4, 6: 8}
 
 
 def unreadable(path: Path, exc: OSError) -> RecordingError:
@@ -52,8 +55,8 @@ def check_content(path: Path) -> None:
 
     Notes
     -----
-    EDF header fields: Kemp et al. 1992, Electroencephalogr. Clin. Neurophysiol. 82:391-393; BDF
-    has three bytes a sample.
+    EDF header: `analysis.edfplus.read_layout`. GDF header: Schloegl 2006, arXiv:cs/0608052. EGI
+    simple binary: the header as `mne.io.read_raw_egi` reads it.
     """
     if path.is_dir():
         return
@@ -73,38 +76,74 @@ def check_content(path: Path) -> None:
         ".gdf": (b"GDF ",),
         ".set": (b"MATLAB", b"\x89HDF"),
         ".vhdr": (b"Brain", b"\xef\xbb\xbfBrain"),
+        ".ahdr": (b"Brain", b"\xef\xbb\xbfBrain"),
         ".fif": (b"\x00\x00\x00\x64",),
+        ".cnt": (b"Version", b"RIFF", b"RF64"),
+        ".nedf": (b"<",),
+        ".xdf": (b"XDF:",),
+        ".xdfz": (b"\x1f\x8b",),
+        ".gz": (b"\x1f\x8b",),
     }
     if suffix in magics and not head.startswith(magics[suffix]):
         kind = suffix[1:].upper()
         raise RecordingError(
-            f"{path} is not {'an' if kind == 'EDF' else 'a'} {kind} file although it is named so; "
-            "give the recorder's own file, under its own extension"
+            f"{path} is not {'an' if kind in {'EDF', 'XDF', 'NEDF'} else 'a'} {kind} file although "
+            "it is named so; give the recorder's own file, under its own extension"
         )
     if suffix in {".edf", ".bdf"}:
-        _check_edf_size(path, head, size)
+        _check_edf_size(path, size)
+    if suffix == ".gdf":
+        _check_gdf_header(path, head, size)
+    if suffix == ".raw":
+        _check_egi_size(path, head, size)
 
 
-def _check_edf_size(path: Path, head: bytes, size: int) -> None:
+def _check_edf_size(path: Path, size: int) -> None:
     """Refuse an EDF or BDF file that is shorter than its header announces."""
-    sample_bytes = 3 if path.suffix.lower() == ".bdf" else 2
     try:
-        header_bytes, records = int(head[184:192]), int(head[236:244])
-        record_s, signals = float(head[244:252]), int(head[252:256])
-        with path.open("rb") as file:
-            file.seek(256 + 216 * signals)
-            counts = file.read(8 * signals)
-        samples = sum(int(counts[8 * i : 8 * i + 8]) for i in range(signals))
+        layout = read_layout(path)
     except ValueError as exc:
         raise RecordingError(
             f"{path} has a damaged or cut-off header; copy it again from the recorder"
         ) from exc
-    whole = header_bytes + records * samples * sample_bytes
-    if records > 0 and size < whole:
-        held = max(0, size - header_bytes) // (samples * sample_bytes)
+    whole = layout.header_bytes + layout.n_records * layout.record_bytes
+    if layout.n_records > 0 and size < whole:
+        held = max(0, size - layout.header_bytes) // layout.record_bytes
         raise RecordingError(
-            f"{path} is cut off: its header announces {records * record_s:g} s, it holds "
-            f"{held * record_s:g} s; copy it again from the recorder"
+            f"{path} is cut off: its header announces {layout.n_records * layout.record_s:g} s, "
+            f"it holds {held * layout.record_s:g} s; copy it again from the recorder"
+        )
+
+
+def _check_gdf_header(path: Path, head: bytes, size: int) -> None:
+    """Refuse a GDF file whose header is not as long as its number of channels demands."""
+    old = head[4:8].strip()[:1] == b"1"
+    channels = int.from_bytes(head[252 : 256 if old else 254], "little")
+    length = int.from_bytes(head[184:192], "little")
+    length = length if old else 256 * (length & 0xFFFF)
+    if len(head) < 256 or not 256 * (channels + 1) <= length <= size:
+        raise RecordingError(
+            f"{path} has a damaged or cut-off header; copy it again from the recorder"
+        )
+
+
+def _check_egi_size(path: Path, head: bytes, size: int) -> None:
+    """Refuse a file that is no EGI simple binary, or shorter than its header announces."""
+    version = int.from_bytes(head[:4], "big")
+    if version not in _EGI_BYTES or len(head) < 36:
+        raise RecordingError(
+            f"{path} is not a continuous EGI simple binary file although it is named .raw; give "
+            "the recorder's own file, under its own extension"
+        )
+    channels, samples, events = (
+        int.from_bytes(head[a:b], "big") for a, b in ((22, 24), (30, 34), (34, 36))
+    )
+    frame = (channels + events) * _EGI_BYTES[version]
+    if frame and size < 36 + 4 * events + samples * frame:
+        held = max(0, size - 36 - 4 * events) // frame
+        raise RecordingError(
+            f"{path} is cut off: its header announces {samples} samples, it holds {held}; copy it "
+            "again from the recorder"
         )
 
 

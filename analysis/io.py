@@ -1,12 +1,10 @@
-"""Reading a recording: any format MNE reads, a few text tables, and clear refusals."""
+"""Reading a recording of any format that a laboratory has; clear refusals of the rest."""
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import re
-import warnings as warning_module
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC
 from pathlib import Path
@@ -14,13 +12,14 @@ from typing import Any
 
 import numpy as np
 
+from analysis.bids_select import apply_sidecars, parse_entities, select_recording
 from analysis.channels import normal_name, tidy
 from analysis.errors import AnalysisError, RecordingError
-from analysis.filecheck import check_brainvision_size, check_content, unreadable
-from analysis.tables import read_table
+from analysis.filecheck import check_content, unreadable
+from analysis.readers import TABLE_KINDS, kind_of, read_with_mne
+from analysis.signals import Signals
 
-BIDS_EXTENSIONS = (".vhdr", ".edf", ".bdf", ".set", ".fif")
-_UNIT_UNKNOWN = "amplitudes are counts of unknown unit: absolute amplitude checks are skipped"
+__all__ = ["Recording", "load_recording", "parse_entities", "read_raw"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +63,15 @@ def read_raw(
     picks: Sequence[str] | None = None,
     tmin_s: float | None = None,
     tmax_s: float | None = None,
+    stream: str | None = None,
+    entities: Mapping[str, str] | None = None,
+    columns: Sequence[str] | None = None,
 ) -> Any:
     """Read a recording as an MNE object; the same as ``load_recording(...).raw``.
 
     Parameters
     ----------
-    path, sfreq_hz, picks, tmin_s, tmax_s
+    path, sfreq_hz, picks, tmin_s, tmax_s, stream, entities, columns
         See `load_recording`.
 
     Returns
@@ -82,7 +84,16 @@ def read_raw(
     RecordingError
         If the file cannot be read.
     """
-    return load_recording(path, sfreq_hz=sfreq_hz, picks=picks, tmin_s=tmin_s, tmax_s=tmax_s).raw
+    return load_recording(
+        path,
+        sfreq_hz=sfreq_hz,
+        picks=picks,
+        tmin_s=tmin_s,
+        tmax_s=tmax_s,
+        stream=stream,
+        entities=entities,
+        columns=columns,
+    ).raw
 
 
 def load_recording(
@@ -92,20 +103,32 @@ def load_recording(
     picks: Sequence[str] | None = None,
     tmin_s: float | None = None,
     tmax_s: float | None = None,
+    stream: str | None = None,
+    entities: Mapping[str, str] | None = None,
+    columns: Sequence[str] | None = None,
 ) -> Recording:
     """Read a recording with everything known about it.
 
     Parameters
     ----------
     path : str or Path
-        EDF, BDF, GDF, BrainVision `.vhdr`, FIF, EEGLAB `.set`, CNT, …; a BioSPPy, OpenBCI or Crown
-        text table; or a BIDS folder that holds a single EEG recording.
+        EDF, BDF, GDF, BrainVision `.vhdr`, FIF, EEGLAB `.set`, CNT, EGI `.mff` and `.raw`,
+        Neuroelectrics `.easy` and `.nedf`, XDF, and whatever else MNE reads; a text table of the
+        OpenBCI GUI, BrainFlow, BioSPPy, the Neurosity Crown, an ARFF file, or any table with one
+        named column per channel; or a BIDS folder.
     sfreq_hz : float, optional
-        True sampling rate, when the header's is wrong.
+        True sampling rate, when the header's is wrong or there is none.
     picks : sequence of str, optional
         Channels to keep.
     tmin_s, tmax_s : float, optional
         Part to keep, in seconds from the start.
+    stream : str, optional
+        Name or number of the EEG stream of an XDF file that has several.
+    entities : mapping of str to str, optional
+        Which recording of a BIDS folder, as `parse_entities` returns them.
+    columns : sequence of str, optional
+        EEG columns of a text table without column names, by number, counted from 1; `picks` where
+        not given. Files whose channels have names ignore it.
 
     Returns
     -------
@@ -115,26 +138,34 @@ def load_recording(
     Raises
     ------
     RecordingError
-        If the file is missing, empty, cut off, of another kind, or without EEG channels.
+        If the file is missing, empty, cut off, of another kind, or without EEG channels, or if
+        it does not settle what must be known and is not given either.
     AnalysisError
-        If picks, times or rate do not fit the recording.
+        If picks, times, rate or entities do not fit the recording.
+
+    Notes
+    -----
+    Where samples are missing (a pause, lost packets) the pieces are joined, the seam carries the
+    annotation `bad_gap` and a warning says how much is missing: time in the recording counts the
+    samples that are there.
     """
     if sfreq_hz is not None and not (np.isfinite(sfreq_hz) and 0.0 < sfreq_hz < 1e6):
         raise AnalysisError(f"sampling rate {sfreq_hz} Hz is not a positive number; mend --sfreq")
-    file = _resolve(Path(path))
+    file = _resolve(Path(path), entities)
     check_content(file)
     noticed: list[str] = []
-    unit_known = True
-    if file.suffix.lower() in {".txt", ".csv"}:
-        raw, unit_known = _from_table(file, sfreq_hz, noticed)
+    signals = _own_reader(file, sfreq_hz, stream, picks if columns is None else columns)
+    if signals is None:
+        raw, unit_known = read_with_mne(file, noticed), True
     else:
-        raw = _from_mne(file, noticed)
+        raw, unit_known = signals.to_raw(), signals.unit_known
+        noticed.extend(signals.all_warnings())
     stated_hz = float(raw.info["sfreq"])
     if sfreq_hz is not None and sfreq_hz != stated_hz:
         raw = _resampled_header(raw, sfreq_hz)
         noticed.append(f"sampling rate set to {sfreq_hz:g} Hz; the file says {stated_hz:g} Hz")
     tidy(raw)
-    _bids_sidecar(file, raw, noticed)
+    apply_sidecars(file, raw, noticed)
     if "eeg" not in raw.get_channel_types():
         kinds = ", ".join(sorted(set(raw.get_channel_types()))) or "none"
         raise RecordingError(f"{file} has no EEG channel (found: {kinds}); give an EEG recording")
@@ -152,28 +183,15 @@ def load_recording(
     )
 
 
-def _resolve(path: Path) -> Path:
-    """Return the file to read: the path itself, or the only EEG file of a BIDS folder."""
+def _resolve(path: Path, entities: Mapping[str, str] | None) -> Path:
+    """Return the file to read: the path itself, or the one chosen in a BIDS folder."""
     try:
         if not path.exists():
             raise RecordingError(f"{path} does not exist; check the path")
-        if path.is_dir() and path.suffix.lower() != ".mff":
-            found = sorted(
-                file
-                for file in path.rglob("*_eeg.*")
-                if file.suffix.lower() in BIDS_EXTENSIONS and file.parent.name == "eeg"
-            )
-            if not found:
-                raise RecordingError(
-                    f"{path} is a folder without a BIDS EEG recording (sub-*/…/eeg/*_eeg.*); "
-                    "give a recording file"
-                )
-            if len(found) > 1:
-                raise RecordingError(
-                    f"{path} holds {len(found)} EEG recordings; give one of them, such as "
-                    f"{found[0].relative_to(path)}"
-                )
-            return found[0]
+        if path.is_dir() and path.suffix.lower() not in {".mff", ".ds", ".mefd"}:
+            return select_recording(path, entities)
+        if entities:
+            raise AnalysisError(f"{path} is no data set folder; --bids chooses within one")
         if path.is_file() and path.stat().st_size == 0:
             raise RecordingError(f"{path} is empty (0 bytes); copy it again from the recorder")
     except OSError as exc:
@@ -181,65 +199,29 @@ def _resolve(path: Path) -> Path:
     return path
 
 
-def _from_mne(path: Path, noticed: list[str]) -> Any:
-    """Read with MNE; its warnings become text, its failures one line."""
-    import mne
-
-    with warning_module.catch_warnings(record=True) as caught:
-        warning_module.simplefilter("always")
-        try:
-            raw = mne.io.read_raw(path, preload=True, verbose="WARNING")
-        except PermissionError as exc:
-            raise unreadable(path, exc) from exc
-        except MemoryError as exc:
-            raise RecordingError(f"{path} does not fit in memory; cut out the part needed") from exc
-        except Exception as exc:
-            raise RecordingError(_failure(path, exc)) from exc
-    for entry in caught:
-        if issubclass(entry.category, RuntimeWarning | UserWarning):
-            text = " ".join(str(entry.message).split())
-            noticed.append(text if len(text) <= 200 else text[:199] + "…")
-    if not raw.ch_names or raw.n_times < 2:
-        raise RecordingError(f"{path} holds no signals (annotations only?); give the EEG file")
-    check_brainvision_size(path, raw)
-    return raw
-
-
-def _failure(path: Path, exc: Exception) -> str:
-    """One line for whatever a reader raised."""
-    text = " ".join(str(exc).split()) or type(exc).__name__
-    if isinstance(exc, FileNotFoundError):
-        missing = re.search(r"[\w./ -]+\.(?:eeg|dat|fdt|vmrk)", text)
-        companion = Path(missing.group(0)).name if missing else "a companion file"
-        return f"{path} needs {companion}, which is not beside it; copy both"
-    if "Unsupported file type" in text or "No reader available" in text:
-        return (
-            f"{path} is of a kind that cannot be read ({path.suffix or 'no extension'}); "
-            "export it as EDF, BDF, BrainVision, FIF or EEGLAB"
-        )
-    if "epochs" in text.lower() or "trials" in text.lower():
-        return f"{path} holds epochs, not a continuous recording; export the continuous one"
-    if len(text) > 120:
-        text = text[:119] + "…"
-    return f"{path} cannot be read: damaged or cut off ({text}); copy it again from the recorder"
-
-
-def _from_table(path: Path, sfreq_hz: float | None, noticed: list[str]) -> tuple[Any, bool]:
-    """Read a text table; also whether its unit is known."""
-    import mne
-
+def _own_reader(
+    path: Path, sfreq_hz: float | None, stream: str | None, columns: Sequence[str] | None
+) -> Signals | None:
+    """Read a file that MNE does not; None when MNE does."""
+    kind = kind_of(path)
     try:
-        table = read_table(path, sfreq_hz)
+        if kind in {".xdf", ".xdfz"}:
+            from analysis.xdf import read_xdf
+
+            return read_xdf(path, stream)
+        if stream is not None:
+            raise AnalysisError(f"{path} is no XDF file; --stream chooses within one")
+        if kind == ".easy":
+            from analysis.easy import read_easy
+
+            return read_easy(path)
+        if kind in TABLE_KINDS:
+            from analysis.tables import read_table
+
+            return read_table(path, sfreq_hz, columns)
     except OSError as exc:
         raise unreadable(path, exc) from exc
-    info = mne.create_info(list(table.ch_names), table.sfreq_hz, "eeg", verbose="ERROR")
-    raw = mne.io.RawArray(table.data * 1e-6, info, verbose="ERROR")
-    if table.recorded_at is not None:
-        raw.set_meas_date(table.recorded_at.astimezone(UTC))
-    noticed.extend(table.warnings)
-    if not table.unit_known:
-        noticed.append(_UNIT_UNKNOWN)
-    return raw, table.unit_known
+    return None
 
 
 def _resampled_header(raw: Any, sfreq_hz: float) -> Any:
@@ -256,7 +238,7 @@ def _resampled_header(raw: Any, sfreq_hz: float) -> Any:
         out.set_montage(raw.get_montage(), on_missing="ignore", verbose="ERROR")
     factor = float(raw.info["sfreq"]) / sfreq_hz
     marks = raw.annotations
-    onset = (marks.onset - raw.first_time * (marks.orig_time is not None)) * factor
+    onset = (marks.onset - raw.first_time) * factor
     if len(marks):
         out.set_annotations(
             mne.Annotations(onset, marks.duration * factor, marks.description), verbose="ERROR"
@@ -288,36 +270,16 @@ def _select(
         raw.pick(list(dict.fromkeys(wanted)), verbose="ERROR")
 
 
-def _bids_sidecar(path: Path, raw: Any, noticed: list[str]) -> None:
-    """Apply types and bad marks of a BIDS channels.tsv beside the file, in place."""
-    if not path.stem.endswith("_eeg"):
-        return
-    table = path.with_name(path.stem.removesuffix("_eeg") + "_channels.tsv")
-    if not table.exists():
-        return
-    with table.open(encoding="utf-8-sig", newline="") as file:
-        rows = list(csv.DictReader(file, delimiter="\t"))
-    names = {"EEG": "eeg", "EOG": "eog", "HEOG": "eog", "VEOG": "eog", "ECG": "ecg", "EMG": "emg"}
-    names |= {"TRIG": "stim", "MISC": "misc", "RESP": "resp", "REF": "misc"}
-    types: dict[str, str] = {}
-    for row in rows:
-        name = normal_name(str(row.get("name", "")))
-        if name in raw.ch_names:
-            types[name] = names.get(str(row.get("type", "")).upper(), "misc")
-            if str(row.get("status", "")).lower() == "bad" and name not in raw.info["bads"]:
-                raw.info["bads"].append(name)
-    raw.set_channel_types(types, on_unit_change="ignore", verbose="ERROR")
-    unlisted = len(raw.ch_names) - len(types)
-    if unlisted:
-        noticed.append(f"{table.name} does not list {unlisted} of the channels")
-
-
 def _companions(path: Path, raw: Any) -> list[Path]:
     """List the other files that the recording consists of."""
     listed = [Path(name) for name in getattr(raw, "filenames", ()) if name is not None]
     if path.suffix.lower() == ".set":
         listed.append(path.with_suffix(".fdt"))
-    if path.suffix.lower() == ".vhdr":
+    if kind_of(path) == ".easy":
+        from analysis.easy import info_path
+
+        listed.append(info_path(path))
+    if path.suffix.lower() in {".vhdr", ".ahdr"}:
         text = path.read_text(encoding="utf-8", errors="replace")
         for name in re.findall(r"^(?:DataFile|MarkerFile)\s*=\s*(.+?)\s*$", text, re.MULTILINE):
             listed.append(path.with_name(name.replace("$b", path.stem)))

@@ -2,13 +2,14 @@
 
 The mean of K periodograms is Gamma distributed around the true spectrum S(f), so the fit minimises
 sum(log S + Y / S) by Fisher scoring. The background is a parabola in log-log coordinates (a power
-law that may bend: knee, filter edge); each bump is Gaussian in linear power, the spectrum of an
-independent narrow-band source.
+law that may bend) or a power law with a knee; each bump is Gaussian in linear power, the spectrum
+of an independent narrow-band source.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ Array = NDArray[np.float64]
 
 REFERENCE_HZ = 9.0
 N_BACKGROUND = 3
+KNEE_RANGE = ((0.0, 6.0), (-2.5, 1.5))  # exponent; log of the knee over REFERENCE_HZ
 _LOG_FLOOR = -60.0
 
 
@@ -33,7 +35,8 @@ class SpectrumModel:
     """Background plus bumps on a frequency grid.
 
     A parameter row is (level, slope, curvature, then log height, centre_hz, log width of each
-    bump); a batch of rows has shape (n_rows, 3 + 3 * n_bumps).
+    bump); with a knee the first three are (level, exponent, log knee). A batch of rows has shape
+    (n_rows, 3 + 3 * n_bumps).
 
     Parameters
     ----------
@@ -41,12 +44,15 @@ class SpectrumModel:
         Frequencies of the spectrum.
     bumps : tuple of Bump
         Bumps and their ranges.
+    knee : bool
+        Whether the background is level / (knee**exponent + f**exponent) instead of a parabola.
     basis : ndarray, shape (3, n_freqs)
         Log-log regressors of the background, derived.
     """
 
     freqs_hz: Array
     bumps: tuple[Bump, ...]
+    knee: bool = False
     basis: Array = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -55,7 +61,21 @@ class SpectrumModel:
 
     def background(self, rows: Array) -> Array:
         """Background power, shape (n_rows, n_freqs)."""
-        return np.asarray(np.exp(rows[:, :N_BACKGROUND] @ self.basis))
+        if not self.knee:
+            return np.asarray(np.exp(rows[:, :N_BACKGROUND] @ self.basis))
+        level, exponent, knee = rows[:, :N_BACKGROUND].T[:, :, None]
+        bent = np.logaddexp(exponent * knee, -exponent * self.basis[1])
+        return np.asarray(np.exp(level - bent))
+
+    def _background_slopes(self, rows: Array, background: Array) -> Array:
+        """Derivatives of the background, shape (n_rows, 3, n_freqs)."""
+        if not self.knee:
+            return np.asarray(background[:, None, :] * self.basis)
+        _, exponent, knee = rows[:, :N_BACKGROUND].T[:, :, None]
+        share = 1.0 / (1.0 + np.exp(-exponent * (self.basis[1] + knee)))
+        by_exponent = -(share * knee - (1.0 - share) * self.basis[1])
+        relative = np.stack([np.ones_like(background), by_exponent, -exponent * share], axis=1)
+        return np.asarray(background[:, None, :] * relative)
 
     def bump(self, rows: Array, index: int) -> Array:
         """Power of one bump, shape (n_rows, n_freqs)."""
@@ -75,7 +95,7 @@ class SpectrumModel:
         """Modelled power and its relative derivatives, shape (n_rows, n_params, n_freqs)."""
         background = self.background(rows)
         total = background.copy()
-        parts = [background[:, None, :] * self.basis]
+        parts = [self._background_slopes(rows, background)]
         for index in range(len(self.bumps)):
             first = N_BACKGROUND + 3 * index
             bump = self.bump(rows, index)
@@ -90,12 +110,47 @@ class SpectrumModel:
     def clip(self, rows: Array) -> Array:
         """Project parameters onto their ranges."""
         out = rows.copy()
+        if self.knee:
+            for column, (low, high) in enumerate(KNEE_RANGE, start=1):
+                out[:, column] = np.clip(out[:, column], low, high)
         for index, bump in enumerate(self.bumps):
             first = N_BACKGROUND + 3 * index
             out[:, first] = np.maximum(out[:, first], _LOG_FLOOR)
             out[:, first + 1] = np.clip(out[:, first + 1], *bump.center_hz)
             out[:, first + 2] = np.clip(out[:, first + 2], *np.log(bump.width_hz))
         return out
+
+
+class Fittable(Protocol):
+    """What `fit` needs of a model: power and its relative derivatives at rows of parameters."""
+
+    def spectrum(self, rows: Array) -> Array:
+        """Modelled power, shape (n_rows, n_values)."""
+
+    def jacobian(self, rows: Array) -> tuple[Array, Array]:
+        """Modelled power and its relative derivatives, shape (n_rows, n_params, n_values)."""
+
+    def clip(self, rows: Array) -> Array:
+        """Project parameters onto their ranges."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prior:
+    """Gaussian prior of one parameter.
+
+    Parameters
+    ----------
+    column : int
+        Which parameter.
+    mean : float
+        Its most likely value.
+    precision : float
+        Inverse variance, per unit of Gamma shape (the scale of `deviance`).
+    """
+
+    column: int
+    mean: float
+    precision: float
 
 
 def deviance(power: Array, model: Array, weights: Array | None = None) -> Array:
@@ -106,11 +161,13 @@ def deviance(power: Array, model: Array, weights: Array | None = None) -> Array:
 
 
 def fit(
-    model: SpectrumModel,
+    model: Fittable,
     power: Array,
     start: Array,
     *,
     weights: Array | None = None,
+    prior: Prior | None = None,
+    fixed: int | None = None,
     n_iter: int = 60,
     tol: float = 1e-6,
 ) -> tuple[Array, Array]:
@@ -118,12 +175,18 @@ def fit(
 
     Parameters
     ----------
-    model : SpectrumModel
+    model : Fittable
         Background and bumps.
     power : ndarray, shape (n_rows, n_freqs)
         Positive spectra.
     start : ndarray, shape (n_rows, n_params)
         Starting values.
+    weights : ndarray, shape (n_freqs,), optional
+        Weight of each bin.
+    prior : Prior, optional
+        Prior of one parameter; its penalty is part of the deviance returned.
+    fixed : int, optional
+        Column of a parameter that keeps its starting value.
     n_iter : int
         Most iterations.
     tol : float
@@ -138,25 +201,35 @@ def fit(
     """
     rows = model.clip(start)
     weights = np.ones(power.shape[1]) if weights is None else weights
-    cost = deviance(power, model.spectrum(rows), weights)
+    cost = deviance(power, model.spectrum(rows), weights) + _penalty(prior, rows)
     damping = np.full(rows.shape[0], 1e-2)
     active = np.ones(rows.shape[0], dtype=bool)
     eye = np.eye(rows.shape[1])
+    free = np.ones(rows.shape[1])
+    if fixed is not None:
+        free[fixed] = 0.0
     for _ in range(n_iter):
         index = np.flatnonzero(active)
         if index.size == 0:
             break
         mean, slopes = model.jacobian(rows[index])
+        slopes *= free[:, None]
         residual = power[index] / mean - 1.0
         gradient = np.einsum("rpf,rf->rp", slopes, residual * weights)
         information = (slopes * weights) @ slopes.transpose(0, 2, 1)
+        if prior is not None:
+            offset = rows[index, prior.column] - prior.mean
+            gradient[:, prior.column] -= prior.precision * offset
+            information[:, prior.column, prior.column] += prior.precision
         scale = np.einsum("rpp->rp", information)[:, :, None] * eye
         lifted = information + damping[index, None, None] * scale + 1e-9 * eye
+        lifted += np.diag(1.0 - free)
         step = np.linalg.solve(lifted, gradient[:, :, None])[:, :, 0]
         # A step of more than one unit (a factor e, or 1 Hz) leaves the region the model describes.
         step /= np.maximum(np.abs(step).max(axis=1, keepdims=True), 1.0)
         trial = model.clip(rows[index] + step)
         trial_cost = deviance(power[index], model.spectrum(trial), weights)
+        trial_cost += _penalty(prior, trial)
         better = trial_cost < cost[index]
         gain = cost[index] - trial_cost
         rows[index[better]] = trial[better]
@@ -165,3 +238,10 @@ def fit(
         done = (better & (gain < tol)) | (damping[index] > 1e8)
         active[index[done]] = False
     return rows, cost
+
+
+def _penalty(prior: Prior | None, rows: Array) -> Array | float:
+    """What a prior adds to the deviance, per row."""
+    if prior is None:
+        return 0.0
+    return np.asarray(prior.precision * (rows[:, prior.column] - prior.mean) ** 2)

@@ -200,6 +200,12 @@ def compare(
             "the recording before has no individual peak to centre the band on: give peak_hz",
             peaks[0].reasons or (peaks[0].status,),
         )
+    if peak_hz is None and len(peaks[0].peaks) > 1:
+        other_hz = peaks[0].peaks[1].frequency_hz
+        warnings.append(
+            f"two rhythms share the band before: it is centred on the higher, {center_hz:.2f} Hz, "
+            f"not on {other_hz:.2f} Hz; give peak_hz to choose"
+        )
     band_hz = (center_hz - band_half_width_hz, center_hz + band_half_width_hz)
     _check_band(pair, band_hz)
     shift = peak_shift(peaks[0], peaks[1])

@@ -20,6 +20,7 @@ Array = NDArray[np.float64]
 
 MIN_SECONDS = 20.0
 _SAME_REFERENCE_CHANNELS = 8
+_LEFT_OUT = frozenset({"flat_channels", "saturated_channels", "bad_channels"})
 _EYES = {
     "open": re.compile(r"eyes?[\s_-]*open|\bEO\b", re.IGNORECASE),
     "closed": re.compile(r"eyes?[\s_-]*closed|\bEC\b", re.IGNORECASE),
@@ -232,7 +233,13 @@ def _quality(source: Any, side: str, warnings: list[str]) -> Quality:
     doubted = [text for text in found.warnings if text.startswith("sampling_rate_suspect")]
     if doubted and not (isinstance(source, Recording) and source.sfreq_given):
         raise UnusableRecording(f"the recording {side} cannot be used: {doubted[0]}")
-    told = [text for text in found.warnings if not text.startswith("channels left out")]
+    bad = set(dict(found.bad_channels))  # named once for both recordings, with the reason
+    told = [
+        finding.line
+        for finding in found.findings
+        if finding.severity == "warning"
+        and not (finding.name in _LEFT_OUT and bad.issuperset(finding.channels))
+    ]
     if isinstance(source, Recording):
         told = [*source.warnings, *told]
     warnings.extend(f"{side}: {text}" for text in told)

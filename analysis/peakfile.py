@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from math import isfinite
 from typing import Any
@@ -30,6 +30,18 @@ KEYS = frozenset(
     + [name for name, _ in _TEXTS]
     + [*_LISTS, "status", "ci95_hz", "n_channels_used"]
 )
+"""Keys that every peak file has."""
+OPTIONAL_KEYS = frozenset(
+    {
+        *("band_hz", "provisional", "replication", "peaks", "channel_table", "stability"),
+        *("aperiodic_knee_hz", "cross_check", "reactivity", "quality", "clean"),
+    }
+)
+"""Keys that a file may lack; their fields then have their defaults."""
+BESIDE = frozenset({"against"})
+"""Keys that `tacs peak` prints beside the estimate; they are passed over."""
+_SPLIT = 2  # entries of `peaks` where the peak is split
+_SAME_HZ = 0.01  # two statements of one frequency
 
 
 def parse(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -52,10 +64,7 @@ def parse(data: Mapping[str, Any]) -> dict[str, Any]:
     """
     if not isinstance(data, Mapping):
         raise AnalysisError("peak file: expected one JSON object; write it with `tacs peak --json`")
-    unknown, missing = sorted(set(data) - KEYS), sorted(KEYS - set(data))
-    if unknown or missing:
-        what = f"unknown key {unknown[0]!r}" if unknown else f"key {missing[0]!r} is missing"
-        raise AnalysisError(f"peak file: {what}; write it anew with `tacs peak --json`")
+    _check_keys(data, KEYS, OPTIONAL_KEYS | BESIDE)
     out: dict[str, Any] = {}
     for name, optional in _NUMBERS:
         out[name] = _number(name, data[name], optional)
@@ -73,7 +82,8 @@ def parse(data: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(count, bool) or not isinstance(count, int) or count < 0:
         raise _wrong("n_channels_used", count, "a count")
     out["n_channels_used"] = count
-    out["ci95_hz"] = _interval(data["ci95_hz"])
+    out["ci95_hz"] = _interval("ci95_hz", data["ci95_hz"])
+    out |= _optional(data)
     for name in ("measured_at", "recorded_at"):
         _check_date(name, out[name])
     _check_consistent(out)
@@ -89,9 +99,16 @@ def _number(name: str, value: object, optional: bool) -> float | None:
     """Finite number, or null where allowed."""
     if value is None and optional:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
-        raise _wrong(name, value, "a finite number" + (" or null" if optional else ""))
-    return float(value)
+    wanted = "a finite number" + (" or null" if optional else "")
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise _wrong(name, value, wanted)
+    try:
+        number = float(value)
+    except OverflowError as exc:
+        raise _wrong(name, "too large", wanted) from exc
+    if not isfinite(number):
+        raise _wrong(name, value, wanted)
+    return number
 
 
 def _text(name: str, value: object, optional: bool) -> str | None:
@@ -103,16 +120,194 @@ def _text(name: str, value: object, optional: bool) -> str | None:
     return value
 
 
-def _interval(value: object) -> tuple[float, float] | None:
+def _interval(name: str, value: object) -> tuple[float, float] | None:
     """Low and high end, or null."""
     if value is None:
         return None
+    return _pair(name, value, "two numbers [low, high] or null")
+
+
+def _pair(name: str, value: object, wanted: str) -> tuple[float, float]:
+    """Low and high end."""
     if not isinstance(value, list) or len(value) != 2:
-        raise _wrong("ci95_hz", value, "two numbers [low, high] or null")
-    low, high = (_number("ci95_hz", item, False) for item in value)
-    if low is None or high is None or low > high:
-        raise _wrong("ci95_hz", value, "two numbers [low, high] or null")
+        raise _wrong(name, value, wanted)
+    low, high = (_real(name, item) for item in value)
+    if low > high:
+        raise _wrong(name, value, wanted)
     return low, high
+
+
+def _band(name: str, value: object) -> tuple[float, float]:
+    """Band of frequencies."""
+    wanted = "two numbers [low, high] with 0 < low < high"
+    low, high = _pair(name, value, wanted)
+    if not 0.0 < low < high:
+        raise _wrong(name, value, wanted)
+    return low, high
+
+
+def _real(name: str, value: object) -> float:
+    """Finite number."""
+    number = _number(name, value, False)
+    if number is None:
+        raise _wrong(name, value, "a finite number")
+    return number
+
+
+def _real_or_null(name: str, value: object) -> float | None:
+    """Finite number or null."""
+    return _number(name, value, True)
+
+
+def _positive(name: str, value: object) -> float:
+    """Finite number above zero."""
+    number = _real(name, value)
+    if not number > 0.0:
+        raise _wrong(name, value, "a number above 0")
+    return number
+
+
+def _positive_or_null(name: str, value: object) -> float | None:
+    """Finite number above zero, or null."""
+    return None if value is None else _positive(name, value)
+
+
+def _error_or_null(name: str, value: object) -> float | None:
+    """Standard error, or null."""
+    number = _number(name, value, True)
+    if number is not None and not number >= 0.0:
+        raise _wrong(name, value, "0 or more, or null")
+    return number
+
+
+def _label(name: str, value: object) -> str | None:
+    """Text."""
+    return _text(name, value, False)
+
+
+def _flag(name: str, value: object) -> bool:
+    """True or false."""
+    if not isinstance(value, bool):
+        raise _wrong(name, value, "true or false")
+    return value
+
+
+def _flag_or_null(name: str, value: object) -> bool | None:
+    """True, false or null."""
+    return None if value is None else _flag(name, value)
+
+
+_Kinds = Mapping[str, Callable[[str, object], Any]]
+_PEAK: _Kinds = {
+    "frequency_hz": _positive,
+    "prominence_db": _real,
+    "relative_height": _positive,
+    "width_hz": _positive,
+}
+_CHANNEL: _Kinds = {
+    "channel": _label,
+    "used": _flag,
+    "prominence_db": _real,
+    "frequency_hz": _positive_or_null,
+    "sd_hz": _error_or_null,
+}
+_STABILITY: _Kinds = {
+    "first_hz": _positive_or_null,
+    "second_hz": _positive_or_null,
+    "difference_hz": _real_or_null,
+    "ci95_difference_hz": _interval,
+    "drift_hz_per_min": _real_or_null,
+    "stable": _flag_or_null,
+}
+_REACTIVITY: _Kinds = {
+    "change_db": _real,
+    "at_most": _flag,
+    "difference_z": _real,
+    "reactive": _flag,
+}
+_CROSS_CHECK: _Kinds = {"method": _label, "frequency_hz": _positive_or_null, "agrees": _flag}
+
+
+def _optional(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields that a file may lack; only those that it has."""
+    from analysis.estimate import ChannelPeak, CrossCheck, Peak, Reactivity, Stability
+
+    readers: _Kinds = {
+        "band_hz": _band,
+        "provisional": _flag,
+        "replication": _flag,
+        "peaks": lambda name, value: tuple(Peak(**row) for row in _rows(name, value, _PEAK)),
+        "channel_table": lambda name, value: tuple(
+            ChannelPeak(**row) for row in _rows(name, value, _CHANNEL)
+        ),
+        "stability": lambda name, value: (
+            None if value is None else Stability(**_object(name, value, _STABILITY))
+        ),
+        "aperiodic_knee_hz": _positive_or_null,
+        "cross_check": lambda name, value: (
+            None if value is None else CrossCheck(**_object(name, value, _CROSS_CHECK))
+        ),
+        "reactivity": lambda name, value: (
+            None if value is None else Reactivity(**_object(name, value, _REACTIVITY))
+        ),
+        "quality": _quality,
+        "clean": _quality,
+    }
+    return {name: read(name, data[name]) for name, read in readers.items() if name in data}
+
+
+def _rows(name: str, value: object, kinds: _Kinds) -> list[dict[str, Any]]:
+    """List of objects with the same keys."""
+    if not isinstance(value, list):
+        raise _wrong(name, value, "a list of objects")
+    return [_object(f"{name}[{i}]", item, kinds) for i, item in enumerate(value)]
+
+
+def _object(name: str, value: object, kinds: _Kinds) -> dict[str, Any]:
+    """Object with all of these keys and no other."""
+    if not isinstance(value, Mapping):
+        raise _wrong(name, value, "an object")
+    _check_keys(value, frozenset(kinds), frozenset(), f" in {name}")
+    return {key: read(f"{name}.{key}", value[key]) for key, read in kinds.items()}
+
+
+def _quality(name: str, value: object) -> dict[str, Any] | None:
+    """Any object of JSON values, or null."""
+    if value is None:
+        return None
+    if not isinstance(value, Mapping):
+        raise _wrong(name, value, "an object or null")
+    return {key: _json(f"{name}.{key}", item) for key, item in _texts_only(name, value)}
+
+
+def _json(name: str, value: object) -> Any:
+    """Copy of a JSON value; refuses numbers that are not finite, and what JSON does not have."""
+    if isinstance(value, Mapping):
+        return {key: _json(f"{name}.{key}", item) for key, item in _texts_only(name, value)}
+    if isinstance(value, list):
+        return [_json(f"{name}[{i}]", item) for i, item in enumerate(value)]
+    if value is not None and not isinstance(value, bool | str):
+        _real(name, value)
+    return value
+
+
+def _texts_only(name: str, value: Mapping[Any, object]) -> list[tuple[str, object]]:
+    """Items of an object whose keys are texts, as JSON has them."""
+    for key in value:
+        if not isinstance(key, str):
+            raise _wrong(name, key, "an object whose keys are texts")
+    return list(value.items())
+
+
+def _check_keys(
+    data: Mapping[str, Any], needed: frozenset[str], optional: frozenset[str], where: str = ""
+) -> None:
+    """Refuse a key that is unknown or missing."""
+    unknown = sorted((key for key in data if key not in needed | optional), key=str)
+    missing = sorted(needed - set(data))
+    if unknown or missing:
+        what = f"unknown key {unknown[0]!r}" if unknown else f"key {missing[0]!r} is missing"
+        raise AnalysisError(f"peak file: {what}{where}; write it anew with `tacs peak --json`")
 
 
 def _check_date(name: str, value: str | None) -> None:
@@ -127,13 +322,40 @@ def _check_date(name: str, value: str | None) -> None:
         raise _wrong(name, value, "a date with its time zone, as in 2026-01-31T12:00:00+00:00")
 
 
-def _check_consistent(out: dict[str, Any]) -> None:
-    """Refuse a found peak without numbers, and numbers without a found peak."""
-    numbers = ("frequency_hz", "ci95_hz", "center_of_gravity_hz", "prominence_db")
-    for name in numbers:
-        if (out[name] is not None) != (out["status"] == "found"):
-            raise _wrong(name, out[name], f"consistent with status {out['status']!r}")
-    if out["status"] == "found":
+def _check_consistent(out: Mapping[str, Any]) -> None:
+    """Refuse a found peak without its numbers, and numbers without a found peak."""
+    found, status = out["status"] == "found", out["status"]
+    peaks, replication = out.get("peaks", ()), out.get("replication", False)
+    if len(peaks) > _SPLIT:
+        raise _wrong("peaks", f"{len(peaks)} of them", "the peak, or the two of a split peak")
+    split = len(peaks) == _SPLIT
+    may_lack = {
+        "ci95_hz": split or replication,
+        "center_of_gravity_hz": replication,
+        "prominence_db": replication,
+    }
+    for name in ("frequency_hz", *may_lack):
+        present = out[name] is not None
+        if present != found and not (found and may_lack.get(name, False)):
+            raise _wrong(name, out[name], f"consistent with status {status!r}")
+    if peaks and not found:
+        raise _wrong("peaks", f"{len(peaks)} of them", f"consistent with status {status!r}")
+    if split:
+        _check_split(out)
+    if found and not out["frequency_hz"] > 0.0:
+        raise _wrong("frequency_hz", out["frequency_hz"], "above 0")
+    if out["ci95_hz"] is not None:
         low, high = out["ci95_hz"]
         if not 0.0 < low <= out["frequency_hz"] <= high:
             raise _wrong("frequency_hz", out["frequency_hz"], "inside its interval ci95_hz")
+
+
+def _check_split(out: Mapping[str, Any]) -> None:
+    """Refuse a split peak with an interval, or whose frequency is not that of the higher one."""
+    first, second = out["peaks"]
+    if out["ci95_hz"] is not None:
+        raise _wrong("ci95_hz", list(out["ci95_hz"]), "null where the peak is split")
+    if not first.relative_height >= second.relative_height:
+        raise _wrong("peaks", "in rising order", "a list with the highest peak first")
+    if not abs(first.frequency_hz - out["frequency_hz"]) <= _SAME_HZ:
+        raise _wrong("frequency_hz", out["frequency_hz"], "that of peaks[0]")

@@ -1,4 +1,4 @@
-"""Is a recording good enough: length, channels, artefacts, units, mains and sampling rate."""
+"""Is a recording good enough: length, channels, places, artefacts, units, mains, state."""
 
 from __future__ import annotations
 
@@ -9,8 +9,32 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.channel_checks import (
+    Measures,
+    bad_channel_findings,
+    bad_channels,
+    bridge_findings,
+    measure,
+    reference_findings,
+    saturation_finding,
+)
+from analysis.findings import Finding
 from analysis.io import Recording
-from analysis.mains import find_mains, suspicion
+from analysis.mains import Lines, find_lines, line_findings
+from analysis.placement import (
+    directions,
+    find_swaps,
+    layout_fit,
+    spatial_correlation,
+    swap_findings,
+)
+from analysis.state_checks import (
+    drowsiness_findings,
+    muscle_findings,
+    window_spectra,
+)
+
+__all__ = ["Finding", "Quality", "annotated_mask", "assess"]
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -47,6 +71,11 @@ class Quality:
         Likely true sampling rate when mains appears at a wrong frequency.
     amplitude_uv : float or None
         Median standard deviation of one-second pieces; None when the unit is unknown.
+    findings : tuple of Finding
+        Everything found, under stable names; `reasons` and `warnings` are the lines of the
+        refusals and warnings among them.
+    line_noise_db : float or None
+        Height of mains over the spectrum beside it, where it is seen.
     """
 
     usable: bool
@@ -61,6 +90,8 @@ class Quality:
     mains_hz: float | None
     suggested_sfreq_hz: float | None
     amplitude_uv: float | None
+    findings: tuple[Finding, ...] = ()
+    line_noise_db: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types."""
@@ -77,6 +108,8 @@ class Quality:
             "mains_hz": self.mains_hz,
             "suggested_sfreq_hz": self.suggested_sfreq_hz,
             "amplitude_uv": self.amplitude_uv,
+            "findings": [finding.to_dict() for finding in self.findings],
+            "line_noise_db": self.line_noise_db,
         }
 
     def artefact_mask(self, n_samples: int) -> Mask:
@@ -87,8 +120,8 @@ class Quality:
         return mask
 
 
-def assess(recording: Any, *, region: Sequence[str] | None = None) -> Quality:
-    """Judge the EEG channels of a recording.
+def assess(recording: Any, region: Sequence[str] | None = None) -> Quality:
+    """Judge the EEG channels of a recording, before any number is taken from it.
 
     Parameters
     ----------
@@ -104,11 +137,13 @@ def assess(recording: Any, *, region: Sequence[str] | None = None) -> Quality:
 
     Notes
     -----
-    Channel rules after the PREP pipeline (Bigdely-Shamlo et al. 2015, Front. Neuroinform. 9:16):
-    not finite, flat, clipped, robust amplitude deviation, and, with 16 channels or more, low
-    correlation with every other channel. Artefact rule: one-second pieces whose peak-to-peak
-    amplitude is at least three times the channel's median and five robust deviations above it in
-    a fifth of the channels. A true 50 or 60 Hz line seen at another frequency betrays the clock.
+    Names of findings: ``no_eeg``, ``sampling_rate_low``, ``sampling_rate_suspect``, ``too_short``,
+    ``provisional``, ``flat_channels``, ``saturated_channels``, ``bad_channels``,
+    ``bridged_channels``, ``swapped_channels``, ``reference``, ``artefacts``, ``wrong_unit``,
+    ``line_noise``, ``muscle``, ``drowsiness``. The rules are described where they are kept:
+    `analysis.channel_checks`, `analysis.placement`, `analysis.state_checks`, `analysis.mains`.
+    Artefact rule: one-second pieces whose peak-to-peak amplitude is at least three times the
+    channel's median and five robust deviations above it in a fifth of the channels.
     """
     raw = recording.raw if isinstance(recording, Recording) else recording
     unit_known = recording.unit_known if isinstance(recording, Recording) else True
@@ -116,59 +151,54 @@ def assess(recording: Any, *, region: Sequence[str] | None = None) -> Quality:
     kinds = raw.get_channel_types()
     names = [n for n, kind in zip(raw.ch_names, kinds, strict=True) if kind == "eeg"]
     data = np.asarray(raw.get_data(picks=names), dtype=float) if names else np.empty((0, 0))
-    reasons: list[str] = []
-    warnings: list[str] = []
+    found: list[Finding] = []
     if not names:
-        reasons.append("no EEG channel")
+        found.append(Finding("no_eeg", "refusal", "no EEG channel: give an EEG recording"))
     if sfreq < MIN_SFREQ_HZ:
-        reasons.append(f"sampling rate {sfreq:g} Hz is too low: {MIN_SFREQ_HZ:g} Hz is the least")
-    finite: Mask = np.asarray(np.isfinite(data).all(axis=1))
-    pieces = _pieces(np.where(finite[:, None], data, 0.0), sfreq)
-    bad = _bad_channels(data, pieces, finite, names, set(raw.info["bads"]))
+        text = f"sampling rate {sfreq:g} Hz is too low: {MIN_SFREQ_HZ:g} Hz is the least"
+        found.append(Finding("sampling_rate_low", "refusal", text))
+    measures = measure(data, sfreq)
+    bad = bad_channels(data, measures, names, set(raw.info["bads"]), sfreq)
     good = [name for name in names if name not in bad]
-    keep = [names.index(name) for name in good]
-    if names and not good:
-        reasons.append(f"every EEG channel is bad: {_listed(bad)}")
-    elif bad:
-        warnings.append(f"{len(bad)} of {len(names)} channels left out: {_listed(bad)}")
-    judged = [names.index(n) for n in good if region is None or n in region] or keep
-    mask: Mask = annotated_mask(raw)
-    marked_s = mask.sum() / sfreq
-    if judged and pieces.shape[1]:
-        mask |= _artefact_mask(pieces[judged], data.shape[1], sfreq)
-    dropped_s = mask.sum() / sfreq - marked_s
+    keep = [i for i, name in enumerate(names) if name not in bad]
+    found += bad_channel_findings(bad, names, measures)
+    found += saturation_finding(measures, names, keep, sfreq, data.shape[1])
+    judged = [i for i in keep if region is None or names[i] in region] or keep
+    mask, dropped_s = _left_out(raw, measures, judged, sfreq)
     if dropped_s > 0.0:
-        warnings.append(f"{dropped_s:.0f} s with gross artefacts left out")
-    duration = raw.n_times / sfreq
+        text = f"{dropped_s:.0f} s with gross artefacts left out"
+        share = float(dropped_s * sfreq / raw.n_times)
+        found.append(Finding("artefacts", "warning", text, share=share))
     usable = float(np.sum(~mask) / sfreq)
-    if usable < MIN_SECONDS:
-        reasons.append(
-            f"only {usable:.1f} s of usable signal: {MIN_SECONDS:g} s is the least, 120 s is better"
-        )
-    elif usable < PROVISIONAL_SECONDS:
-        warnings.append(f"provisional: only {usable:.0f} s of usable signal, record 120 s")
-    mains, suggested = None, None
+    found += _length_findings(usable)
+    lines = Lines()
     if keep and data.shape[1] >= 8.0 * sfreq:
-        mains, suggested = find_mains(data[keep], sfreq)
-    if suggested is not None:
-        warnings.append(suspicion(sfreq, suggested[0], suggested[1]))
+        lines = find_lines(data, keep, sfreq)
+    found += line_findings(lines, sfreq)
     amplitude = None
-    if keep and pieces.shape[1] and unit_known:
-        amplitude = float(np.median(pieces[keep].std(axis=2)) * 1e6)
-        warnings.extend(_amplitude_warning(amplitude))
+    if keep and measures.spreads.shape[1] and unit_known:
+        amplitude = float(np.median(measures.spreads[keep]) * 1e6)
+        found += _amplitude_findings(amplitude)
+    if keep and sfreq >= MIN_SFREQ_HZ:
+        found += _signal_findings(raw, data, names, keep, mask)
+        dead = {name for name, why in bad.items() if "flat" in why or "NaN" in why}
+        alive = [i for i, name in enumerate(names) if name not in dead and measures.finite[i]]
+        found += reference_findings(data, names, alive, len(good))
     return Quality(
-        usable=not reasons,
-        reasons=tuple(reasons),
-        warnings=tuple(warnings),
+        usable=not any(finding.severity == "refusal" for finding in found),
+        reasons=tuple(finding.line for finding in found if finding.severity == "refusal"),
+        warnings=tuple(finding.line for finding in found if finding.severity == "warning"),
         sfreq_hz=sfreq,
-        duration_s=duration,
+        duration_s=raw.n_times / sfreq,
         usable_s=usable,
         good_channels=tuple(good),
         bad_channels=tuple(bad.items()),
         artefact_spans_s=_spans(mask, sfreq),
-        mains_hz=mains,
-        suggested_sfreq_hz=None if suggested is None else suggested[1],
+        mains_hz=lines.mains_hz,
+        suggested_sfreq_hz=None if lines.suspect is None else lines.suspect[1],
         amplitude_uv=amplitude,
+        findings=tuple(found),
+        line_noise_db=lines.mains_db,
     )
 
 
@@ -176,7 +206,7 @@ def annotated_mask(raw: Any) -> Mask:
     """Samples under an annotation that begins with "bad" or "edge", shape (n_samples,)."""
     mask: Mask = np.zeros(raw.n_times, dtype=bool)
     sfreq = float(raw.info["sfreq"])
-    offset = raw.first_time if raw.annotations.orig_time is not None else 0.0
+    offset = raw.first_time
     for mark in raw.annotations:
         if str(mark["description"]).lower().startswith(("bad", "edge")):
             first = max(0, round((mark["onset"] - offset) * sfreq))
@@ -186,86 +216,57 @@ def annotated_mask(raw: Any) -> Mask:
     return mask
 
 
-def _listed(bad: dict[str, str]) -> str:
-    """First eight bad channels in words."""
-    more = f" and {len(bad) - 8} more" if len(bad) > 8 else ""
-    return ", ".join(f"{name} ({why})" for name, why in list(bad.items())[:8]) + more
+def _left_out(raw: Any, measures: Measures, judged: list[int], sfreq: float) -> tuple[Mask, float]:
+    """Samples annotated as bad or with gross artefacts, and the seconds that the latter add."""
+    mask = annotated_mask(raw)
+    marked = int(np.count_nonzero(mask))
+    if judged and measures.ranges.shape[1]:
+        size = np.log(np.maximum(measures.ranges[judged], 1e-300))
+        middle = np.median(size, axis=1, keepdims=True)
+        deviation = 1.4826 * np.median(np.abs(size - middle), axis=1, keepdims=True)
+        gross = size - middle > np.maximum(5.0 * deviation, np.log(3.0))
+        hit = gross.sum(axis=0) >= max(1, int(np.ceil(0.2 * len(judged))))
+        mask[: hit.size * round(sfreq)] |= np.repeat(hit, round(sfreq))
+    return mask, float((np.count_nonzero(mask) - marked) / sfreq)
 
 
-def _pieces(data: Array, sfreq: float) -> Array:
-    """One-second pieces with their mean removed, shape (n_channels, n_pieces, n_samples)."""
-    size = max(1, round(sfreq))
-    count = data.shape[1] // size
-    cut = data[:, : count * size].reshape(data.shape[0], count, size)
-    return np.asarray(cut - cut.mean(axis=2, keepdims=True)) if count else cut
+def _signal_findings(
+    raw: Any, data: Array, names: list[str], keep: list[int], mask: Mask
+) -> list[Finding]:
+    """What the clean two-second windows of the good channels show."""
+    good = [names[i] for i in keep]
+    windows = window_spectra(data, keep, float(raw.info["sfreq"]), mask)
+    found: list[Finding] = []
+    if windows.starts.size < 5:
+        return found
+    vectors = windows.vectors()
+    if len(good) >= 4:
+        covariance = vectors.real @ vectors.real.T + vectors.imag @ vectors.imag.T
+        variance = np.diag(covariance)
+        found += bridge_findings(variance[:, None] + variance - 2.0 * covariance, good)
+    direction = directions(raw, good)
+    if direction is not None:
+        placed = np.flatnonzero(np.isfinite(direction[:, 0]))
+        correlation = spatial_correlation(vectors[placed])
+        named = [good[i] for i in placed]
+        fits = layout_fit(correlation, direction[placed])
+        found += swap_findings(find_swaps(correlation, direction[placed]), named, fits)
+    found += muscle_findings(windows, good)
+    return found + drowsiness_findings(windows, good, data, keep)
 
 
-def _bad_channels(
-    data: Array, pieces: Array, finite: Mask, names: list[str], marked: set[str]
-) -> dict[str, str]:
-    """Bad channels and why."""
-    bad = {name: "marked bad in the file" for name in names if name in marked}
-    if not names or data.shape[1] < 2:
-        return bad
-    still = np.ones(len(names))
-    still[finite] = np.mean(np.diff(data[finite], axis=1) == 0.0, axis=1)
-    ends = np.zeros(len(names))
-    top, bottom = data.max(axis=1, keepdims=True), data.min(axis=1, keepdims=True)
-    ends[finite] = np.mean((data == top) | (data == bottom), axis=1)[finite]
-    spread = np.zeros(len(names))
-    if pieces.shape[1]:
-        spread[finite] = np.median(pieces[finite].std(axis=2), axis=1)
-    typical = float(np.median(spread[finite])) if finite.any() else 0.0
-    for i, name in enumerate(names):
-        if name in bad:
-            continue
-        if not finite[i]:
-            bad[name] = "holds NaN or infinite values"
-        elif still[i] > 0.75 or (pieces.shape[1] and spread[i] <= 1e-3 * typical):
-            bad[name] = "flat"
-        elif ends[i] > 0.1:
-            bad[name] = "clipped at its limits"
-    left = [i for i, name in enumerate(names) if name not in bad]
-    if len(left) < 5 or not pieces.shape[1]:
-        return bad
-    level = np.log(spread[left])
-    middle = np.median(level)
-    deviation = 1.4826 * float(np.median(np.abs(level - middle)))
-    for i, value in zip(left, level, strict=True):
-        far = abs(value - middle) > max(5.0 * deviation, np.log(4.0))
-        if far:
-            bad[names[i]] = "far larger than the others" if value > middle else "far smaller"
-    left = [i for i in left if names[i] not in bad]
-    if len(left) >= 16:
-        best = _best_correlation(pieces[left])
-        # Neighbours on one head always correlate; where they do not, the rule says nothing.
-        if np.median(best) >= 0.5:
-            for i, value in zip(left, best, strict=True):
-                if value < 0.3:
-                    bad[names[i]] = "unlike every other channel"
-    return bad
-
-
-def _best_correlation(pieces: Array) -> Array:
-    """Median over pieces of the largest absolute correlation with another channel."""
-    chosen = pieces[:, :: max(1, pieces.shape[1] // 60)].transpose(1, 0, 2)
-    norm = np.linalg.norm(chosen, axis=2, keepdims=True)
-    unit = chosen / np.maximum(norm, 1e-300)
-    correlation = np.abs(unit @ unit.transpose(0, 2, 1))
-    correlation[:, np.arange(len(pieces)), np.arange(len(pieces))] = 0.0
-    return np.asarray(np.median(correlation.max(axis=2), axis=0))
-
-
-def _artefact_mask(pieces: Array, n_samples: int, sfreq: float) -> Mask:
-    """Samples of one-second pieces with gross artefacts in a fifth of the channels."""
-    size = np.log(np.maximum(np.ptp(pieces, axis=2), 1e-300))
-    middle = np.median(size, axis=1, keepdims=True)
-    deviation = 1.4826 * np.median(np.abs(size - middle), axis=1, keepdims=True)
-    gross = size - middle > np.maximum(5.0 * deviation, np.log(3.0))
-    hit = gross.sum(axis=0) >= max(1, int(np.ceil(0.2 * len(pieces))))
-    mask = np.zeros(n_samples, dtype=bool)
-    mask[: hit.size * round(sfreq)] = np.repeat(hit, round(sfreq))
-    return mask
+def _length_findings(usable_s: float) -> list[Finding]:
+    """Refuse or warn of too little signal."""
+    if usable_s < MIN_SECONDS:
+        text = (
+            f"only {usable_s:.1f} s of usable signal: {MIN_SECONDS:g} s is the least, "
+            "120 s is better"
+        )
+        return [Finding("too_short", "refusal", text)]
+    if usable_s < PROVISIONAL_SECONDS:
+        text = f"only {usable_s:.0f} s of usable signal, record 120 s"
+        return [Finding("provisional", "warning", text)]
+    return []
 
 
 def _spans(mask: Mask, sfreq: float) -> tuple[tuple[float, float], ...]:
@@ -274,13 +275,15 @@ def _spans(mask: Mask, sfreq: float) -> tuple[tuple[float, float], ...]:
     return tuple((float(a / sfreq), float(b / sfreq)) for a, b in edges.reshape(-1, 2))
 
 
-def _amplitude_warning(amplitude_uv: float) -> list[str]:
+def _amplitude_findings(amplitude_uv: float) -> list[Finding]:
     """Warn of amplitudes that no EEG has."""
     low, high = AMPLITUDE_UV
     if low <= amplitude_uv <= high:
         return []
     size = "large" if amplitude_uv > high else "small"
-    return [
+    text = (
         f"amplitudes are far too {size} for EEG (SD {amplitude_uv:.3g} µV): the file's unit is "
-        "probably wrong by 1000; frequencies and ratios are not affected"
-    ]
+        "probably wrong by 1000; frequencies and ratios are not affected, amplitudes are: mend "
+        "the unit in the file"
+    )
+    return [Finding("wrong_unit", "warning", text)]

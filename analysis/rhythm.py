@@ -1,10 +1,10 @@
-"""One rhythm in one band: is it there, where is its peak, how sure is that.
+"""One rhythm in one band: is it there, where is its peak, how sure is that, is it one or two.
 
-Three steps on the segment spectra of a recording. (1) Presence: a background fitted outside the
-band is carried across it, and the largest matched-filter score of the excess is held against its
-own null distribution. (2) Shape: one to three Gaussian bumps over the background by maximum
-likelihood, their number chosen by Akaike's criterion with overdispersion; the peak is the mode of
-their sum. (3) Error: moving-block bootstrap over segments, refitting every replicate.
+(1) A background is fitted outside the band, with neighbouring rhythms and a knee where the data
+ask for them. (2) One Gaussian bump in the band is added by maximum likelihood, first to the plain
+mean over channels, then to a mean in which channels that carry the rhythm count more. (3) The
+likelihood ratio of the bump says whether there is a rhythm. (4) Error and interval of its centre:
+`analysis.location`. (5) One bump against two: `analysis.split`.
 """
 
 from __future__ import annotations
@@ -14,24 +14,28 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.likelihood import Bump, SpectrumModel, fit
-from analysis.presence import (
+from analysis.background import (
     HANN_INFLATION,
     MARGIN_HZ,
+    TOLERANCE,
     best_fit,
     freedom,
-    hann_correlation,
     looks_unfiltered,
     masked_background,
-    presence,
+    with_knee,
 )
+from analysis.likelihood import REFERENCE_HZ, Bump, Prior, SpectrumModel, deviance
+from analysis.location import Location, locate
+from analysis.lopsided import Lopsided, lopsided
+from analysis.split import TwoBumps, two_bumps
 
 Array = NDArray[np.float64]
+Background = tuple[SpectrumModel, Array]
 
-MAX_BUMPS = 3
-BUMP_WIDTH_HZ = (0.15, 2.0)
-AKAIKE_STEP = 6.0
-GRID_HZ = 0.02
+NARROWEST_HZ = 0.2
+WIDEST_HZ = (1.3, 4.0)  # a third of the band, within these; broader is background
+LIKELY_WIDTH_HZ = 0.6
+WIDTH_SPREAD = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,58 +45,70 @@ class RhythmFit:
     Parameters
     ----------
     peak_hz : float
-        Mode of the fitted bumps in the band.
-    replicates_hz : ndarray, shape (n_boot,)
-        The same of every bootstrap replicate.
-    information_sd_hz : float
-        Standard error of the centre from the Fisher information: the least any method can reach.
-    n_blocks : float
-        Independent blocks behind the bootstrap.
-    p_value : float
-        Chance of a matched-filter score as large without a rhythm.
+        Centre of the fitted bump, or the top of two where the rhythm is lopsided.
+    location : Location
+        Its error and interval.
+    evidence : float
+        Likelihood ratio (2 log) of background with bump against background alone, scaled to the
+        independent bins of the mean spectrum; the lesser of two, with the background alone fitted
+        to every bin, or beside the band and carried across it (which a filter's edge cannot fool).
     prominence_db : float
-        Modelled spectrum over background at the peak.
+        Modelled spectrum over `background` at the peak.
     center_of_gravity_hz : float
         Mean frequency of the power above the background in the band.
-    share_in_band : float
-        Share of the bumps' power that lies in the band.
-    second : (float, float) or None
-        Frequency and relative height of a second rhythm.
     width_hz : float
-        Full width at half height of the bumps around the peak.
-    n_bumps : int
-        Bumps used.
+        Full width at half height of the bump, the window's own width included.
+    share_in_band : float
+        Share of the rhythm's power within 2.5 Hz of the peak that lies in the band.
+    two : TwoBumps
+        The best fit with two bumps, each with its own map.
+    uneven : Lopsided or None
+        Two bumps for one rhythm, where its spectrum is not one symmetric bump.
+    knee_hz : float or None
+        Bend of the background, where it needs one.
     unfiltered : bool
         False when a filter has shaped the spectrum beside the band, so that nothing can be said.
+    narrowed : (bool, bool)
+        Whether a filter edge cut the range at its lower and upper end.
+    bend : float
+        Exponent of the background at the upper end of the range less that at the lower end.
+    weights : ndarray, shape (n_channels,)
+        What each channel counted for.
+    shape : float
+        Gamma shape of the mean spectrum around the peak.
+    prior : Prior
+        Prior of the width.
+    fitted : (SpectrumModel, ndarray)
+        Model and parameters; the last bump is the rhythm.
+    segments : ndarray, shape (n_segments, n_freqs)
+        Weighted mean over channels of every segment.
     freqs_hz, mean, background, model : ndarray, shape (n_freqs,)
-        Mean spectrum (normalised), fitted background and fitted spectrum, over the range used.
+        Mean spectrum (normalised), the background fitted beside the band, with its neighbouring
+        rhythms, and the fitted spectrum, over the range used.
     """
 
     peak_hz: float
-    replicates_hz: Array
-    information_sd_hz: float
-    n_blocks: float
-    p_value: float
+    location: Location
+    evidence: float
     prominence_db: float
     center_of_gravity_hz: float
-    share_in_band: float
-    second: tuple[float, float] | None
     width_hz: float
-    n_bumps: int
+    share_in_band: float
+    two: TwoBumps
+    uneven: Lopsided | None
+    knee_hz: float | None
     unfiltered: bool
+    narrowed: tuple[bool, bool]
+    bend: float
+    weights: Array
+    shape: float
+    prior: Prior
+    fitted: Background
+    segments: Array
     freqs_hz: Array
     mean: Array
     background: Array
     model: Array
-
-
-@dataclass(frozen=True, slots=True)
-class _Shape:
-    """One fitted number of bumps: parameters (one row) and overdispersed Akaike criterion."""
-
-    model: SpectrumModel
-    row: Array
-    criterion: float
 
 
 def fit_range_hz(band_hz: tuple[float, float], nyquist_hz: float) -> tuple[float, float]:
@@ -101,74 +117,96 @@ def fit_range_hz(band_hz: tuple[float, float], nyquist_hz: float) -> tuple[float
     return low, min(2.3 * band_hz[1], 45.0, 0.9 * nyquist_hz)
 
 
-def fit_rhythm(
-    freqs_hz: Array,
-    segments: Array,
-    band_hz: tuple[float, float],
-    *,
-    n_boot: int = 200,
-    block: int = 5,
-    seed: int = 0,
-) -> RhythmFit:
+def widest_hz(band_hz: tuple[float, float]) -> float:
+    """Largest standard deviation of a bump: a third of the band, 1.3 to 4 Hz."""
+    return min(max((band_hz[1] - band_hz[0]) / 3.0, WIDEST_HZ[0]), WIDEST_HZ[1])
+
+
+def fit_rhythm(freqs_hz: Array, channels: Array, band_hz: tuple[float, float]) -> RhythmFit:
     """Test for, locate and bound the rhythm of a band.
 
     Parameters
     ----------
     freqs_hz : ndarray, shape (n_freqs,)
         Frequencies over the range of `fit_range_hz`, evenly spaced.
-    segments : ndarray, shape (n_segments, n_freqs)
-        Hann periodograms of half-overlapping segments, averaged over channels.
+    channels : ndarray, shape (n_segments, n_channels, n_freqs)
+        Hann periodograms of half-overlapping segments, each channel divided by its own level.
     band_hz : (float, float)
         Where the peak may lie.
-    n_boot : int
-        Bootstrap replicates.
-    block : int
-        Consecutive segments drawn together, so that slow waxing and waning is kept.
-    seed : int
-        Seed of the null and of the bootstrap: equal input gives equal output.
 
     Returns
     -------
     RhythmFit
-        Estimates without a verdict; see `analysis.peak` for the rules.
+        Estimates without a verdict; see `analysis.verdict` for the rules. Equal input gives equal
+        output: nothing is drawn at random.
 
     Notes
     -----
-    Whittle likelihood of averaged periodograms: Whittle 1953, Ark. Mat. 2:423-434. Overdispersed
-    Akaike criterion: Burnham & Anderson 2002, section 2.5. Moving blocks: Kunsch 1989, Ann. Stat.
-    17:1217-1241. The score of a bump whose place and width are unknown has no chi-square null
-    (the parameters vanish under it), hence the simulated maximum.
+    Whittle likelihood of averaged periodograms: Whittle 1953, Ark. Mat. 2:423-434. The bump's
+    place and width vanish without it, so that its likelihood ratio has no chi-square law; the
+    limit in `analysis.verdict` comes from made recordings. The width has a log-normal prior around
+    0.6 Hz (standard deviation), which keeps a faint bump from being a single bin.
     """
-    freqs_hz, segments, background, unfiltered = _unfiltered_part(freqs_hz, segments, band_hz)
+    plain = channels.mean(axis=1)
+    keep, background, unfiltered = _unfiltered_part(freqs_hz, plain, band_hz)
+    freqs, channels, plain = freqs_hz[keep], channels[:, :, keep], plain[:, keep]
+    mean = plain.mean(axis=0)
+    per_bin = float(np.median(freedom(plain))) / HANN_INFLATION
+    background = with_knee(freqs, mean, _outside(freqs, band_hz), background, per_bin)
+    fitted, _ = _with_bump(freqs, mean, background, band_hz, per_bin)
+    weights = _weights(freqs, channels.mean(axis=0), fitted)
+    segments = np.einsum("c,scf->sf", weights, channels)
     mean = segments.mean(axis=0)
-    rng = np.random.default_rng(seed)
-    shape = freedom(segments)
-    overall = float(np.median(shape))
-    outside = _outside(freqs_hz, band_hz)
-    first_hz, p_value = presence(freqs_hz, mean, outside, background, overall, band_hz, rng)
-    local = float(np.mean(shape[np.abs(freqs_hz - first_hz) <= 1.0])) / HANN_INFLATION
-    shapes, information_sd = _shapes(freqs_hz, mean, background, first_hz, local, band_hz)
-    model, row = shapes[0].model, shapes[0].row
-    means = _weights(segments.shape[0], block, n_boot, rng) @ segments
-    peak = float(_mode(model, row, band_hz)[0])
-    below = model.background(row)[0]
-    whole = model.spectrum(row)[0]
+    spread = freedom(segments)
+    per_bin = float(np.median(spread)) / HANN_INFLATION
+    fitted, cost = _with_bump(freqs, mean, background, band_hz, per_bin, fitted)
+    model, row = fitted
+    evidence = per_bin * (_without_bump(mean, fitted, per_bin) - cost)
+    center = float(row[0, -2])
+    shape = float(np.mean(spread[np.abs(freqs - center) <= 1.5]))
+    prior = _prior(model, shape / HANN_INFLATION)
+    level = _level(model, row, 1)
+    bump = (float(row[0, -3]), center, float(row[0, -1]))
+    limits = (band_hz[0] - 1.0, band_hz[1] + 1.0)
+    two = two_bumps(freqs, channels, level, bump, shape, limits)
+    hints = tuple(float(center_hz) for center_hz in two.centers_hz)
+    uneven = lopsided(mean, fitted, shape, band_hz, hints) if evidence > 0.0 else None
+    if uneven is None:
+        peak, width = center, float(np.sqrt(8.0 * np.log(2.0)) * np.exp(row[0, -1]))
+        location = locate(model, row, segments, shape, evidence, prior)
+        whole = model.spectrum(row)[0]
+    else:
+        peak, width = uneven.top_hz, uneven.width_hz
+        level = _level(uneven.model, uneven.row, uneven.n_bumps)
+        whole = uneven.model.spectrum(uneven.row)[0]
+        location = locate(
+            uneven.model, uneven.row, segments, shape, evidence, None, uneven.gradient, peak
+        )
+    beneath = _beneath(freqs, mean, background, _outside(freqs, band_hz), per_bin)
+    inside = (~_outside(freqs, band_hz)).astype(float)
+    gain = deviance(mean, beneath, inside) - deviance(mean, whole, inside)
     return RhythmFit(
         peak_hz=peak,
-        replicates_hz=_replicates(shapes, means, band_hz),
-        information_sd_hz=information_sd,
-        n_blocks=segments.shape[0] / block,
-        p_value=p_value,
-        prominence_db=float(10.0 * np.log10(np.interp(peak, freqs_hz, whole / below))),
-        center_of_gravity_hz=_gravity(freqs_hz, mean - below, band_hz),
-        share_in_band=_share(model, row, band_hz),
-        second=_second(model, row, band_hz),
-        width_hz=_width(model, row, peak),
-        n_bumps=len(model.bumps) - len(background[0].bumps),
+        location=location,
+        evidence=min(evidence, per_bin * float(gain)),
+        prominence_db=float(10.0 * np.log10(np.interp(peak, freqs, whole / beneath))),
+        center_of_gravity_hz=_gravity(freqs, mean - beneath, band_hz),
+        width_hz=width,
+        share_in_band=_share(freqs, whole - level, peak, band_hz),
+        two=two,
+        uneven=uneven,
+        knee_hz=float(REFERENCE_HZ * np.exp(row[0, 2])) if model.knee else None,
         unfiltered=unfiltered,
-        freqs_hz=freqs_hz,
+        narrowed=(not bool(keep[0]), not bool(keep[-1])),
+        bend=_bend(model, row),
+        weights=weights,
+        shape=shape,
+        prior=prior,
+        fitted=fitted,
+        segments=segments,
+        freqs_hz=freqs,
         mean=mean,
-        background=below,
+        background=beneath,
         model=whole,
     )
 
@@ -180,8 +218,8 @@ def _outside(freqs_hz: Array, band_hz: tuple[float, float]) -> NDArray[np.bool_]
 
 def _unfiltered_part(
     freqs_hz: Array, segments: Array, band_hz: tuple[float, float]
-) -> tuple[Array, Array, tuple[SpectrumModel, Array], bool]:
-    """Widest range around the band that shows no filter edge, its segments and background."""
+) -> tuple[NDArray[np.bool_], Background, bool]:
+    """Widest range around the band that shows no filter edge, and the background there."""
     low, high = float(freqs_hz[0]), float(freqs_hz[-1])
     ranges = [
         (low * raised, high * lowered)
@@ -189,139 +227,137 @@ def _unfiltered_part(
     ]
     for first, last in ranges:
         keep = (freqs_hz >= first) & (freqs_hz <= last)
-        freqs, part = freqs_hz[keep], segments[:, keep]
-        outside = _outside(freqs, band_hz)
-        below = np.sum(outside & (freqs < band_hz[0]))
-        above = np.sum(outside & (freqs > band_hz[1]))
+        outside = _outside(freqs_hz[keep], band_hz)
+        below = np.sum(outside & (freqs_hz[keep] < band_hz[0]))
+        above = np.sum(outside & (freqs_hz[keep] > band_hz[1]))
         if min(below, above) < 2:
             continue
-        mean, scale = part.mean(axis=0), float(np.median(freedom(part))) / HANN_INFLATION
-        background = masked_background(freqs, mean, outside, band_hz, scale)
-        if looks_unfiltered(freqs, background):
-            return freqs, part, background, True
-    mean, outside = segments.mean(axis=0), _outside(freqs_hz, band_hz)
-    scale = float(np.median(freedom(segments))) / HANN_INFLATION
-    return (
-        freqs_hz,
-        segments,
-        masked_background(freqs_hz, mean, outside, band_hz, scale),
-        False,
-    )
+        background = _masked(freqs_hz[keep], segments[:, keep], band_hz)
+        if looks_unfiltered(freqs_hz[keep], background):
+            return keep, background, True
+    return np.ones(freqs_hz.size, dtype=bool), _masked(freqs_hz, segments, band_hz), False
 
 
-def _shapes(
+def _masked(freqs_hz: Array, segments: Array, band_hz: tuple[float, float]) -> Background:
+    """Background outside the band."""
+    per_bin = float(np.median(freedom(segments))) / HANN_INFLATION
+    outside = _outside(freqs_hz, band_hz)
+    return masked_background(freqs_hz, segments.mean(axis=0), outside, band_hz, per_bin)
+
+
+def _prior(model: SpectrumModel, per_bin: float) -> Prior:
+    """Prior of the width of the last bump."""
+    column = 2 + 3 * len(model.bumps)
+    return Prior(column, float(np.log(LIKELY_WIDTH_HZ)), 1.0 / (WIDTH_SPREAD**2 * per_bin))
+
+
+def _with_bump(
     freqs_hz: Array,
     mean: Array,
-    background: tuple[SpectrumModel, Array],
-    first_hz: float,
-    shape: float,
+    background: Background,
     band_hz: tuple[float, float],
-) -> tuple[list[_Shape], float]:
-    """Fits with one to three bumps, best first by Akaike's criterion; and the information floor."""
-    base_model, base = background
-    bump = Bump((band_hz[0] - MARGIN_HZ, band_hz[1] + MARGIN_HZ), BUMP_WIDTH_HZ)
-    level = base_model.spectrum(base)[0]
-    excess = max(_at(first_hz, freqs_hz, mean - level), 0.1 * _at(first_hz, freqs_hz, level))
-    starts = [[np.log(excess), first_hz, np.log(width)] for width in (0.4, 1.0)]
-    model = SpectrumModel(freqs_hz, (*base_model.bumps, bump))
-    row, cost = best_fit(model, mean, [np.concatenate([base[0], new]) for new in starts])
-    slopes = model.jacobian(row)[1][0]
-    covariance = np.linalg.pinv(slopes @ slopes.T * shape)
-    information_sd = float(np.sqrt(max(covariance[-2, -2], 0.0)))
-    shapes = [_Shape(model, row, shape * cost)]
-    for _ in range(MAX_BUMPS - 1):
-        model = SpectrumModel(freqs_hz, (*model.bumps, bump))
-        row, cost = best_fit(model, mean, _further_starts(shapes[-1], mean, bump))
-        criterion = shape * cost + AKAIKE_STEP * len(shapes)
-        shapes.append(_Shape(model, row, criterion))
-        if criterion > shapes[-2].criterion:
-            break
-    return sorted(shapes, key=lambda shape: shape.criterion), information_sd
+    per_bin: float,
+    before: Background | None = None,
+) -> tuple[Background, float]:
+    """Background and one bump in the band, fitted together; the deviance."""
+    base, base_row = background
+    if before is None:
+        reach = Bump(
+            (band_hz[0] - MARGIN_HZ, band_hz[1] + MARGIN_HZ), (NARROWEST_HZ, widest_hz(band_hz))
+        )
+        model = SpectrumModel(freqs_hz, (*base.bumps, reach), base.knee)
+    else:
+        model = before[0]
+    level = base.spectrum(base_row)[0]
+    excess = mean / level - 1.0
+    places = np.arange(band_hz[0], band_hz[1] + 0.01, 0.25)
+    templates = np.exp(-0.5 * ((freqs_hz - places[:, None]) / 0.7) ** 2)
+    scores = templates @ excess / np.sqrt(np.sum(templates**2, axis=1))
+    first = float(places[np.argmax(scores)])
+    other = float(places[np.argmax(np.where(np.abs(places - first) < 1.2, -np.inf, scores))])
+    chosen = [(first, 0.5), (first, 1.0), (other, 0.6)]
+    starts = [_start(base_row[0], freqs_hz, mean, level, *choice) for choice in chosen]
+    if before is not None:
+        starts = [before[1][0], starts[0], starts[2]]
+    prior = _prior(model, per_bin)
+    row, cost = best_fit(model, mean, starts, prior=prior, tol=1e-2 * TOLERANCE / per_bin)
+    return (model, row), cost
 
 
-def _replicates(shapes: list[_Shape], means: Array, band_hz: tuple[float, float]) -> Array:
-    """Peak of every bootstrap mean; the shapes share the replicates by their Akaike weights."""
-    support = np.exp(-0.5 * np.array([s.criterion - shapes[0].criterion for s in shapes]))
-    ends = np.round(np.cumsum(support / support.sum()) * len(means)).astype(int)
-    found = []
-    for shape, first, last in zip(shapes, [0, *ends[:-1]], ends, strict=True):
-        if last > first:
-            start = np.repeat(shape.row, last - first, axis=0)
-            rows, _ = fit(shape.model, means[first:last], start, n_iter=25, tol=1e-4)
-            found.append(_mode(shape.model, rows, band_hz))
-    return np.concatenate(found)
+def _start(
+    base: Array, freqs_hz: Array, mean: Array, level: Array, place: float, width: float
+) -> Array:
+    """Starting row with a bump that takes up the excess at one place."""
+    here = float(np.interp(place, freqs_hz, level))
+    height = max(float(np.interp(place, freqs_hz, mean)) - here, 0.1 * here)
+    return np.concatenate([base, [np.log(height), place, np.log(width)]])
 
 
-def _further_starts(shape: _Shape, mean: Array, bump: Bump) -> list[Array]:
-    """Starts with one bump more: where the residual is largest, and the last bump cut in two."""
-    model, row = shape.model, shape.row
-    freqs = model.freqs_hz
-    total = model.spectrum(row)[0]
-    residual = mean / total - 1.0
-    correlation = hann_correlation(freqs.size)
-    places = np.arange(bump.center_hz[0], bump.center_hz[1] + 0.01, 0.25)
-    starts = []
-    for width in (0.3, 0.6, 1.2):
-        templates = np.exp(-0.5 * ((freqs - places[:, None]) / width) ** 2)
-        scores = templates @ residual
-        scores /= np.sqrt(np.einsum("tf,fg,tg->t", templates, correlation, templates))
-        first = places[np.argmax(scores)]
-        other = places[np.argmax(np.where(np.abs(places - first) < 1.0, -np.inf, scores))]
-        for place in (first, other):
-            excess = max(_at(place, freqs, mean - total), 0.1 * _at(place, freqs, total))
-            starts.append(np.concatenate([row[0], [np.log(excess), place, np.log(width)]]))
-    height, center, width = row[0, -3:]
-    for offset in (-0.3, 0.3):
-        narrow = [height - 0.3, center, width + np.log(0.6)]
-        broad = [height - 1.0, center + offset, np.log(1.8)]
-        starts.append(np.concatenate([row[0, :-3], narrow, broad]))
-    return starts
+def _level(model: SpectrumModel, row: Array, own: int) -> Array:
+    """Background with every bump but the last `own`."""
+    level = model.background(row)[0]
+    for index in range(len(model.bumps) - own):
+        level = level + model.bump(row, index)[0]
+    return np.asarray(level)
 
 
-def _at(place: float, freqs_hz: Array, values: Array) -> float:
-    """Value at one frequency."""
-    return float(np.interp(place, freqs_hz, values))
+def _beneath(
+    freqs_hz: Array, mean: Array, background: Background, outside: NDArray[np.bool_], per_bin: float
+) -> Array:
+    """Background of the weighted mean fitted beside the band only and carried across it.
+
+    The joint fit may bend its background down under a strong rhythm and give its flanks to the
+    bump; the place of the peak does not mind, its prominence would.
+    """
+    model, row = background
+    tol = TOLERANCE / per_bin
+    found, _ = best_fit(model, mean, [row[0]], outside.astype(float), tol=tol)
+    return np.asarray(model.spectrum(found)[0])
 
 
-def _weights(n_segments: int, block: int, n_boot: int, rng: np.random.Generator) -> Array:
-    """Share of each segment in each moving-block replicate, shape (n_boot, n_segments)."""
-    block = min(block, n_segments)
-    starts = rng.integers(0, n_segments - block + 1, (n_boot, -(-n_segments // block)))
-    drawn = (starts[:, :, None] + np.arange(block)).reshape(n_boot, -1)[:, :n_segments]
-    out = np.zeros((n_boot, n_segments))
-    np.add.at(out, (np.arange(n_boot)[:, None], drawn), 1.0 / n_segments)
-    return out
+def _bend(model: SpectrumModel, row: Array) -> float:
+    """Exponent of the background at the upper end less that at the lower end."""
+    smooth, places = np.log(model.background(row)[0]), np.log(model.freqs_hz)
+    lower = (smooth[5] - smooth[0]) / (places[5] - places[0])
+    upper = (smooth[-1] - smooth[-6]) / (places[-1] - places[-6])
+    return float(lower - upper)
 
 
-def _bumps_on(
-    model: SpectrumModel, rows: Array, band_hz: tuple[float, float], step_hz: float
-) -> tuple[Array, Array, list[Array]]:
-    """Grid around the band, sum of the rhythm's bumps on it, and each bump."""
-    grid = np.arange(max(band_hz[0] - 2.5, 0.5), band_hz[1] + 2.5 + step_hz / 2, step_hz)
-    fine = SpectrumModel(grid, model.bumps)
-    # The rhythm's own bumps are those that share the last one's range.
-    own = [i for i, bump in enumerate(model.bumps) if bump == model.bumps[-1]]
-    parts = [fine.bump(rows, i) for i in own]
-    return grid, np.asarray(np.sum(parts, axis=0)), parts
+def _share(freqs_hz: Array, rhythm: Array, peak_hz: float, band_hz: tuple[float, float]) -> float:
+    """Share of the rhythm around its peak that lies in the band."""
+    near = rhythm * (np.abs(freqs_hz - peak_hz) <= 2.5)
+    inside = (freqs_hz >= band_hz[0]) & (freqs_hz <= band_hz[1])
+    return float(near[inside].sum() / max(float(near.sum()), 1e-300))
 
 
-def _mode(model: SpectrumModel, rows: Array, band_hz: tuple[float, float]) -> Array:
-    """Highest local maximum of the bumps in the band (or the nearer edge), refined, per row."""
-    grid, total, _ = _bumps_on(model, rows, band_hz, GRID_HZ)
-    inside = (grid >= band_hz[0] - 1e-9) & (grid <= band_hz[1] + 1e-9)
-    first = int(np.argmax(inside))
-    window = total[:, first - 1 : first + int(inside.sum()) + 1]
-    left, middle, right = window[:, :-2], window[:, 1:-1], window[:, 2:]
-    is_top = (middle > left) & (middle >= right)
-    has_top = is_top.any(axis=1)
-    index = np.where(
-        has_top, np.argmax(np.where(is_top, middle, -np.inf), axis=1), np.argmax(middle, axis=1)
-    )
-    pick = np.arange(len(rows))
-    a, b, c = left[pick, index], middle[pick, index], right[pick, index]
-    bend = np.where(has_top, a - 2.0 * b + c, -1.0)
-    shift = np.where(has_top & (bend < 0.0), 0.5 * (a - c) / np.where(bend < 0.0, bend, -1.0), 0.0)
-    return np.asarray(grid[first + index] + shift * GRID_HZ)
+def _without_bump(mean: Array, fitted: Background, per_bin: float) -> float:
+    """Deviance of the background alone over all bins, in the better of its two forms."""
+    model, row = fitted
+    costs = []
+    for knee in (False, True):
+        bare = SpectrumModel(model.freqs_hz, model.bumps[:-1], knee)
+        starts = [row[0, :-3]] if knee == model.knee else []
+        level = float(np.log(np.median(mean)))
+        forms = [(1.2, -2.0), (2.0, -0.1)] if knee else [(1.2, 0.0)]
+        for slope, third in forms:
+            starts.append(np.concatenate([[level, slope, third], row[0, 3:-3]]))
+        costs.append(best_fit(bare, mean, starts, tol=TOLERANCE / per_bin)[1])
+    return min(costs)
+
+
+def _weights(freqs_hz: Array, means: Array, fitted: Background) -> Array:
+    """Channel weights, the square of rhythm over background, summing to one."""
+    model, row = fitted
+    level = model.background(row)[0]
+    line = model.bump(row, len(model.bumps) - 1)[0]
+    relative = line / level
+    weight = (np.abs(freqs_hz - row[0, -2]) < 4.0) / (1.0 + relative) ** 2
+    regressors = np.stack([np.ones_like(freqs_hz), relative])
+    normal = (regressors * weight) @ regressors.T + 1e-9 * np.eye(2)
+    found = np.linalg.solve(normal, (regressors * weight) @ (means / level).T)
+    share = np.maximum(found[1] / np.maximum(found[0], 1e-3), 0.0) ** 2
+    total = float(share.sum())
+    return np.asarray(share / total if total > 0.0 else np.full(len(means), 1.0 / len(means)))
 
 
 def _gravity(freqs_hz: Array, excess: Array, band_hz: tuple[float, float]) -> float:
@@ -331,43 +367,3 @@ def _gravity(freqs_hz: Array, excess: Array, band_hz: tuple[float, float]) -> fl
     if weight.sum() <= 0.0:
         return float(np.mean(band_hz))
     return float(freqs_hz[inside] @ weight / weight.sum())
-
-
-def _share(model: SpectrumModel, row: Array, band_hz: tuple[float, float]) -> float:
-    """Share of the bump power within 2.5 Hz of the peak that lies in the band."""
-    peak = _mode(model, row, band_hz)[0]
-    grid, total, _ = _bumps_on(model, row, band_hz, 0.05)
-    near = total[0] * (np.abs(grid - peak) <= 2.5)
-    inside = (grid >= band_hz[0]) & (grid <= band_hz[1])
-    return float(near[inside].sum() / max(near.sum(), 1e-300))
-
-
-def _second(
-    model: SpectrumModel, row: Array, band_hz: tuple[float, float]
-) -> tuple[float, float] | None:
-    """Most prominent other maximum or component at least 0.8 Hz away, with its relative height."""
-    peak = float(_mode(model, row, band_hz)[0])
-    grid, total, parts = _bumps_on(model, row, band_hz, GRID_HZ)
-    height = _at(peak, grid, total[0])
-    tops = np.flatnonzero((total[0, 1:-1] > total[0, :-2]) & (total[0, 1:-1] >= total[0, 2:])) + 1
-    found = [(float(grid[i]), float(total[0, i]) / height) for i in tops]
-    found += [(float(grid[np.argmax(p[0])]), float(p[0].max()) / height) for p in parts]
-    away = [
-        (place, ratio)
-        for place, ratio in found
-        if abs(place - peak) >= 0.8 and band_hz[0] <= place <= band_hz[1]
-    ]
-    return max(away, key=lambda item: item[1], default=None)
-
-
-def _width(model: SpectrumModel, row: Array, peak_hz: float) -> float:
-    """Full width at half height of the bumps around the peak."""
-    grid = np.arange(max(peak_hz - 8.0, 0.5), peak_hz + 8.0, 0.01)
-    fine = SpectrumModel(grid, model.bumps)
-    own = [i for i, bump in enumerate(model.bumps) if bump == model.bumps[-1]]
-    total = np.sum([fine.bump(row, i)[0] for i in own], axis=0)
-    center = int(np.argmin(np.abs(grid - peak_hz)))
-    low = total < 0.5 * total[center]
-    right = int(np.argmax(low[center:])) or grid.size - center
-    left = int(np.argmax(low[center::-1])) or center
-    return float((left + right) * 0.01)

@@ -61,6 +61,7 @@ def segment_spectra(
     bad: NDArray[np.bool_] | None = None,
     method: Literal["hann", "multitaper"] = "hann",
     bandwidth_hz: float = 1.0,
+    starts: NDArray[np.int64] | None = None,
 ) -> SegmentSpectra:
     """Spectrum of every segment, mean removed, Hann window or multitaper.
 
@@ -82,6 +83,8 @@ def segment_spectra(
         One Hann taper, or the mean over discrete prolate tapers.
     bandwidth_hz : float
         Full width of the multitaper main lobe.
+    starts : ndarray of int, shape (n_segments,), optional
+        First samples of the segments; by default one segment after the other, overlapping.
 
     Returns
     -------
@@ -95,7 +98,8 @@ def segment_spectra(
     n_per = round(window_s * sfreq_hz)
     step = max(1, round(n_per * (1.0 - overlap)))
     n_samples = data.shape[1]
-    starts = np.arange(0, n_samples - n_per + 1, step)
+    if starts is None:
+        starts = np.arange(0, n_samples - n_per + 1, step)
     covered = np.zeros(n_samples, dtype=bool)
     if bad is not None and starts.size:
         before = np.concatenate([[0], np.cumsum(bad)])

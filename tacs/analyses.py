@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 from tacs.clock import utc_now
 from tacs.dataset import check_label
 from tacs.errors import InputError, NoAnswer
-from tacs.planning import read_peak
-from tacs.protocol import Protocol
 
 if TYPE_CHECKING:
+    from analysis.io import Recording
     from analysis.outcome import Outcome
     from analysis.peak import PeakEstimate
+    from tacs.protocol import Protocol
 
 __all__ = ["compare_recordings", "estimate_peak", "protocol_info"]
 
@@ -32,13 +32,21 @@ def estimate_peak(
     tmax_s: float | None = None,
     sfreq_hz: float | None = None,
     subject: str | None = None,
+    entities: str | None = None,
+    stream: str | None = None,
+    method: str | None = None,
+    reference: str = "auto",
+    clean: str | None = None,
+    events: tuple[str, float, float] | None = None,
+    open_eyes: str | Path | None = None,
+    cross_check: bool = False,
 ) -> PeakEstimate:
     """Find the peak of a recording file.
 
     Parameters
     ----------
     recording : path
-        Any format that MNE reads, and a few tables.
+        Any format that `analysis.load_recording` reads, or a BIDS folder.
     band_hz : (float, float)
         Where to look.
     picks : sequence of str, optional
@@ -49,6 +57,22 @@ def estimate_peak(
         True sampling rate where the header's is wrong.
     subject : str, optional
         Whose recording it is; by default what the recording says.
+    entities : str, optional
+        Which recording of a BIDS folder, as in ``sub-01_ses-1_task-rest``.
+    stream : str, optional
+        Which stream of an XDF file.
+    method : str, optional
+        A published method to reproduce (`analysis.replication.METHODS`), not for planning.
+    reference : {"auto", "average", "recorded"}
+        Reference.
+    clean : str, optional
+        Library rejection before the estimate: ``autoreject``, ``prep`` or ``both``.
+    events : (str, float, float), optional
+        Name of an event, and from and to in seconds after it.
+    open_eyes : path, optional
+        Recording of the same person with eyes open.
+    cross_check : bool
+        Also ask fooof.
 
     Returns
     -------
@@ -57,17 +81,80 @@ def estimate_peak(
     Raises
     ------
     InputError
-        The subject is not a label.
+        The subject is not a label, or two options exclude each other.
     analysis.errors.AnalysisError
-        The file cannot be read, or band, picks or times make no sense for it.
+        The file cannot be read, or band, picks, times or events make no sense for it.
     """
+    from analysis.bids_select import parse_entities
     from analysis.io import load_recording
     from analysis.peak import find_peak
+    from analysis.selection import REFERENCES
 
     if subject is not None:
         check_label(subject, "subject")
-    loaded = load_recording(recording, sfreq_hz=sfreq_hz, tmin_s=tmin_s, tmax_s=tmax_s)
-    return find_peak(loaded, band_hz=band_hz, picks=picks, subject=subject, now=utc_now())
+
+    chosen = next((known for known in REFERENCES if known == reference), None)
+    if chosen is None:
+        raise InputError(f"--reference {reference}: give {', '.join(REFERENCES)}")
+    if method is not None and (events or open_eyes or cross_check or reference != "auto"):
+        raise InputError(
+            f"--method {method} reproduces a publication: leave out --events, --open, --reference "
+            "and --cross-check"
+        )
+    loaded = load_recording(
+        recording,
+        sfreq_hz=sfreq_hz,
+        tmin_s=tmin_s,
+        tmax_s=tmax_s,
+        stream=stream,
+        entities=None if entities is None else parse_entities(entities),
+        columns=picks,
+    )
+    done = None
+    if clean is not None:
+        loaded, done = _cleaned(loaded, clean)
+    if method is not None:
+        from analysis.replication import replicate
+
+        estimate = replicate(
+            loaded, method, band_hz=band_hz, picks=picks, subject=subject, now=utc_now()
+        )
+        return replace(estimate, clean=done)
+    opened = None if open_eyes is None else load_recording(open_eyes, sfreq_hz=sfreq_hz)
+    window = None
+    if events is not None:
+        from analysis.states import EventWindow
+
+        window = EventWindow(*events)
+    estimate = find_peak(
+        loaded,
+        band_hz=band_hz,
+        picks=picks,
+        subject=subject,
+        now=utc_now(),
+        reference=chosen,
+        events=window,
+        open_eyes=opened,
+        cross_check=cross_check,
+    )
+    if opened is not None:
+        people = {p for p in (estimate.subject, opened.subject) if p is not None}
+        if len(people) > 1:
+            named = ", ".join(sorted(people))
+            note = f"eyes open: the two recordings name different people ({named})"
+            estimate = replace(estimate, warnings=(*estimate.warnings, note))
+    return replace(estimate, clean=done)
+
+
+def _cleaned(recording: Recording, method: str) -> tuple[Recording, dict[str, Any]]:
+    """Recording without what a library rejects, and what that was."""
+    from analysis.clean import METHODS, clean
+
+    chosen = next((known for known in METHODS if known == method), None)
+    if chosen is None:
+        raise InputError(f"--clean {method}: give {', '.join(METHODS)}")
+    cleaned, report = clean(recording, chosen)
+    return cleaned, report.to_dict()
 
 
 def protocol_info(protocol: Protocol) -> dict[str, Any]:
@@ -119,6 +206,8 @@ def compare_recordings(
     """
     from analysis.io import load_recording
     from analysis.outcome import compare
+    from tacs.planning import read_peak
+    from tacs.protocol import Protocol
 
     if peak_hz is not None and peak_file is not None:
         raise InputError("give --peak-hz or --peak, not both")

@@ -1,7 +1,8 @@
 """Writing one recording as BIDS through mne-bids, and moving it into a data set.
 
 EDF, BDF and BrainVision files are copied, with the names in EDF and BDF headers blanked; everything
-else is written as BrainVision, in 32-bit floats, and read back.
+else is written as BrainVision, in 32-bit floats, and read back. Gaps stay visible in both: as
+events, and to whoever reads the recording alone.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import shutil
 import warnings
 from contextlib import suppress
@@ -97,11 +99,10 @@ def write_recording(
         _blank_names(written)
     if not copied:
         _check_samples(written, raw)
+        _keep_bad_marks(written.with_suffix(".vmrk"), raw)
     if not loaded.unit_known:
         _unknown_unit(written)
-    sidecar = written.with_suffix(".json")
-    data = json.loads(sidecar.read_text(encoding="utf-8"))
-    write_json(sidecar, {**data, "ElectricalStimulation": False})
+    _complete_sidecar(written, raw, copied=copied)
     return written, noticed
 
 
@@ -116,20 +117,69 @@ def _can_be_copied(loaded: Loaded) -> bool:
 
 
 def _as_recorded(loaded: Loaded, *, preload: bool) -> Any:
-    """The recording under its own channel names and positions, with the types as understood."""
+    """The recording under its own channel names and positions, with types and marks as read."""
     import mne
 
+    from analysis.errors import AnalysisError
+    from analysis.readers import own_format, read_with_mne
+
     source = Path(loaded.path)
-    if loaded.sfreq_given or source.suffix.lower() in {".txt", ".csv"}:
+    if loaded.sfreq_given or own_format(source):
         raw = loaded.raw.copy()
         raw.set_montage(None)
         return raw
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # reading it the first time has told them all
-        raw = mne.io.read_raw(source, preload=preload, verbose="ERROR")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # reading it the first time has told them all
+            # mne-bids copies the file only of what is not in memory.
+            raw = read_with_mne(source, []) if preload else mne.io.read_raw(source, verbose="ERROR")
+    except (AnalysisError, OSError, ValueError) as exc:
+        raise InputError(f"{source}: cannot be read a second time ({exc})") from exc
     types = dict(zip(raw.ch_names, loaded.raw.get_channel_types(), strict=True))
     raw.set_channel_types(types, on_unit_change="ignore", verbose="ERROR")
-    return raw
+    return raw.set_annotations(loaded.raw.annotations, verbose="ERROR")
+
+
+def _keep_bad_marks(path: Path, raw: Any) -> None:
+    """Add what is marked bad to a marker file; pybv writes mere numbers for all texts.
+
+    A gap becomes the format's own "New Segment", everything else its "Bad Interval".
+    """
+    from analysis.timing import GAP_TEXT
+
+    sfreq_hz = float(raw.info["sfreq"])
+    marks = raw.annotations
+    offset_s = raw.first_time
+    text = path.read_text(encoding="utf-8")
+    number = len(re.findall(r"^Mk\d+=", text, re.MULTILINE))
+    lines = []
+    for onset_s, duration_s, name in zip(
+        marks.onset, marks.duration, marks.description, strict=True
+    ):
+        if not str(name).lower().startswith(("bad", "edge")):
+            continue
+        first = round((onset_s - offset_s) * sfreq_hz) + 1
+        size = max(1, round(duration_s * sfreq_hz))
+        words = " ".join(str(name).split()).replace(",", "\\1")
+        # The mark of a gap begins with the sample before it.
+        what = f"New Segment,,{first + 1},1" if name == GAP_TEXT else None
+        lines.append(what or f"Bad Interval,{words},{first},{size}")
+    text = text.rstrip("\n") + "\n"
+    write_text(path, text + "".join(f"Mk{number + i}={x},0\n" for i, x in enumerate(lines, 1)))
+
+
+def _complete_sidecar(written: Path, raw: Any, *, copied: bool) -> None:
+    """Say what mne-bids cannot know, and take back what it guesses from the format."""
+    from analysis.timing import GAP_TEXT
+
+    sidecar = written.with_suffix(".json")
+    data = json.loads(sidecar.read_text(encoding="utf-8"))
+    data["ElectricalStimulation"] = False
+    if GAP_TEXT in raw.annotations.description:
+        data["RecordingType"] = "discontinuous"
+    if not copied:
+        data["Manufacturer"] = "n/a"
+    write_json(sidecar, data)
 
 
 def _blank_names(path: Path) -> None:
@@ -152,8 +202,10 @@ def _check_samples(path: Path, raw: Any) -> None:
 
     again = mne.io.read_raw(path, preload=True, verbose="ERROR")
     want, have = raw.get_data(), again.get_data()
-    scale = np.abs(want).max(axis=1, initial=1e-12, keepdims=True)
-    if want.shape != have.shape or not (np.abs(want - have) <= 1e-6 * scale).all():
+    scale = np.nan_to_num(np.abs(want)).max(axis=1, initial=1e-12, keepdims=True)
+    if want.shape != have.shape or not np.all(
+        (np.abs(want - have) <= 1e-6 * scale) | (np.isnan(want) & np.isnan(have))
+    ):
         raise InputError(f"{path.name}: was not written as it was read; check the disk")
 
 

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tacs.analyses import compare_recordings, estimate_peak
 from tacs.bids import import_recording
@@ -19,9 +19,13 @@ from tacs.clock import utc_now
 from tacs.dataset import SessionPaths, write_json
 from tacs.dose import read_trace
 from tacs.errors import InputError, NoAnswer, SafetyRefusal
+from tacs.matching import is_split
 from tacs.planning import make_plan
 from tacs.report import write_report
 from tacs.runner import run
+
+if TYPE_CHECKING:
+    from analysis.estimate import PeakEstimate
 
 __all__ = ["free_folder", "run_demo"]
 
@@ -75,9 +79,7 @@ def run_demo(folder: Path, seed: int, *, say: Callable[[str], None]) -> dict[str
     peak = estimate_peak(before, band_hz=(7.0, 13.0), subject=SUBJECT)
     paths = SessionPaths.of(dataset, SUBJECT, SESSION)
     write_json(paths.peak, peak.to_dict())
-    if peak.status != "found" or peak.ci95_hz is None:
-        raise NoAnswer(f"no individual peak: {'; '.join(peak.reasons)}")
-    say(f"  {peak.frequency_hz:.2f} Hz, 95 % interval {peak.ci95_hz[0]:.2f}-{peak.ci95_hz[1]:.2f}")
+    say(f"  {_told(peak)}")
 
     say(f"3 plan and check: recipe {RECIPE} on {DEVICE}")
     setup = prepare(DEVICE, site=site)
@@ -112,6 +114,22 @@ def run_demo(folder: Path, seed: int, *, say: Callable[[str], None]) -> dict[str
     return _summary(
         patient.truth(), peak.to_dict(), made.to_dict(), record.to_dict(), outcome, report
     )
+
+
+def _told(peak: PeakEstimate) -> str:
+    """The peak in words; refuse what the recipe cannot be planned from."""
+    if peak.status != "found" or peak.frequency_hz is None:
+        raise NoAnswer(f"no individual peak: {'; '.join(peak.reasons)}; try another --seed")
+    if is_split(peak):
+        both = " and ".join(f"{hz:.2f} Hz" for hz in sorted(p.frequency_hz for p in peak.peaks))
+        raise NoAnswer(
+            f"the rhythm is split, {both}, and has no interval: the demonstration plans with one "
+            "peak; try another --seed"
+        )
+    if peak.ci95_hz is None:
+        raise NoAnswer(f"the peak, {peak.frequency_hz:.2f} Hz, has no interval; try another --seed")
+    low, high = peak.ci95_hz
+    return f"{peak.frequency_hz:.2f} Hz, 95 % interval {low:.2f}-{high:.2f}"
 
 
 def _import(raw: Any, file: Path, dataset: Path, when: str) -> Path:

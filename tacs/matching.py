@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from tacs.capabilities import Capabilities
-from tacs.errors import InputError, NoAnswer
+from tacs.errors import InputError, NoAnswer, SafetyRefusal
 from tacs.protocol import Montage
 from tacs.recipe import Recipe
 from tacs.safety import Breach
@@ -28,10 +28,17 @@ __all__ = [
     "choose_frequency",
     "frequency_breaches",
     "grid_reason",
+    "is_replication",
+    "is_split",
+    "peak_doubts",
+    "provisional_doubts",
     "recording_age_reasons",
+    "tongue_current_ma",
+    "tongue_half_width_hz",
     "tongue_reason",
 ]
 
+PLAIN_SECONDS = 60.0  # below this an estimate is provisional whatever the rhythm
 RESOLUTION_HZ = 0.01  # grid of a planned frequency where no device is named
 COUPLING_PER_S_MA = 2.0  # k of the oscillator model, assumed: nobody has measured it
 AMPLITUDE = 1.0  # r0 of the oscillator model, assumed
@@ -82,7 +89,10 @@ def choose_frequency(
     Raises
     ------
     NoAnswer
-        The rule needs an individual peak and the recording has none.
+        The rule needs an individual peak and the recording has none, or two.
+    SafetyRefusal
+        The peak comes from a published method, for comparison only, and has no interval; one with
+        an interval is refused by :func:`frequency_breaches`.
     InputError
         The rule needs a peak and none was given; the named frequency cannot be used, or its reason
         is empty.
@@ -107,14 +117,23 @@ def choose_frequency(
             f"recipe {recipe.name} needs an individual peak: give --peak PEAK.json, or a fixed "
             f"frequency and the reason for it"
         )
-    if peak_hz is None or peak.ci95_hz is None:
+    if peak_hz is None:
         raise NoAnswer(
             f"recipe {recipe.name} needs an individual peak and there is none ({peak.status}: "
             f"{'; '.join(peak.reasons) or 'no reason stated'}); record longer with eyes closed, or "
             f"plan with a fixed frequency and the reason for it"
         )
+    if is_replication(peak) and (is_split(peak) or peak.ci95_hz is None):
+        raise SafetyRefusal([_replication_breach(peak, recipe)])
     offset_hz = rule.offset_hz or 0.0
     chosen_hz = round(round((peak_hz + offset_hz) / RESOLUTION_HZ) * RESOLUTION_HZ, 9)
+    if is_split(peak):
+        raise NoAnswer(_split_refusal(peak, recipe, chosen_hz))
+    if peak.ci95_hz is None:
+        raise NoAnswer(
+            f"recipe {recipe.name} needs an individual peak with its 95 % interval, and the one at "
+            f"{peak_hz:.2f} Hz has none; estimate it anew with `tacs peak`"
+        )
     low_hz, high_hz = peak.ci95_hz
     whose = f"of {peak.subject}" if peak.subject else "of a person not named in it"
     offset = f", {offset_hz:+g} Hz by the recipe" if offset_hz else ""
@@ -132,6 +151,94 @@ def choose_frequency(
         "method": peak.method,
     }
     return FrequencyChoice(frequency_hz=chosen_hz, reason=reason, individual=individual)
+
+
+def is_replication(peak: PeakEstimate) -> bool:
+    """Whether a peak reproduces a publication: for comparison only, never for a plan."""
+    return peak.replication or "replication" in peak.method.lower()
+
+
+def is_split(peak: PeakEstimate) -> bool:
+    """Whether two peaks share the rhythm, so that neither is the person's one peak."""
+    return len(peak.peaks) > 1
+
+
+def peak_doubts(peak: PeakEstimate) -> list[str]:
+    """List what makes a peak doubtful, short of a refusal.
+
+    Parameters
+    ----------
+    peak : PeakEstimate
+        One that was found.
+
+    Returns
+    -------
+    list of str
+        Too short a recording, a peak that moved, a second opinion that differs.
+    """
+    doubts = provisional_doubts(peak)
+    halves = peak.stability
+    if halves is not None and halves.stable is False:
+        first, second = (_hz_or_none(value) for value in (halves.first_hz, halves.second_hz))
+        interval = ""
+        if halves.ci95_difference_hz is not None:
+            low_hz, high_hz = halves.ci95_difference_hz
+            interval = f" (95 % interval of the difference {low_hz:+.2f} to {high_hz:+.2f} Hz)"
+        doubts.append(
+            f"the peak is not stable: {first} in the first half of the recording, {second} in the "
+            f"second{interval}; one frequency may fit neither: record again, at rest and awake"
+        )
+    check = peak.cross_check
+    if check is not None and not check.agrees:
+        doubts.append(
+            f"{check.method} disagrees: it has {_hz_or_none(check.frequency_hz)} where the "
+            f"estimate has {_hz_or_none(peak.frequency_hz)}; look at the spectrum "
+            f"(tacs peak --figure)"
+        )
+    return doubts
+
+
+def provisional_doubts(peak: PeakEstimate) -> list[str]:
+    """Say so where a peak rests on too little signal to be relied on."""
+    if not peak.provisional:
+        return []
+    why = (
+        "too little"
+        if peak.seconds_used < PLAIN_SECONDS
+        else "and the rhythm is faint, too much so"
+    )
+    return [
+        f"provisional: the peak rests on {peak.seconds_used:.0f} s of signal, {why} to rely "
+        f"on; record two minutes or more and plan again before a session"
+    ]
+
+
+def _hz_or_none(value: float | None) -> str:
+    """A frequency in words."""
+    return "no peak" if value is None else f"{value:.2f} Hz"
+
+
+def _split_refusal(peak: PeakEstimate, recipe: Recipe, chosen_hz: float) -> str:
+    """Why a split peak is no individual frequency, and how to use it all the same."""
+    both = " and ".join(f"{item.frequency_hz:.2f} Hz" for item in peak.peaks)
+    return (
+        f"recipe {recipe.name} needs one individual peak and this one is split, {both}; it would "
+        f"take the stronger peak, {peak.peaks[0].frequency_hz:.2f} Hz, and play {chosen_hz:g} Hz: "
+        f"look at the figure, record longer, or confirm it with --frequency-hz {chosen_hz:g} "
+        f'--fallback-note "split peak, {both}: the stronger one taken on purpose"'
+    )
+
+
+def _replication_breach(peak: PeakEstimate, recipe: Recipe) -> Breach:
+    """A published method is no ground for a plan."""
+    return Breach(
+        limit="peak_method",
+        value=peak.method,
+        allowed="the suite's own estimate",
+        unit="",
+        source=f"recipe {recipe.name}",
+        where="it reproduces a publication; run `tacs peak` without that method",
+    )
 
 
 def _peak_hz(peak: PeakEstimate | None) -> float | None:
@@ -196,9 +303,8 @@ def frequency_breaches(
         if not 0.0 <= width_hz <= rule.interval_width_max_hz:
             where = "95 % interval of the peak; record longer"
             refuse("peak_interval_hz", width_hz, rule.interval_width_max_hz, "Hz", where)
-    if matched and "replication" in peak.method.lower():
-        where = "it reproduces a publication; run `tacs peak` without that method"
-        refuse("peak_method", peak.method, "the suite's own estimate", "", where)
+    if matched and is_replication(peak):
+        found.append(_replication_breach(peak, recipe))
     if not matched and subject is not None and peak.subject != subject:
         refuse(
             "peak_subject", peak.subject or "a person not named in the peak", subject, "", "peak"
@@ -224,25 +330,44 @@ def grid_reason(frequency_hz: float, achieved_hz: float, capabilities: Capabilit
     )
 
 
-def tongue_reason(montage: Montage) -> str:
-    """Predict the locking range of a weakly driven oscillator, with its assumptions.
+def tongue_current_ma(montage: Montage) -> float:
+    """Return the current that drives the oscillator model: the largest loop's, zero-to-peak."""
+    return max(loop.current_peak_ma for loop in montage.loops)
+
+
+def tongue_half_width_hz(montage: Montage) -> float:
+    """Predict how far from its own frequency a weakly driven oscillator still locks.
 
     Parameters
     ----------
     montage : Montage
         Its largest loop current is taken, in mA zero-to-peak.
 
+    Returns
+    -------
+    float
+        Half-width of the Arnold tongue to first order, ``k·I / (4π·r0)``, in Hz.
+
     Notes
     -----
-    Half-width of the Arnold tongue to first order: ``k·I / (4π·r0)``, in hertz. It is printed,
-    never used: nobody has measured ``k`` in a person.
+    Nobody has measured ``k`` in a person: both constants are assumed. A simulated Stuart-Landau
+    oscillator agrees at 1 and 2 mA and no longer at 4 mA (0.90 Hz, not 0.64 Hz).
     """
-    current_ma = max(loop.current_peak_ma for loop in montage.loops)
-    half_width_hz = COUPLING_PER_S_MA * current_ma / (4.0 * math.pi * AMPLITUDE)
+    return COUPLING_PER_S_MA * tongue_current_ma(montage) / (4.0 * math.pi * AMPLITUDE)
+
+
+def tongue_reason(montage: Montage) -> str:
+    """State the predicted locking range with its assumptions.
+
+    Parameters
+    ----------
+    montage : Montage
+        As for :func:`tongue_half_width_hz`.
+    """
     return (
-        f"an oscillator model predicts locking within {half_width_hz:.2f} Hz of the true peak at "
-        f"{current_ma:g} mA (k {COUPLING_PER_S_MA:g} /(s·mA) and r0 {AMPLITUDE:g} are assumed, "
-        f"not measured)"
+        f"an oscillator model predicts locking within {tongue_half_width_hz(montage):.2f} Hz of "
+        f"the true peak at {tongue_current_ma(montage):g} mA (k {COUPLING_PER_S_MA:g} /(s·mA) and "
+        f"r0 {AMPLITUDE:g} are assumed, not measured)"
     )
 
 

@@ -24,6 +24,8 @@ from tacs.matching import (
     choose_frequency,
     frequency_breaches,
     grid_reason,
+    peak_doubts,
+    provisional_doubts,
     recording_age_reasons,
     tongue_reason,
 )
@@ -151,7 +153,7 @@ def plan(peak: PeakEstimate | None, recipe: Recipe | str | Path, **options: Any)
     Raises
     ------
     NoAnswer
-        There is no individual peak.
+        There is no individual peak, or two.
     SafetyRefusal
         With every breach.
     """
@@ -208,7 +210,10 @@ def make_plan(
     Raises
     ------
     NoAnswer
-        The rule needs an individual peak and the recording has none.
+        The rule needs an individual peak and the recording has none, or two.
+    SafetyRefusal
+        The rule needs an individual peak and this one reproduces a publication and has no
+        interval: there is nothing to make a protocol of.
     InputError
         The rule needs a peak and none was given, the arguments contradict each other, or a file
         cannot be read.
@@ -254,20 +259,23 @@ def make_plan(
     if choice.individual is not None:
         reasons.append(tongue_reason(montage))
         reasons += recording_age_reasons(peak, now, limits["peak_age_d"])
+        reasons += [] if peak is None else provisional_doubts(peak)
     reasons += [current_reason, f"published dose, for comparison: {recipe.published_dose}"]
     effect = recipe.expected_effect
     reasons.append(
         f"predicted: {effect.direction} of {effect.measure}, {effect.region.replace('_', ' ')}; "
         f"evidence {recipe.evidence.grade}: {GRADES[recipe.evidence.grade]}"
     )
-    warned = peak.warnings if peak is not None and choice.individual is not None else ()
+    warned: list[str] = []
+    if peak is not None and choice.individual is not None:
+        warned = [*peak_doubts(peak), *(f"of the peak: {text}" for text in peak.warnings)]
     return Plan(
         protocol=protocol,
         recipe=recipe,
         frequency_hz=choice.frequency_hz,
         achieved_frequency_hz=achieved_hz,
         breaches=tuple(breaches),
-        cautions=(*cautions(protocol, capabilities), *(f"of the peak: {w}" for w in warned)),
+        cautions=(*cautions(protocol, capabilities), *warned),
         reasons=tuple(reasons),
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from tacs.dataset import Recording, SessionPaths
@@ -14,17 +14,19 @@ from tacs.report_trace import Picture
 from tacs.report_words import interval, joined, number
 
 if TYPE_CHECKING:
+    from analysis.estimate import PeakEstimate
     from analysis.io import Recording as Signals
 
 __all__ = ["PeakSection", "SignalFile", "load_file", "peak_section"]
 
-_PEAK_CAPTION = (
-    "Power spectrum before the session with the fitted background, the peak and its 95 % interval, "
-    "and where on the head the peak stands out."
-)
-_NO_PEAK_CAPTION = (
-    "Power spectrum before the session with the fitted background, and why no peak is reported."
-)
+_CAPTIONS: Mapping[str, str] = {
+    "spectrum": "Power spectrum before the session, each channel relative to its own mean, with "
+    "the fit, its background and what was found.",
+    "topography": "Where the rhythm stands out; large dots: channels used.",
+    "channels": "Each channel's own peak with its standard error, and how far the rhythm stands "
+    "over the channel's own background.",
+    "halves": "The same spectrum from the first and from the second half of the recording.",
+}
 SAME_PEAK_HZ = 0.05  # two estimates from one recording agree within this
 
 
@@ -70,8 +72,8 @@ class PeakSection:
         BIDS task.
     estimate : mapping or None
         As ``tacs peak --json``; None where the recording could not be used.
-    picture : Picture or None
-        Its figure.
+    pictures : mapping of str to Picture
+        Of ``spectrum``, ``topography``, ``channels`` and ``halves`` what there is.
     problem : str or None
         Why there is no estimate.
     is_source : bool
@@ -82,10 +84,37 @@ class PeakSection:
 
     task: str
     estimate: Mapping[str, Any] | None
-    picture: Picture | None
+    pictures: Mapping[str, Picture]
     problem: str | None
     is_source: bool = False
     agreement: str = ""
+
+    @property
+    def frequencies_hz(self) -> tuple[float, ...]:
+        """The peak, both peaks of a split rhythm with the slower first, or nothing."""
+        data = self.estimate or {}
+        if data.get("frequency_hz") is None:
+            return ()
+        both = tuple(sorted(float(peak["frequency_hz"]) for peak in data["peaks"]))
+        return both if len(both) > 1 else (float(data["frequency_hz"]),)
+
+    @property
+    def is_split(self) -> bool:
+        """Whether two peaks share the rhythm."""
+        return len(self.frequencies_hz) > 1
+
+    @property
+    def frequency(self) -> str:
+        """The peak, or both peaks, in words."""
+        return joined([number(hz, 2, "Hz") for hz in self.frequencies_hz]) or number(None)
+
+    @property
+    def interval(self) -> str:
+        """The 95 % interval in words, or that there is none."""
+        pair = (self.estimate or {}).get("ci95_hz")
+        if pair is not None:
+            return f"95 % interval {interval(pair, 2, 'Hz')}"
+        return "split: two peaks share the rhythm, no interval" if self.is_split else "no interval"
 
 
 def load_file(paths: SessionPaths, recording: Recording) -> SignalFile:
@@ -155,46 +184,50 @@ def peak_section(
     # The protocol may name the clinic's own file, which the import copied with its names blanked.
     digests = {before.sha256, before.quality.get("source_sha256")}
     is_source = individual is not None and individual.recording_sha256 in digests
-    picture = None
-    if estimate.spectrum is not None:
-        words = f"Spectrum before the session, {joined(estimate.channels)}: "
-        if estimate.status == "found":
-            words += (
-                f"peak at {number(estimate.frequency_hz, 2, 'Hz')}, 95 % interval "
-                f"{interval(estimate.ci95_hz, 2, 'Hz')}."
-            )
-        else:
-            words += "no individual peak."
-        picture = Picture(
-            src=data_uri(estimate.plot(), dpi=170),
-            alt=words,
-            caption=_PEAK_CAPTION if estimate.status == "found" else _NO_PEAK_CAPTION,
-        )
-    return PeakSection(
-        task=task,
-        estimate=data,
-        picture=picture,
-        problem=None,
-        is_source=is_source,
-        agreement=_agreement(individual, data["frequency_hz"], is_source=is_source),
+    found = PeakSection(task=task, estimate=data, pictures={}, problem=None, is_source=is_source)
+    return replace(
+        found,
+        pictures=_pictures(estimate, found),
+        agreement=_agreement(individual, found, is_source=is_source),
     )
 
 
+def _pictures(estimate: PeakEstimate, found: PeakSection) -> dict[str, Picture]:
+    """Every figure that the estimate can fill."""
+    if estimate.spectrum is None:
+        return {}
+    from analysis.figures import plot_peak_panels
+
+    what = f"peak at {found.frequency}, {found.interval}" if found.frequencies_hz else "no peak"
+    where = f"before the session, {joined(estimate.channels)}: {what}."
+    words = {
+        "spectrum": f"Spectrum {where}",
+        "topography": f"Map of the head {where}",
+        "channels": f"Peak of every channel {where}",
+        "halves": f"Spectra of both halves of the recording {where}",
+    }
+    return {
+        name: Picture(src=data_uri(figure), alt=words[name], caption=_CAPTIONS[name])
+        for name, figure in plot_peak_panels(estimate).items()
+    }
+
+
 def _no_peak(task: str, problem: str) -> PeakSection:
-    return PeakSection(task=task, estimate=None, picture=None, problem=problem)
+    return PeakSection(task=task, estimate=None, pictures={}, problem=problem)
 
 
-def _agreement(
-    individual: Individual | None, frequency_hz: float | None, *, is_source: bool
-) -> str:
+def _agreement(individual: Individual | None, found: PeakSection, *, is_source: bool) -> str:
     """How the protocol's peak stands to the one found here."""
     if individual is None:
         return ""
     theirs = number(individual.peak_hz, 2, "Hz")
     where = "in this recording" if is_source else f"in another recording ({individual.recording})"
     text = f"The protocol was planned from a peak of {theirs}, measured {where}."
-    if frequency_hz is None:
+    if not found.frequencies_hz:
         return f"{text} That peak is not found again here."
+    if found.is_split:
+        return f"{text} The rhythm found here is split, {found.frequency}."
+    (frequency_hz,) = found.frequencies_hz
     apart_hz = abs(frequency_hz - individual.peak_hz)
     if not is_source:
         return f"{text} The peak found here is {number(apart_hz, 2, 'Hz')} from it."

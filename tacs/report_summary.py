@@ -13,9 +13,9 @@ from tacs.report_peak import PeakSection
 from tacs.report_provenance import Provenance
 from tacs.report_record import RecordView
 from tacs.report_words import (
+    NARROW,
     duration,
     general,
-    interval,
     joined,
     number,
     percent,
@@ -159,10 +159,11 @@ def _peak_figure(peak: PeakSection | None) -> KeyFigure:
     if data["status"] != "found":
         word = "none found" if data["status"] == "no_peak" else "unusable"
         return KeyFigure(label=label, value=word, note="see below for the reasons")
+    values = ", ".join(number(hz, 2) for hz in peak.frequencies_hz)
     return KeyFigure(
         label=label,
-        value=number(data["frequency_hz"], 2, "Hz"),
-        note=f"95 % interval {interval(data['ci95_hz'], 2, 'Hz')}",
+        value=f"{values}{NARROW}Hz",
+        note=f"{peak.interval}{'; provisional' if data['provisional'] else ''}",
     )
 
 
@@ -259,10 +260,18 @@ def _peak_words(peak: PeakSection | None) -> str:
             "unusable": "The recording from before the session is unusable for a peak",
         }[data["status"]]
         return f"{verdict}: {_stop('; '.join(data['reasons']))}"
+    basis = (
+        f"from {data['n_channels_used']} channels and {number(data['seconds_used'], 0, 's')} of EEG"
+    )
+    if peak.is_split:
+        return (
+            f"Before the session the rhythm was split between {peak.frequency}, {basis}: neither "
+            "is the one individual peak, and there is no interval."
+        )
+    doubt = " It is provisional: record again." if data["provisional"] else ""
     return (
-        f"Before the session the individual peak was {number(data['frequency_hz'], 2, 'Hz')} "
-        f"(95 % interval {interval(data['ci95_hz'], 2, 'Hz')}), from {data['n_channels_used']} "
-        f"channels and {number(data['seconds_used'], 0, 's')} of EEG."
+        f"Before the session the individual peak was {peak.frequency} ({peak.interval}), "
+        f"{basis}.{doubt}"
     )
 
 

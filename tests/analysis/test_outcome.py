@@ -227,6 +227,21 @@ def test_channels_of_one_recording_alone_and_bad_ones_are_named() -> None:
         make_pair(pre, post)
 
 
+def test_a_channel_left_out_is_told_once_and_one_kept_is_told_too() -> None:
+    pre, post = made_pair(12, duration_s=40.0, channels=(*FEW, "Fz", "Pz"))
+    pre._data[pre.ch_names.index("P4")] = 0.0
+    railed = post._data[post.ch_names.index("P3")]
+    np.clip(railed, *np.quantile(railed, [0.004, 0.996]), out=railed)
+    pair = make_pair(pre, post)
+    assert pair.bad == ("P4",)
+    assert [text for text in pair.warnings if "P4" in text] == [
+        "bad in one of the recordings, left out of both: P4 (flat)"
+    ]
+    (kept,) = (text for text in pair.warnings if "P3" in text)
+    assert kept.startswith("after: saturated_channels: ")
+    assert "P3" in pair.channels
+
+
 def test_different_references_are_refused() -> None:
     pre, post = made_pair(13, duration_s=40.0)
     averaged = post.copy().set_eeg_reference("average", verbose="ERROR")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -124,7 +125,10 @@ def test_artefacts_are_dropped_and_counted() -> None:
     found = assess(replace(made, data_v=data).raw())
     assert found.artefact_spans_s == ((12.0, 13.0), (40.0, 42.0), (77.0, 78.0))
     assert found.usable_s == pytest.approx(96.0)
-    assert any(text == "4 s with gross artefacts left out" for text in found.warnings)
+    assert found.warnings == ("artefacts: 4 s with gross artefacts left out",)
+    (finding,) = found.findings
+    assert finding.name == "artefacts"
+    assert finding.share == pytest.approx(0.04)
     assert found.artefact_mask(data.shape[1]).sum() == 4 * 160
 
 
@@ -148,7 +152,9 @@ def test_wrong_unit_is_named(factor: float) -> None:
     made = make_eeg(14, duration_s=60.0)
     found = assess(replace(made, data_v=made.data_v * factor).raw())
     assert found.usable
-    assert any("unit is probably wrong by 1000" in text for text in found.warnings)
+    (text,) = found.warnings
+    assert text.startswith("wrong_unit: ")
+    assert "unit is probably wrong by 1000" in text
 
 
 @pytest.mark.parametrize(("mains_hz", "sfreq_hz"), [(50.0, 250.0), (60.0, 160.0), (60.0, 1000.0)])
@@ -157,6 +163,40 @@ def test_mains_at_its_place(mains_hz: float, sfreq_hz: float) -> None:
     found = assess(made.raw())
     assert found.mains_hz == mains_hz
     assert found.suggested_sfreq_hz is None
+    assert found.line_noise_db is not None
+    assert 15.0 < found.line_noise_db < 45.0
+    (note,) = found.findings
+    assert (note.name, note.severity) == ("line_noise", "note")
+    assert "does not touch" in note.text
+    assert found.warnings == ()
+
+
+def test_mains_stronger_than_the_eeg_is_a_warning() -> None:
+    plain = make_eeg(15, sfreq_hz=250.0, duration_s=60.0)
+    found = assess(make_eeg(15, sfreq_hz=250.0, duration_s=60.0, line=(50.0, 60.0)).raw())
+    (text,) = found.warnings
+    assert text.startswith("line_noise: mains at 50 Hz")
+    power = np.abs(np.fft.rfft(plain.data_v * 1e6, axis=1)) ** 2 * 2.0 / 15000**2
+    freqs = np.fft.rfftfreq(15000, 1.0 / 250.0)
+    eeg = np.exp(np.log(power[:, (freqs >= 2.0) & (freqs <= 45.0)].sum(axis=1)).mean())
+    over = int(re.findall(r"by (\d+) dB", text)[0])
+    assert over == pytest.approx(10.0 * np.log10(0.5 * 60.0**2 / eeg), abs=1.0)
+
+
+@pytest.mark.parametrize("line_hz", [12.5, 16.7, 33.3, 40.0])
+def test_a_line_inside_the_analysed_range(line_hz: float) -> None:
+    made = make_eeg(19, sfreq_hz=250.0, duration_s=90.0)
+    assert "line_noise" not in {finding.name for finding in assess(made.raw()).findings}
+    found = assess(make_eeg(19, sfreq_hz=250.0, duration_s=90.0, line=(line_hz, 4.0)).raw())
+    (text,) = found.warnings
+    assert text.startswith("line_noise: sharp line inside the analysed range")
+    assert f"{line_hz:.2f} Hz" in text
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_narrow_rhythms_are_no_lines(seed: int) -> None:
+    made = make_eeg(seed, duration_s=120.0, width_hz=0.2, height_log10=1.5, beta=True)
+    assert "line_noise" not in {finding.name for finding in assess(made.raw()).findings}
 
 
 @pytest.mark.parametrize(
@@ -206,7 +246,41 @@ def test_no_suspicion_without_cause() -> None:
 def test_slow_sampling_is_unusable() -> None:
     found = assess(make_eeg(18, sfreq_hz=50.0).raw())
     assert not found.usable
-    assert "50 Hz is too low" in found.reasons[0]
+    assert found.reasons[0].startswith("sampling_rate_low: sampling rate 50 Hz is too low")
+
+
+def test_every_line_begins_with_its_name() -> None:
+    made = make_eeg(20, duration_s=25.0, sfreq_hz=50.0)
+    data = made.data_v * 1e4
+    data[0], data[1, 3] = 0.0, np.nan
+    found = assess(replace(made, data_v=data).raw())
+    assert {finding.name for finding in found.findings} == {
+        *("sampling_rate_low", "flat_channels", "bad_channels", "too_short", "wrong_unit")
+    }
+    assert len(found.findings) == len(found.reasons) + len(found.warnings)
+    for finding in found.findings:
+        assert finding.line in found.reasons + found.warnings
+        assert re.match(r"[a-z_]+: \S", finding.line)
+        assert finding.to_dict()["name"] == finding.name
+    shown = json.loads(json.dumps(found.to_dict(), allow_nan=False))["findings"]
+    assert [item["severity"] for item in shown].count("refusal") == len(found.reasons) == 2
+
+
+def test_no_eeg_channel() -> None:
+    info = mne.create_info(["A", "B"], 250.0, "misc")
+    found = assess(mne.io.RawArray(np.zeros((2, 10000)), info, verbose="ERROR"))
+    assert found.reasons[0] == "no_eeg: no EEG channel: give an EEG recording"
+
+
+def test_seconds_that_end_in_the_middle_of_a_piece() -> None:
+    """Odd rates and lengths, single samples, and recordings shorter than any window."""
+    rng = np.random.default_rng(21)
+    for sfreq_hz, n in ((163.84, 9973), (250.0, 1), (250.0, 2), (250.0, 400), (128.0, 1025)):
+        info = mne.create_info(["O1", "O2"], sfreq_hz, "eeg")
+        raw = mne.io.RawArray(rng.normal(0.0, 1e-5, (2, n)), info, verbose="ERROR")
+        found = assess(raw)
+        assert found.usable is (n / sfreq_hz > 30.0)
+        assert found.duration_s == pytest.approx(n / sfreq_hz)
 
 
 @pytest.mark.parametrize("name", ["biosppy/eeg_ec.txt", "biosppy/eeg_eo.txt"])

@@ -38,6 +38,11 @@ from tacs.driver import TraceInfo
 from tacs.errors import InputError, RecordError
 from tacs.record import RecordWriter
 from tacs.rig import Rig, load_rig
+from tests.analysis.reading import gap_onsets
+from tests.analysis.test_readers_binary import edf_plus, egi
+from tests.analysis.test_readers_easy import easy, nanovolts
+from tests.analysis.test_readers_openbci import cyton, gui4
+from tests.analysis.test_readers_xdf import eeg_stream, marker_stream, ramp, write
 from tests.data import recording
 from tests.tacs.made import protocol
 
@@ -184,6 +189,97 @@ def test_what_lies_beside_a_recording(tmp_path: Path) -> None:
     assert json.loads(json.dumps(done.to_dict(), allow_nan=False))["warnings"] == list(
         done.warnings
     )
+
+
+def gapped_xdf(folder: Path) -> Path:
+    stamps, values = ramp()
+    keep = np.ones(len(stamps), dtype=bool)
+    keep[1000:1100] = False
+    marks = marker_stream(2, [(1002.0, "eyes closed")])
+    return write(folder / "a.xdf", eeg_stream(1, stamps[keep], values[keep]), marks)
+
+
+def gapped_openbci(folder: Path) -> Path:
+    return gui4(folder / "a.txt", np.delete(cyton(2000), np.s_[700:720]), 250.0, 8)
+
+
+def gapped_easy(folder: Path) -> Path:
+    stamps = 1724760000000 + 2.0 * np.arange(2000)
+    stamps[1200:] += 60.0
+    return easy(folder / "a.easy", nanovolts(), stamps=stamps)
+
+
+def paused_edf(folder: Path) -> Path:
+    return edf_plus(folder / "a.edf", [0, 1, 2, 10, 11, 12], [(10.25, "blink")])
+
+
+GAPPED = {
+    "xdf": gapped_xdf,
+    "openbci": gapped_openbci,
+    "easy": gapped_easy,
+    "edf": paused_edf,
+}
+
+
+@pytest.mark.parametrize("kind", GAPPED)
+def test_a_gap_stays_a_gap(tmp_path: Path, kind: str) -> None:
+    from analysis.io import load_recording
+    from analysis.quality import annotated_mask
+
+    (tmp_path / "clinic").mkdir()
+    source = GAPPED[kind](tmp_path / "clinic")
+    want = load_recording(source)
+    (gap_s,) = gap_onsets(want.raw)
+    done = import_(source, tmp_path / "ds")
+    have = load_recording(done.path)
+    assert np.allclose(have.raw.get_data(), want.raw.get_data(), rtol=1e-6, atol=1e-12)
+    assert have.raw.get_channel_types() == want.raw.get_channel_types()
+    assert np.array_equal(annotated_mask(have.raw), annotated_mask(want.raw))
+    events = rows(done.path.with_name(done.path.stem.removesuffix("_eeg") + "_events.tsv"))
+    told = {row["trial_type"]: float(row["onset"]) for row in events}
+    marks = want.raw.annotations
+    offset_s = want.raw.first_time if marks.orig_time is not None else 0.0
+    expected = dict(zip(marks.description, marks.onset - offset_s, strict=True))
+    assert told == pytest.approx(expected, abs=1e-6)
+    assert told["bad_gap"] == pytest.approx(gap_s)
+    sidecar = json.loads(done.path.with_suffix(".json").read_text())
+    assert sidecar["RecordingType"] == "discontinuous"
+    assert sidecar.get("Manufacturer") in {None, "n/a"}
+    assert validate(tmp_path / "ds") == []
+
+
+def test_what_was_marked_bad_stays_bad(tmp_path: Path) -> None:
+    from analysis.io import load_recording
+    from analysis.quality import annotated_mask
+
+    raw = made_raw().crop(3.0, None)  # a recording whose first sample is not number 0
+    when = raw.info["meas_date"]
+    raw.set_annotations(
+        mne.Annotations([8.0, 20.0, 30.0], [2.0, 0.5, 1.0], ["BAD_a, b", "edge", "look"], when)
+    )
+    raw.save(tmp_path / "rest_raw.fif", verbose="ERROR")
+    done = import_(tmp_path / "rest_raw.fif", tmp_path / "ds")
+    mask = annotated_mask(load_recording(done.path).raw)
+    assert np.flatnonzero(np.diff(mask.astype(int))).tolist() == [
+        int(SFREQ_HZ * second) - 1 for second in (5.0, 7.0, 17.0, 17.5)
+    ]
+    assert "Bad Interval,BAD_a\\1 b,801,320,0" in done.path.with_suffix(".vmrk").read_text()
+
+
+def test_a_format_that_mne_needs_telling(tmp_path: Path) -> None:
+    done = import_(egi(tmp_path / "a.raw"), tmp_path / "ds")
+    raw = mne.io.read_raw(done.path, preload=True, verbose="ERROR")
+    assert raw.ch_names[:3] == ["E1", "E2", "E3"]
+    assert raw.get_data()[2, 7] == pytest.approx(2007e-6)
+
+
+def test_samples_without_a_number_are_kept_as_such(tmp_path: Path) -> None:
+    raw = made_raw()
+    raw._data[3, 100:200] = np.nan
+    raw.save(tmp_path / "rest_raw.fif", verbose="ERROR")
+    done = import_(tmp_path / "rest_raw.fif", tmp_path / "ds")
+    have = mne.io.read_raw(done.path, preload=True, verbose="ERROR").get_data()
+    assert np.flatnonzero(np.isnan(have[3])).tolist() == list(range(100, 200))
 
 
 @pytest.mark.parametrize("kind", MAKERS)
@@ -689,6 +785,7 @@ def test_the_validator_finds_no_error(tmp_path: Path) -> None:
         ("eeglab_data/eeglab_data.set", {}, ".vhdr", ""),
         ("ssvep_exo/subject01_2012.07.06-19.02.16_raw.fif", {}, ".vhdr", "unit is probably wrong"),
         ("openbci_gui/OpenBCI_GUI-v6-blinks-jawClench-alpha.txt", {}, ".vhdr", "numbered 1 to 8"),
+        ("bci_essentials_xdf/switch_example.xdf", {}, ".vhdr", ""),
         ("biosppy/eeg_ec.txt", {"sfreq_hz": 250.0}, ".vhdr", "counts of unknown unit"),
     ],
 )

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from analysis.estimate import PeakEstimate
 from tacs.cli import call
 from tacs.demo import free_folder
+from tests.analysis import made_estimate
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +25,7 @@ def summary(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
     return found
 
 
-def test_the_peak_is_found_within_its_interval(summary: dict[str, object]):
+def test_the_peak_is_found_within_its_interval(summary: dict[str, object]) -> None:
     truth, peak = summary["truth"], summary["peak"]
     assert isinstance(truth, dict)
     assert isinstance(peak, dict)
@@ -32,7 +34,7 @@ def test_the_peak_is_found_within_its_interval(summary: dict[str, object]):
     assert peak["frequency_hz"] == pytest.approx(truth["peak_hz"], abs=0.15)
 
 
-def test_the_session_is_delivered_at_the_peak(summary: dict[str, object]):
+def test_the_session_is_delivered_at_the_peak(summary: dict[str, object]) -> None:
     plan, session = summary["plan"], summary["session"]
     assert isinstance(plan, dict)
     assert isinstance(session, dict)
@@ -42,7 +44,7 @@ def test_the_session_is_delivered_at_the_peak(summary: dict[str, object]):
     assert 0.99 <= delivered["current_peak_ma"] <= 1.0
 
 
-def test_the_change_is_found_with_its_direction(summary: dict[str, object]):
+def test_the_change_is_found_with_its_direction(summary: dict[str, object]) -> None:
     outcome, truth = summary["outcome"], summary["truth"]
     assert isinstance(outcome, dict)
     assert isinstance(truth, dict)
@@ -51,20 +53,46 @@ def test_the_change_is_found_with_its_direction(summary: dict[str, object]):
     assert low <= truth["power_percent"] <= high
 
 
-def test_the_report_verifies_the_record_against_the_ledger(summary: dict[str, object]):
+def test_the_report_verifies_the_record_against_the_ledger(summary: dict[str, object]) -> None:
     text = Path(str(summary["report"])).read_text(encoding="utf-8")
     assert "ledger has no such session" not in text
     assert "Research use only" in text
 
 
-def test_a_folder_that_is_not_empty_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+@pytest.mark.parametrize(
+    ("estimate", "words"),
+    [
+        (made_estimate.split(), "the rhythm is split, 8.90 Hz and 10.60 Hz, and has no interval"),
+        (made_estimate.found(ci95_hz=None), "the peak, 10.05 Hz, has no interval"),
+        (made_estimate.no_peak(), "no individual peak: "),
+    ],
+)
+def test_without_one_peak_there_is_no_session(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    estimate: PeakEstimate,
+    words: str,
+) -> None:
+    monkeypatch.setattr("tacs.demo.REST_S", 30.0)
+    monkeypatch.setattr("tacs.demo.estimate_peak", lambda *_, **__: estimate)
+    assert call(["demo", "--out", str(tmp_path / "out")]) == 3
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert words in last
+    assert "try another --seed" in last
+    assert not (tmp_path / "out" / "protocol.toml").exists()
+
+
+def test_a_folder_that_is_not_empty_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "file").write_text("kept")
     assert call(["demo", "--out", str(tmp_path)]) == 2
     assert "is not empty" in capsys.readouterr().err
     assert (tmp_path / "file").read_text() == "kept"
 
 
-def test_a_second_demonstration_gets_a_folder_of_its_own(tmp_path: Path):
+def test_a_second_demonstration_gets_a_folder_of_its_own(tmp_path: Path) -> None:
     assert free_folder(tmp_path) == tmp_path / "tacs-demo"
     (tmp_path / "tacs-demo").mkdir()
     (tmp_path / "tacs-demo-2").mkdir()

@@ -14,6 +14,7 @@ import tomli_w
 from hypothesis import given, settings
 
 import tacs
+from analysis.estimate import CrossCheck, Peak, Stability
 from tacs.errors import FileProblems, InputError, NoAnswer, SafetyRefusal
 from tacs.limits import effective_limits
 from tacs.planning import Plan, load_recipe, make_plan, plan, read_peak
@@ -119,6 +120,158 @@ def test_no_peak_is_no_plan(status: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+SPLIT = (Peak(10.4, 9.0, 1.0, 0.8), Peak(8.6, 8.1, 0.85, 0.7))
+
+
+def split_peak(**changes: Any) -> Any:
+    """Two peaks, the stronger one at 10.4 Hz."""
+    return peak(10.4, ci95_hz=None, peaks=SPLIT, **changes)
+
+
+@pytest.mark.parametrize("interval", [None, (10.2, 10.6)])
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_split_peak_is_no_plan_until_it_is_confirmed(
+    interval: tuple[float, float] | None, order: int
+) -> None:
+    peaks = SPLIT[::order]
+    hz = peaks[0].frequency_hz
+    estimate = replace(split_peak(), frequency_hz=hz, ci95_hz=interval, peaks=peaks)
+    with pytest.raises(NoAnswer) as caught:
+        made(estimate)
+    text = str(caught.value)
+    assert caught.value.exit_code == 3
+    assert "\n" not in text
+    for part in (
+        "this one is split",
+        "10.40 Hz",
+        "8.60 Hz",
+        f"take the stronger peak, {hz:.2f} Hz, and play {hz:g} Hz",
+        f'--frequency-hz {hz:g} --fallback-note "',
+    ):
+        assert part in text
+    confirmed = made(estimate, frequency_hz=hz, fallback_note="split peak, on purpose")
+    assert confirmed.ok
+    assert confirmed.frequency_hz == hz
+    assert confirmed.protocol.individual is None
+    assert confirmed.protocol.fallback_note == f"fixed {hz:g} Hz, split peak, on purpose"
+
+
+def test_a_split_peak_is_named_with_the_recipes_offset() -> None:
+    with pytest.raises(
+        NoAnswer, match=r"stronger peak, 10\.40 Hz, and play 10\.2 Hz.*--frequency-hz 10\.2 "
+    ):
+        made(split_peak(), recipe=changed(rule="offset", offset_hz=-0.2))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"replication": True},
+        {"method": "corcoran-replication"},
+        {"replication": True, "peaks": SPLIT, "frequency_hz": 10.4},
+        {"replication": True, "peaks": SPLIT, "frequency_hz": 10.4, "ci95_hz": (10.0, 10.8)},
+        {"replication": True, "center_of_gravity_hz": None, "prominence_db": None},
+    ],
+)
+def test_a_replication_without_interval_is_refused_like_one_with_it(
+    changes: dict[str, Any],
+) -> None:
+    for do in (made, lambda estimate: plan(estimate, "posterior-alpha", now=NOW)):
+        with pytest.raises(SafetyRefusal) as caught:
+            do(replace(peak(ci95_hz=None), **changes))
+        assert [breach.limit for breach in caught.value.breaches] == ["peak_method"]
+        assert caught.value.exit_code == 4
+        assert "\n" not in str(caught.value)
+
+
+def test_a_replication_without_a_peak_is_no_answer() -> None:
+    with pytest.raises(NoAnswer, match="there is none"):
+        made(no_peak(replication=True))
+
+
+def test_a_peak_without_its_interval_is_no_answer() -> None:
+    with pytest.raises(NoAnswer, match=r"the one at 10\.27 Hz has none"):
+        made(peak(ci95_hz=None))
+
+
+def test_a_provisional_peak_is_planned_with_its_warning() -> None:
+    found = made(peak(provisional=True, seconds_used=45.0))
+    assert found.ok
+    told = [reason for reason in found.reasons if reason.startswith("provisional")]
+    assert len(told) == 1
+    assert "45 s of signal" in told[0]
+    assert told[0] in found.cautions
+    assert not any("provisional" in text for text in (*made().reasons, *made().cautions))
+
+
+MOVED = Stability(9.8, 10.6, 0.8, (0.3, 1.3), 0.4, False)
+
+
+@pytest.mark.parametrize(
+    ("changes", "parts"),
+    [
+        (
+            {"stability": MOVED},
+            ("not stable", "9.80 Hz in the first half", "10.60 Hz in the second", "+0.30 to +1.30"),
+        ),
+        (
+            {"stability": replace(MOVED, first_hz=None, ci95_difference_hz=None)},
+            ("no peak in the first half", "10.60 Hz in the second"),
+        ),
+        (
+            {"cross_check": CrossCheck("fooof", 9.1, False)},
+            ("fooof disagrees", "9.10 Hz", "10.27 Hz"),
+        ),
+        ({"cross_check": CrossCheck("fooof", None, False)}, ("fooof disagrees", "no peak")),
+    ],
+)
+def test_a_doubtful_peak_is_planned_with_a_caution(
+    changes: dict[str, Any], parts: tuple[str, ...]
+) -> None:
+    found = made(replace(peak(), **changes))
+    assert found.ok
+    assert len(found.cautions) == 1
+    for part in parts:
+        assert part in found.cautions[0]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"stability": replace(MOVED, stable=True)},
+        {"stability": replace(MOVED, stable=None)},
+        {"cross_check": CrossCheck("fooof", 10.2, True)},
+        {"peaks": SPLIT[:1]},
+        {"band_hz": (8.0, 12.0), "aperiodic_knee_hz": 3.0, "quality": {"usable": True}},
+    ],
+)
+def test_a_peak_without_doubts_has_no_caution(changes: dict[str, Any]) -> None:
+    found = made(replace(peak(), **changes))
+    assert found.ok
+    assert found.cautions == ()
+
+
+@pytest.mark.parametrize(
+    "estimate",
+    [
+        split_peak(),
+        split_peak(replication=True),
+        peak(10.4, replication=True, ci95_hz=None, prominence_db=None),
+        peak(10.4, provisional=True, stability=MOVED),
+        peak(10.4, cross_check=CrossCheck("fooof", 9.1, False)),
+    ],
+)
+def test_a_fixed_frequency_is_not_concerned_by_doubts_about_the_peak(estimate: Any) -> None:
+    found = made(estimate, "bifrontal-10hz-depression", subject="01")
+    plain = made(peak(10.4), "bifrontal-10hz-depression", subject="01")
+    assert found.ok
+    assert (found.protocol, found.cautions, found.reasons) == (
+        plain.protocol,
+        plain.cautions,
+        plain.reasons,
+    )
+
+
 def test_no_peak_file_is_bad_usage() -> None:
     with pytest.raises(InputError, match="needs an individual peak: give --peak"):
         make_plan(None, "posterior-alpha", now=NOW)
@@ -184,6 +337,8 @@ def test_a_frequency_and_its_reason_go_together(options: dict[str, Any]) -> None
         ({"ci95_hz": (11.0, 9.0)}, {}, ["peak_interval_hz"]),
         ({"ci95_hz": (9.3, 11.3)}, {}, []),
         ({"method": "corcoran-replication"}, {}, ["peak_method"]),
+        ({"replication": True}, {}, ["peak_method"]),
+        ({"method": "corcoran-replication", "replication": True}, {}, ["peak_method"]),
         ({}, {"subject": "02"}, ["peak_subject"]),
         ({"subject": None}, {"subject": "01"}, ["peak_subject"]),
         ({"subject": None}, {}, []),

@@ -10,22 +10,27 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 
+from analysis.estimate import PeakEstimate
 from tacs.bids import import_recording
 from tacs.clock import QueueInbox
 from tacs.dataset import SessionPaths, find_recordings
 from tacs.errors import InputError
-from tacs.protocol import Protocol
+from tacs.protocol import Individual, Protocol
 from tacs.report import write_report
 from tacs.report_figures import plot_waveform
 from tacs.report_montage import site_position
+from tacs.report_peak import PeakSection, SignalFile, peak_section
 from tacs.report_record import RecordView
 from tacs.report_signals import signal_sections
+from tacs.report_summary import key_figures, summary
 from tacs.report_words import clock, duration, interval, number, signed
 from tacs.runner import run
+from tests.analysis import made_estimate
 from tests.analysis.simulate import make_eeg
 from tests.tacs.made import individual_data, montage_data, protocol
 
@@ -185,6 +190,66 @@ def test_peak_and_outcome_are_those_of_the_recordings(page: Page, complete: Sess
     assert signed(adjusted, 1, "%").replace("\u202f", " ") in page.text
     for word in ("Oscillation or aperiodic shift", "Imaginary coherence", "cannot separate drift"):
         assert word in page.text
+
+
+def test_the_figures_of_the_peak(page: Page) -> None:
+    words = [str(image["alt"]) for image in page.images]
+    for start in ("Spectrum before", "Map of the head", "Peak of every channel", "Spectra of both"):
+        (alt,) = (text for text in words if text.startswith(start))
+        assert re.search(r"peak at 1\d\.\d\d.Hz, 95 % interval [\d.]+ to 1\d\.\d\d.Hz", alt)
+
+
+def test_a_split_rhythm_is_two_frequencies_and_no_interval(tmp_path: Path) -> None:
+    from analysis.io import load_recording
+    from analysis.peak import find_peak
+
+    dataset = tmp_path / "dataset"
+    _record_eeg(tmp_path, dataset, "pre", 1, peak_hz=9.0, second=(2.6, 0.9))
+    (file,) = find_recordings(dataset, "01")
+    estimate = find_peak(load_recording(file.path))
+    low, high = sorted(peak.frequency_hz for peak in estimate.peaks)
+    assert (low, high) == pytest.approx((9.0, 11.6), abs=0.5)
+    assert estimate.ci95_hz is None
+    text = Page(write_report(dataset, "01")).text
+    both = f"{low:.2f} Hz and {high:.2f} Hz"
+    assert f"the rhythm was split between {both}" in text
+    assert f"{low:.2f}, {high:.2f} Hz split: two peaks share the rhythm, no interval" in text
+    assert f"Frequencies, split {both} 95 % interval –" in text
+    assert "individual peak was" not in text
+
+
+def section(estimate: PeakEstimate, individual: Individual | None = None) -> PeakSection:
+    """What the report makes of an estimate."""
+    signals = SignalFile(recording=Mock(), loaded=Mock(sha256="ab"), problem=None, quality={})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("analysis.peak.find_peak", lambda _: estimate)
+        return peak_section("rest", signals, individual)
+
+
+def test_a_peak_without_an_interval_or_a_prominence_is_told_as_such() -> None:
+    bare = made_estimate.found(ci95_hz=None, prominence_db=None, replication=True)
+    found = section(bare)
+    (value,) = (figure for figure in key_figures(None, found, None) if "peak" in figure.label)
+    assert (value.value, value.note) == ("10.05\u202fHz", "no interval")
+    (words,) = (text for name, text in summary(None, None, found, None) if name == "Peak")
+    assert "individual peak was 10.05\u202fHz (no interval), from 8 channels" in words
+    assert "None" not in words
+
+
+def test_a_provisional_peak_says_so() -> None:
+    found = section(made_estimate.found(provisional=True))
+    assert key_figures(None, found, None)[0].note.endswith("Hz; provisional")
+    assert "It is provisional: record again." in summary(None, None, found, None)[0][1]
+
+
+def test_a_split_rhythm_against_the_protocol() -> None:
+    planned = Individual.model_validate(individual_data(peak_hz=10.2, ci95_hz=(10.1, 10.4)))
+    found = section(made_estimate.split(), planned)
+    assert found.agreement.endswith("is split, 8.90\u202fHz and 10.60\u202fHz.")
+    assert key_figures(None, found, None)[0].value == "8.90, 10.60\u202fHz"
+    alone = section(made_estimate.no_peak(), planned)
+    assert alone.agreement.endswith("That peak is not found again here.")
+    assert (alone.frequency, alone.frequencies_hz) == ("–", ())
 
 
 def test_the_page_needs_nothing_else(page: Page, complete: SessionPaths) -> None:

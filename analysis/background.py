@@ -1,9 +1,7 @@
-"""The background of a spectrum, and whether a rhythm stands out of it.
+"""The background of a spectrum: what a rhythm has to stand out of.
 
-A smooth background (with neighbouring rhythms where the data ask for them) is fitted outside the
-band and carried across it. The largest matched-filter score of the excess inside is held against
-the null distribution of that maximum, drawn from Gamma noise with the correlation that a Hann
-window gives neighbouring bins and with the uncertainty of the background projected in.
+A smooth background, with neighbouring rhythms where the data ask for them, is fitted outside the
+band and carried across it.
 """
 
 from __future__ import annotations
@@ -11,14 +9,15 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.likelihood import REFERENCE_HZ, Bump, SpectrumModel, fit
+from analysis.likelihood import REFERENCE_HZ, Bump, Prior, SpectrumModel, deviance, fit
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 MARGIN_HZ = 1.5
 NEIGHBOUR_STEP = 10.0
-NULL_DRAWS = 1000
+STRAIGHT = -0.05  # curvature of the parabola; a knee bends it further down
+TOLERANCE = 0.02  # in units of twice the log likelihood
 NATURAL_EXPONENT = (-4.0, 5.5)
 # Correlation of Hann periodograms one and two bins apart, and of neighbours that overlap by half.
 HANN_BINS = (4.0 / 9.0, 1.0 / 36.0)
@@ -80,15 +79,20 @@ def masked_background(
     weights = outside.astype(float)
     level = float(np.log(np.median(mean[outside])))
     model = SpectrumModel(freqs_hz, ())
-    row, cost = best_fit(model, mean, [np.array([level, 1.0, 0.0])], weights)
+    effort = TOLERANCE / shape
+    row, cost = best_fit(model, mean, [np.array([level, 1.0, 0.0])], weights, tol=effort)
     for bump in _neighbours(band_hz, freqs_hz):
+        if not _worth_a_bump(
+            freqs_hz, weights * (mean / model.spectrum(row)[0] - 1.0), bump, shape
+        ):
+            continue
         wider = SpectrumModel(freqs_hz, (*model.bumps, bump))
         width = float(np.mean(np.log(bump.width_hz)))
         starts = [
-            np.concatenate([row[0], [level - 3.0, bump.center_hz[0] + part, width]])
+            np.concatenate([row[0], [level - 2.0, bump.center_hz[0] + part, width]])
             for part in np.array([0.25, 0.65]) * (bump.center_hz[1] - bump.center_hz[0])
         ]
-        trial, trial_cost = best_fit(wider, mean, starts, weights)
+        trial, trial_cost = best_fit(wider, mean, starts, weights, tol=effort)
         if shape * (cost - trial_cost) >= NEIGHBOUR_STEP:
             model, row, cost = wider, trial, trial_cost
     return model, row
@@ -117,72 +121,17 @@ def looks_unfiltered(freqs_hz: Array, background: tuple[SpectrumModel, Array]) -
 
 
 def _neighbours(band_hz: tuple[float, float], freqs_hz: Array) -> tuple[Bump, ...]:
-    """Ranges of neighbouring rhythms: one above the band, and alpha below a fast band."""
+    """Ranges of neighbouring rhythms: one above the band, one below (alpha below a fast band)."""
     low, high = band_hz
     bumps: list[Bump] = []
     above = (1.15 * high, min(2.08 * high, float(freqs_hz[-1]) - 1.0))
     if above[1] - above[0] > 2.0:
-        bumps.append(Bump(above, (0.115 * high, 0.385 * high)))
+        bumps.append(Bump(above, (0.5, 0.385 * high)))
     if low >= 12.0:
         bumps.append(Bump((7.0, min(low - MARGIN_HZ, 13.0)), (0.3, 2.0)))
+    elif low - 2.0 - freqs_hz[0] >= 1.0:
+        bumps.append(Bump((float(freqs_hz[0]), low - 2.0), (0.4, 1.5)))
     return tuple(bumps)
-
-
-def presence(
-    freqs_hz: Array,
-    mean: Array,
-    outside: Mask,
-    background: tuple[SpectrumModel, Array],
-    shape: float,
-    band_hz: tuple[float, float],
-    rng: np.random.Generator,
-) -> tuple[float, float]:
-    """Find the best matched-filter score over the background, and how unusual it is.
-
-    Parameters
-    ----------
-    freqs_hz, mean : ndarray, shape (n_freqs,)
-        Frequencies and mean spectrum.
-    outside : ndarray of bool, shape (n_freqs,)
-        Bins the background was fitted on.
-    background : (SpectrumModel, ndarray)
-        Result of `masked_background`.
-    shape : float
-        Gamma shape of the mean spectrum.
-    band_hz : (float, float)
-        The band.
-    rng : numpy.random.Generator
-        Source of the null draws.
-
-    Returns
-    -------
-    place_hz : float
-        Centre of the best template.
-    p_value : float
-        Share of null draws with a larger maximum, (exceedances + 1) / (draws + 1).
-    """
-    total, slopes = (part[0] for part in background[0].jacobian(background[1]))
-    weighted = slopes * outside
-    information = weighted @ slopes.T
-    information += 1e-6 * np.trace(information) / len(information) * np.eye(len(information))
-    # What remains of pure noise once the background has been fitted to the bins outside.
-    remover = np.eye(freqs_hz.size) - slopes.T @ np.linalg.solve(information, weighted)
-    root = np.linalg.cholesky(hann_correlation(freqs_hz.size))
-    places = np.arange(band_hz[0] - 0.5, band_hz[1] + 0.51, 0.25)
-    centers = np.tile(places, 3)[:, None]
-    widths = np.repeat([0.35, 0.7, 1.2], places.size)[:, None]
-    bumps = np.exp(-0.5 * ((freqs_hz - centers) / widths) ** 2)
-    templates = bumps * np.interp(centers, freqs_hz, total) / total * ~outside
-    noise = templates @ remover @ root / np.sqrt(shape)
-    scale = np.linalg.norm(noise, axis=1)
-    scores = templates @ (mean / total - 1.0) / scale
-    # Gamma noise from correlated normal draws (Wilson & Hilferty 1931, PNAS 17:684-688).
-    draws = root @ rng.standard_normal((freqs_hz.size, NULL_DRAWS))
-    gamma = (1.0 - 1.0 / (9.0 * shape) + draws / (3.0 * np.sqrt(shape))) ** 3 - 1.0
-    null = templates @ (remover @ gamma) / scale[:, None]
-    best = int(np.argmax(scores))
-    exceed = int(np.sum(null.max(axis=0) >= scores[best]))
-    return float(centers[best, 0]), (exceed + 1.0) / (NULL_DRAWS + 1.0)
 
 
 def hann_correlation(n_freqs: int) -> Array:
@@ -204,8 +153,66 @@ def hann_correlation(n_freqs: int) -> Array:
     return out
 
 
+def _worth_a_bump(freqs_hz: Array, excess: Array, bump: Bump, shape: float) -> bool:
+    """Whether a matched filter sees enough for a bump to reach half the step it needs."""
+    places = np.arange(bump.center_hz[0], bump.center_hz[1] + 0.01, 0.5)[:, None]
+    best = 0.0
+    for width in (bump.width_hz[0], float(np.sqrt(np.prod(bump.width_hz))), bump.width_hz[1]):
+        templates = np.exp(-0.5 * ((freqs_hz - places) / width) ** 2)
+        scores = templates @ excess / np.sqrt(np.sum(templates**2, axis=1))
+        best = max(best, float(scores.max()))
+    return best > 0.0 and shape * best**2 >= 0.5 * NEIGHBOUR_STEP
+
+
+def with_knee(
+    freqs_hz: Array,
+    mean: Array,
+    outside: Mask,
+    background: tuple[SpectrumModel, Array],
+    shape: float,
+) -> tuple[SpectrumModel, Array]:
+    """Replace the parabola by a power law with a knee where that fits better.
+
+    Parameters
+    ----------
+    freqs_hz, mean : ndarray, shape (n_freqs,)
+        Frequencies and mean spectrum.
+    outside : ndarray of bool, shape (n_freqs,)
+        Bins to fit.
+    background : (SpectrumModel, ndarray)
+        Result of `masked_background`.
+    shape : float
+        Gamma shape per independent bin.
+
+    Returns
+    -------
+    model : SpectrumModel
+        The better of the two; both have three parameters, so the likelihood alone decides. A knee
+        must be worth one unit of it, so that a straight power law is not called bent.
+    row : ndarray, shape (1, n_params)
+        Its parameters.
+    """
+    model, row = background
+    if row[0, 2] > STRAIGHT:
+        return background
+    weights = outside.astype(float)
+    cost = float(deviance(mean, model.spectrum(row), weights)[0])
+    bent = SpectrumModel(freqs_hz, model.bumps, knee=True)
+    starts = [
+        np.concatenate([[row[0, 0] + exponent * max(knee, 0.0), exponent, knee], row[0, 3:]])
+        for exponent, knee in ((1.2, -2.0), (2.0, -0.3))
+    ]
+    trial, trial_cost = best_fit(bent, mean, starts, weights, tol=TOLERANCE / shape)
+    return (bent, trial) if shape * (cost - trial_cost) > 1.0 else background
+
+
 def best_fit(
-    model: SpectrumModel, mean: Array, starts: list[Array], weights: Array | None = None
+    model: SpectrumModel,
+    mean: Array,
+    starts: list[Array],
+    weights: Array | None = None,
+    prior: Prior | None = None,
+    tol: float = 1e-5,
 ) -> tuple[Array, float]:
     """Fit one spectrum from several starts and keep the best.
 
@@ -219,15 +226,21 @@ def best_fit(
         Starting values.
     weights : ndarray, shape (n_freqs,), optional
         Weight of each bin.
+    prior : Prior, optional
+        Prior of one parameter.
+    tol : float
+        A fit is done when a step lowers its deviance by less than this.
 
     Returns
     -------
     row : ndarray, shape (1, n_params)
         Best parameters.
     cost : float
-        Gamma deviance per degree of freedom.
+        Gamma deviance per degree of freedom, with the prior's penalty.
     """
     power = np.repeat(mean[None], len(starts), axis=0)
-    rows, cost = fit(model, power, np.array(starts), weights=weights)
+    rows, cost = fit(
+        model, power, np.array(starts), weights=weights, prior=prior, tol=tol, n_iter=40
+    )
     best = int(np.argmin(cost))
     return rows[[best]], float(cost[best])
