@@ -218,6 +218,14 @@ def compare_recordings(
         if peak.frequency_hz is None:
             raise NoAnswer(f"{peak_file}: holds no peak ({'; '.join(peak.reasons)})")
         peak_hz, subject = peak.frequency_hz, peak.subject
+        if len(peak.peaks) > 1:
+            other_hz = peak.peaks[1].frequency_hz
+            warnings.append(
+                f"{peak_file}: two peaks share the band; it is centred on the higher, "
+                f"{peak_hz:.2f} Hz, not on {other_hz:.2f} Hz (--peak-hz chooses)"
+            )
+        if peak.replication:
+            warnings.append(f"{peak_file}: the peak reproduces a publication and has no interval")
     protocol = None if protocol_file is None else Protocol.from_toml(protocol_file)
     if protocol is not None and protocol.individual is not None:
         subject = subject or protocol.individual.subject
