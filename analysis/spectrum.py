@@ -111,12 +111,14 @@ def segment_spectra(
     tapers = _tapers(n_per, sfreq_hz, method, bandwidth_hz)
     power = np.empty((starts.size, data.shape[0], int(keep.sum())))
     double = np.where((freqs == 0.0) | ((n_per % 2 == 0) & (freqs == freqs[-1])), 1.0, 2.0)[keep]
+    first, last = (int(i) for i in np.flatnonzero(keep)[[0, -1]]) if keep.any() else (0, -1)
     for row, start in enumerate(starts):
         piece = data[:, start : start + n_per]
         piece = piece - piece.mean(axis=1, keepdims=True)
         total = np.zeros((data.shape[0], int(keep.sum())))
         for taper in tapers:
-            total += np.abs(np.fft.rfft(piece * taper, axis=1)[:, keep]) ** 2
+            found = np.fft.rfft(piece * taper, axis=1)[:, first : last + 1]
+            total += found.real**2 + found.imag**2
         power[row] = total * double / (len(tapers) * sfreq_hz)
     return SegmentSpectra(
         freqs_hz=freqs[keep],
