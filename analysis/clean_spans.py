@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.errors import AnalysisError
+from analysis.marks import add_marks
 
 SPAN_S = 4.0
 MIN_SPANS = 10
@@ -178,8 +179,6 @@ def _repair_spans(
 
 def _annotate(raw: Any, judged: Judged) -> None:
     """Mark the rejected spans, neighbouring ones as one, in place."""
-    import mne
-
     sfreq = float(raw.info["sfreq"])
     mask = np.zeros(raw.n_times, dtype=bool)
     for start in judged.starts[judged.rejected]:
@@ -187,13 +186,7 @@ def _annotate(raw: Any, judged: Judged) -> None:
     edges = np.flatnonzero(np.diff(np.concatenate([[0], mask.astype(np.int8), [0]])))
     if not edges.size:
         return
-    marks = raw.annotations
-    offset = raw.first_time
-    onset = edges[::2] / sfreq + offset
-    duration = (edges[1::2] - edges[::2]) / sfreq
-    text = ["BAD_autoreject"] * onset.size
-    added = mne.Annotations(onset, duration, text, orig_time=marks.orig_time)
-    raw.set_annotations(marks + added)
+    add_marks(raw, edges[::2] / sfreq, (edges[1::2] - edges[::2]) / sfreq, "BAD_autoreject")
 
 
 def one_line(exc: BaseException) -> str:

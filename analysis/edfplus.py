@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.errors import RecordingError
+from analysis.marks import set_marks
 from analysis.timing import Gap
 
 Array = NDArray[np.float64]
@@ -172,11 +173,4 @@ def _move_annotations(path: Path, raw: Any, starts: Array, record_s: float) -> N
         marks = mne.read_annotations(path)
     record = np.clip(np.searchsorted(starts, marks.onset, side="right") - 1, 0, None)
     within = np.clip(marks.onset - starts[record], 0.0, record_s)
-    offset = raw.first_time
-    moved = mne.Annotations(
-        record * record_s + within + offset,
-        marks.duration,
-        marks.description,
-        orig_time=raw.annotations.orig_time,
-    )
-    raw.set_annotations(moved, verbose="ERROR")
+    set_marks(raw, record * record_s + within, marks.duration, marks.description)

@@ -16,6 +16,7 @@ from analysis.bids_select import apply_sidecars, parse_entities, select_recordin
 from analysis.channels import normal_name, tidy
 from analysis.errors import AnalysisError, RecordingError
 from analysis.filecheck import check_content, unreadable
+from analysis.marks import onsets_s, set_marks
 from analysis.readers import TABLE_KINDS, kind_of, read_with_mne
 from analysis.signals import Signals
 
@@ -238,11 +239,8 @@ def _resampled_header(raw: Any, sfreq_hz: float) -> Any:
         out.set_montage(raw.get_montage(), on_missing="ignore", verbose="ERROR")
     factor = float(raw.info["sfreq"]) / sfreq_hz
     marks = raw.annotations
-    onset = (marks.onset - raw.first_time) * factor
     if len(marks):
-        out.set_annotations(
-            mne.Annotations(onset, marks.duration * factor, marks.description), verbose="ERROR"
-        )
+        set_marks(out, onsets_s(raw) * factor, marks.duration * factor, marks.description)
     return out
 
 

@@ -21,6 +21,7 @@ from analysis.channel_checks import (
 from analysis.findings import Finding
 from analysis.io import Recording
 from analysis.mains import Lines, find_lines, line_findings
+from analysis.marks import onsets_s
 from analysis.placement import (
     directions,
     find_swaps,
@@ -206,13 +207,11 @@ def annotated_mask(raw: Any) -> Mask:
     """Samples under an annotation that begins with "bad" or "edge", shape (n_samples,)."""
     mask: Mask = np.zeros(raw.n_times, dtype=bool)
     sfreq = float(raw.info["sfreq"])
-    offset = raw.first_time
-    for mark in raw.annotations:
-        if str(mark["description"]).lower().startswith(("bad", "edge")):
-            first = max(0, round((mark["onset"] - offset) * sfreq))
-            mask[first : max(first, round((mark["onset"] - offset + mark["duration"]) * sfreq))] = (
-                True
-            )
+    marks = raw.annotations
+    for onset, length, text in zip(onsets_s(raw), marks.duration, marks.description, strict=True):
+        if str(text).lower().startswith(("bad", "edge")):
+            first = max(0, round(onset * sfreq))
+            mask[first : max(first, round((onset + length) * sfreq))] = True
     return mask
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from analysis.edfplus import apply_pauses
 from analysis.errors import RecordingError
 from analysis.filecheck import check_brainvision_size, unreadable
+from analysis.marks import onsets_s
 from analysis.timing import Gap, gap_warning, mark_gaps
 
 TABLE_KINDS = frozenset({".txt", ".csv", ".tsv", ".arff"})
@@ -165,12 +166,11 @@ def _pauses(path: Path, raw: Any) -> tuple[Gap, ...]:
     if marker is None:
         return ()
     sfreq = float(raw.info["sfreq"])
-    offset = raw.first_time
     # EEGLAB puts a boundary half a sample before the first sample after it.
     samples = {
-        round((mark["onset"] - offset) * sfreq + 1e-6)
-        for mark in raw.annotations
-        if str(mark["description"]).startswith(marker)
+        round(onset * sfreq + 1e-6)
+        for onset, text in zip(onsets_s(raw), raw.annotations.description, strict=True)
+        if str(text).startswith(marker)
     }
     return tuple(Gap(at, float("nan")) for at in sorted(samples) if 0 < at < raw.n_times)
 

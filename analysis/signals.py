@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.marks import set_marks
 from analysis.timing import Gap, gap_warning, mark_gaps
 
 Array = NDArray[np.float64]
@@ -90,15 +91,12 @@ class Signals:
         if self.recorded_at is not None:
             raw.set_meas_date(self.recorded_at.astimezone(UTC))
         if self.marks:
-            onset = np.array([mark.onset_s for mark in self.marks])
-            offset = raw.first_time
-            marks = mne.Annotations(
-                onset + offset,
+            set_marks(
+                raw,
+                [mark.onset_s for mark in self.marks],
                 [mark.duration_s for mark in self.marks],
                 [mark.text for mark in self.marks],
-                orig_time=raw.annotations.orig_time,
             )
-            raw.set_annotations(marks, verbose="ERROR")
         mark_gaps(raw, self.gaps)
         return raw
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from analysis.errors import AnalysisError
 from analysis.estimate import Reactivity
+from analysis.marks import onsets_s
 
 if TYPE_CHECKING:
     from analysis.rhythm import RhythmFit
@@ -87,11 +88,10 @@ def event_starts(raw: Any, window: EventWindow) -> NDArray[np.int64]:
         If no annotation has that name.
     """
     sfreq = float(raw.info["sfreq"])
-    offset = raw.first_time
     onsets = [
-        float(mark["onset"]) - offset
-        for mark in raw.annotations
-        if str(mark["description"]) == window.name
+        float(onset)
+        for onset, text in zip(onsets_s(raw), raw.annotations.description, strict=True)
+        if str(text) == window.name
     ]
     if not onsets:
         names = sorted({str(text) for text in raw.annotations.description})

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.marks import add_marks
+
 Array = NDArray[np.float64]
 
 MIN_GAP_S = 0.010
@@ -179,14 +181,8 @@ def mark_gaps(raw: Any, gaps: Sequence[Gap]) -> None:
     marks = [g.sample for g in gaps if not g.lost_s < MIN_GAP_S and 0 < g.sample < raw.n_times]
     if not marks:
         return
-    import mne
-
-    offset = raw.first_time
-    onset = [(sample - 1) / sfreq + offset for sample in marks]
-    added = mne.Annotations(
-        onset, [2.0 / sfreq] * len(onset), GAP_TEXT, orig_time=raw.annotations.orig_time
-    )
-    raw.set_annotations(raw.annotations + added, verbose="ERROR")
+    onset = [(sample - 1) / sfreq for sample in marks]
+    add_marks(raw, onset, [2.0 / sfreq] * len(onset), GAP_TEXT)
 
 
 def gap_warning(gaps: Sequence[Gap], sfreq_hz: float) -> str:

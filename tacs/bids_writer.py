@@ -121,6 +121,7 @@ def _as_recorded(loaded: Loaded, *, preload: bool) -> Any:
     import mne
 
     from analysis.errors import AnalysisError
+    from analysis.marks import onsets_s, set_marks
     from analysis.readers import own_format, read_with_mne
 
     source = Path(loaded.path)
@@ -137,7 +138,9 @@ def _as_recorded(loaded: Loaded, *, preload: bool) -> Any:
         raise InputError(f"{source}: cannot be read a second time ({exc})") from exc
     types = dict(zip(raw.ch_names, loaded.raw.get_channel_types(), strict=True))
     raw.set_channel_types(types, on_unit_change="ignore", verbose="ERROR")
-    return raw.set_annotations(loaded.raw.annotations, verbose="ERROR")
+    marks = loaded.raw.annotations
+    set_marks(raw, onsets_s(loaded.raw), marks.duration, marks.description)
+    return raw
 
 
 def _keep_bad_marks(path: Path, raw: Any) -> None:
@@ -145,20 +148,20 @@ def _keep_bad_marks(path: Path, raw: Any) -> None:
 
     A gap becomes the format's own "New Segment", everything else its "Bad Interval".
     """
+    from analysis.marks import onsets_s
     from analysis.timing import GAP_TEXT
 
     sfreq_hz = float(raw.info["sfreq"])
     marks = raw.annotations
-    offset_s = raw.first_time
     text = path.read_text(encoding="utf-8")
     number = len(re.findall(r"^Mk\d+=", text, re.MULTILINE))
     lines = []
     for onset_s, duration_s, name in zip(
-        marks.onset, marks.duration, marks.description, strict=True
+        onsets_s(raw), marks.duration, marks.description, strict=True
     ):
         if not str(name).lower().startswith(("bad", "edge")):
             continue
-        first = round((onset_s - offset_s) * sfreq_hz) + 1
+        first = round(onset_s * sfreq_hz) + 1
         size = max(1, round(duration_s * sfreq_hz))
         words = " ".join(str(name).split()).replace(",", "\\1")
         # The mark of a gap begins with the sample before it.
