@@ -20,6 +20,7 @@ REFERENCE_HZ = 9.0
 N_BACKGROUND = 3
 KNEE_RANGE = ((0.0, 6.0), (-2.5, 1.5))  # exponent; log of the knee over REFERENCE_HZ
 _LOG_FLOOR = -60.0
+_RIDGE = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +201,7 @@ def fit(
         Gamma deviance per degree of freedom.
     """
     rows = model.clip(start)
-    weights = np.ones(power.shape[1]) if weights is None else weights
+    every = np.ones(power.shape[1]) if weights is None else weights
     cost = deviance(power, model.spectrum(rows), weights) + _penalty(prior, rows)
     damping = np.full(rows.shape[0], 1e-2)
     active = np.ones(rows.shape[0], dtype=bool)
@@ -208,36 +209,60 @@ def fit(
     free = np.ones(rows.shape[1])
     if fixed is not None:
         free[fixed] = 0.0
+    floor = 1e-9 * eye + np.diag(1.0 - free)
     for _ in range(n_iter):
         index = np.flatnonzero(active)
         if index.size == 0:
             break
-        mean, slopes = model.jacobian(rows[index])
-        slopes *= free[:, None]
-        residual = power[index] / mean - 1.0
-        gradient = np.einsum("rpf,rf->rp", slopes, residual * weights)
-        information = (slopes * weights) @ slopes.transpose(0, 2, 1)
+        now, target = rows[index], power[index]
+        mean, slopes = model.jacobian(now)
+        if fixed is not None:
+            slopes *= free[:, None]
+        residual = target / mean - 1.0
+        gradient = np.einsum("rpf,rf->rp", slopes, residual * every)
+        information = (slopes * every) @ slopes.transpose(0, 2, 1)
         if prior is not None:
-            offset = rows[index, prior.column] - prior.mean
+            offset = now[:, prior.column] - prior.mean
             gradient[:, prior.column] -= prior.precision * offset
             information[:, prior.column, prior.column] += prior.precision
         scale = np.einsum("rpp->rp", information)[:, :, None] * eye
-        lifted = information + damping[index, None, None] * scale + 1e-9 * eye
-        lifted += np.diag(1.0 - free)
+        lifted = information + damping[index, None, None] * scale + floor
         step = np.linalg.solve(lifted, gradient[:, :, None])[:, :, 0]
         # A step of more than one unit (a factor e, or 1 Hz) leaves the region the model describes.
         step /= np.maximum(np.abs(step).max(axis=1, keepdims=True), 1.0)
-        trial = model.clip(rows[index] + step)
-        trial_cost = deviance(power[index], model.spectrum(trial), weights)
-        trial_cost += _penalty(prior, trial)
-        better = trial_cost < cost[index]
+        trial = model.clip(now + step)
+        trial_cost = deviance(target, model.spectrum(trial), weights) + _penalty(prior, trial)
         gain = cost[index] - trial_cost
+        better = gain > 0.0
         rows[index[better]] = trial[better]
         cost[index[better]] = trial_cost[better]
         damping[index] = np.where(better, damping[index] * 0.2, damping[index] * 5.0)
         done = (better & (gain < tol)) | (damping[index] > 1e8)
         active[index[done]] = False
     return rows, cost
+
+
+def least_squares(regressors: Array, spectra: Array, scale: Array) -> Array:
+    """Fit spectra by a sum of regressors, the errors of every bin proportional to `scale`.
+
+    Parameters
+    ----------
+    regressors : ndarray, shape (n_regressors, n_freqs)
+        What to add up.
+    spectra : ndarray, shape (n_spectra, n_freqs)
+        Spectra.
+    scale : ndarray, shape (n_freqs,)
+        Expected size of the spectra, to which the error of a periodogram is proportional.
+
+    Returns
+    -------
+    ndarray, shape (n_regressors, n_spectra)
+        Coefficients; a trace of ridge keeps those of regressors that coincide finite.
+    """
+    weighted = regressors / scale**2
+    normal = weighted @ regressors.T
+    normal += _RIDGE * np.trace(normal) * np.eye(len(normal))
+    return np.asarray(np.linalg.solve(normal, weighted @ spectra.T))
 
 
 def _penalty(prior: Prior | None, rows: Array) -> Array | float:

@@ -21,7 +21,7 @@ Array = NDArray[np.float64]
 
 MODEL_WEIGHT = 12.0
 SHAPE_SHARE = 0.02
-WEAK_EVIDENCE = 8.0
+LEAST_EVIDENCE = 8.0  # a bump this faint, or fainter, has twice the variance
 LEAST_SD_HZ = 0.02
 BLOCK_SEGMENTS = 5
 _FAR_WIDTH = -0.5
@@ -139,7 +139,7 @@ def locate(
     freedom = MODEL_WEIGHT + n_blocks - 1.0
     variance = (MODEL_WEIGHT * model_variance + (n_blocks - 1.0) * seen) / freedom
     variance += (SHAPE_SHARE * float(np.exp(row[0, -1]))) ** 2
-    variance *= 1.0 + WEAK_EVIDENCE / max(evidence, WEAK_EVIDENCE)
+    variance *= 1.0 + LEAST_EVIDENCE / max(evidence, LEAST_EVIDENCE)
     sd_hz = max(float(np.sqrt(variance)), LEAST_SD_HZ)
     variance = sd_hz**2
     quantile = student_95(freedom)

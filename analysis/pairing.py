@@ -14,7 +14,7 @@ from analysis.channels import tidy
 from analysis.errors import AnalysisError, UnusableRecording
 from analysis.io import Recording
 from analysis.power import FIT_HZ, TOTAL_HZ
-from analysis.quality import Quality, assess
+from analysis.quality import Examined, Quality, examine
 
 Array = NDArray[np.float64]
 
@@ -50,8 +50,8 @@ class Pair:
         Left out at the start of each recording.
     info : mne.Info
         Description of the channels, with positions where known.
-    sources : (object, object)
-        The two recordings with tidy channel names, whole, for `find_peak`.
+    sources : (Examined, Examined)
+        The two recordings with tidy channel names, whole and measured, for `find_peak`.
     warnings : tuple of str
         What the reader must know.
     """
@@ -69,7 +69,7 @@ class Pair:
     bad: tuple[str, ...]
     discarded_s: float
     info: Any
-    sources: tuple[Any, Any]
+    sources: tuple[Examined, Examined]
     warnings: tuple[str, ...]
 
     @property
@@ -137,7 +137,8 @@ def make_pair(pre: Any, post: Any, *, discard_s: float = 3.0) -> Pair:
     sources = {"before": _source(pre, "before"), "after": _source(post, "after")}
     sides = {name: _raw_of(source) for name, source in sources.items()}
     _check_reference(sides, warnings)
-    quality = {name: _quality(source, name, warnings) for name, source in sources.items()}
+    examined = {name: examine(source) for name, source in sources.items()}
+    quality = {name: _quality(found, name, warnings) for name, found in examined.items()}
     low_hz, high_hz = _pass_band(sides, warnings)
     _check_eyes(sides, warnings)
     names = {name: set(raw.ch_names) for name, raw in sides.items()}
@@ -189,7 +190,7 @@ def make_pair(pre: Any, post: Any, *, discard_s: float = 3.0) -> Pair:
         bad=bad,
         discarded_s=discard_s,
         info=mne.pick_info(info, [info["ch_names"].index(name) for name in channels]),
-        sources=(sources["before"], sources["after"]),
+        sources=(examined["before"], examined["after"]),
         warnings=tuple(dict.fromkeys(warnings)),
     )
 
@@ -222,9 +223,9 @@ def _raw_of(source: Any) -> Any:
     return source.raw if isinstance(source, Recording) else source
 
 
-def _quality(source: Any, side: str, warnings: list[str]) -> Quality:
+def _quality(examined: Examined, side: str, warnings: list[str]) -> Quality:
     """Quality of one side; refuse what cannot be used or has a doubtful clock."""
-    found = assess(source)
+    source, found = examined.recording, examined.judge()
     if not found.usable:
         raise UnusableRecording(
             f"the recording {side} cannot be used: {'; '.join(found.reasons)}",

@@ -23,7 +23,7 @@ from analysis.spectrum import (
 )
 from analysis.states import EventWindow, Reactivity, event_starts, reactivity
 from analysis.verdict import (
-    WEAK_EVIDENCE,
+    PLAIN_EVIDENCE,
     is_split,
     objections,
     peaks,
@@ -86,8 +86,9 @@ def find_peak(
 
     Parameters
     ----------
-    raw : Recording or mne.io.BaseRaw
-        The recording; a bare MNE object is taken to be in volt at the rate it states.
+    raw : Recording, mne.io.BaseRaw or Examined
+        The recording; a bare MNE object is taken to be in volt at the rate it states, and one
+        examined already (`analysis.quality.examine`) is not measured again.
     band_hz : (float, float)
         Where the peak may lie.
     picks : sequence of str, optional
@@ -210,7 +211,7 @@ def _estimate(
     )
     reasons = objections(rhythm, band_hz)
     over_time, halves = _over_time(segments, rhythm)
-    table = _table(spectra, task, rhythm)
+    picture = _picture(spectra, task, rhythm, mean, law, halves)
     estimate = replace(
         task.blank,
         status="no_peak" if reasons else "found",
@@ -218,10 +219,11 @@ def _estimate(
         aperiodic_exponent=law[1],
         aperiodic_knee_hz=rhythm.knee_hz,
         reasons=tuple(reasons),
-        spectrum=_picture(spectra, task, rhythm, mean, law, halves),
+        spectrum=picture,
     )
     if reasons:
         return estimate
+    table = _table(spectra, task, rhythm)
     split = is_split(rhythm, band_hz)
     both = peaks(rhythm, band_hz)
     notes = remarks(rhythm, band_hz, over_time)
@@ -239,18 +241,14 @@ def _estimate(
         ci95_hz=None if split else rhythm.location.ci95_hz,
         center_of_gravity_hz=rhythm.center_of_gravity_hz,
         prominence_db=both[0].prominence_db,
-        provisional=task.blank.provisional or rhythm.evidence < WEAK_EVIDENCE,
+        provisional=task.blank.provisional or rhythm.evidence < PLAIN_EVIDENCE,
         peaks=both,
         channel_table=table,
         stability=None if split else over_time,
         cross_check=check,
         reactivity=reactive,
         warnings=tuple(dict.fromkeys([*task.blank.warnings, *notes])),
-        spectrum=replace(
-            estimate.spectrum, prominence_db=np.array([row.prominence_db for row in table])
-        )
-        if estimate.spectrum is not None
-        else None,
+        spectrum=replace(picture, prominence_db=np.array([row.prominence_db for row in table])),
     )
 
 

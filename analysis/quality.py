@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -35,7 +35,7 @@ from analysis.state_checks import (
     window_spectra,
 )
 
-__all__ = ["Finding", "Quality", "annotated_mask", "assess"]
+__all__ = ["Examined", "Finding", "Quality", "annotated_mask", "assess", "examine"]
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -121,6 +121,148 @@ class Quality:
         return mask
 
 
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """A recording measured once, to be judged for one region after the other.
+
+    Parameters
+    ----------
+    recording : Recording or mne.io.BaseRaw
+        What was measured.
+    names : tuple of str
+        EEG channels.
+    data : ndarray, shape (n_channels, n_samples)
+        Their signals, in the recording's unit.
+    measures : Measures
+        Of these signals.
+    bad : dict of str to str
+        Bad channels and why.
+    lines : Lines
+        Mains and other lines.
+    shown : dict of bytes to list of Finding
+        What the windows outside a mask of artefacts show; filled as masks are asked for.
+    """
+
+    recording: Any
+    names: tuple[str, ...]
+    data: Array
+    measures: Measures
+    bad: dict[str, str]
+    lines: Lines
+    shown: dict[bytes, list[Finding]] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def raw(self) -> Any:
+        """The MNE object."""
+        return self.recording.raw if isinstance(self.recording, Recording) else self.recording
+
+    @property
+    def sfreq_hz(self) -> float:
+        """Sampling rate."""
+        return float(self.raw.info["sfreq"])
+
+    @property
+    def keep(self) -> list[int]:
+        """Rows of the good channels."""
+        return [i for i, name in enumerate(self.names) if name not in self.bad]
+
+    def judge(self, region: Sequence[str] | None = None) -> Quality:
+        """Judge the recording.
+
+        Parameters
+        ----------
+        region : sequence of str, optional
+            Channels whose artefacts count; all good ones otherwise.
+
+        Returns
+        -------
+        Quality
+            The verdict.
+        """
+        names, measures, sfreq, keep = self.names, self.measures, self.sfreq_hz, self.keep
+        n_samples = self.data.shape[1]
+        found: list[Finding] = []
+        if not names:
+            found.append(Finding("no_eeg", "refusal", "no EEG channel: give an EEG recording"))
+        if sfreq < MIN_SFREQ_HZ:
+            text = f"sampling rate {sfreq:g} Hz is too low: {MIN_SFREQ_HZ:g} Hz is the least"
+            found.append(Finding("sampling_rate_low", "refusal", text))
+        found += bad_channel_findings(self.bad, names, measures)
+        found += saturation_finding(measures, names, keep, sfreq, n_samples)
+        judged = [i for i in keep if region is None or names[i] in region] or keep
+        mask, dropped_s = _left_out(self.raw, measures, judged, sfreq)
+        if dropped_s > 0.0:
+            text = f"{dropped_s:.0f} s with gross artefacts left out"
+            share = float(dropped_s * sfreq / self.raw.n_times)
+            found.append(Finding("artefacts", "warning", text, share=share))
+        usable = float(np.sum(~mask) / sfreq)
+        found += _length_findings(usable)
+        found += line_findings(self.lines, sfreq)
+        amplitude = None
+        unit_known = not isinstance(self.recording, Recording) or self.recording.unit_known
+        if keep and measures.spreads.shape[1] and unit_known:
+            amplitude = float(np.median(measures.spreads[keep]) * 1e6)
+            found += _amplitude_findings(amplitude)
+        if keep and sfreq >= MIN_SFREQ_HZ:
+            found += self._shown_outside(mask)
+        return Quality(
+            usable=not any(finding.severity == "refusal" for finding in found),
+            reasons=tuple(finding.line for finding in found if finding.severity == "refusal"),
+            warnings=tuple(finding.line for finding in found if finding.severity == "warning"),
+            sfreq_hz=sfreq,
+            duration_s=self.raw.n_times / sfreq,
+            usable_s=usable,
+            good_channels=tuple(names[i] for i in keep),
+            bad_channels=tuple(self.bad.items()),
+            artefact_spans_s=_spans(mask, sfreq),
+            mains_hz=self.lines.mains_hz,
+            suggested_sfreq_hz=None if self.lines.suspect is None else self.lines.suspect[1],
+            amplitude_uv=amplitude,
+            findings=tuple(found),
+            line_noise_db=self.lines.mains_db,
+        )
+
+    def _shown_outside(self, mask: Mask) -> list[Finding]:
+        """What the good channels show outside the mask, looked for once for each mask."""
+        key = mask.tobytes()
+        if key not in self.shown:
+            names, keep = list(self.names), self.keep
+            shown = _signal_findings(self.raw, self.data, names, keep, mask)
+            dead = {name for name, why in self.bad.items() if "flat" in why or "NaN" in why}
+            alive = [
+                i for i, name in enumerate(names) if name not in dead and self.measures.finite[i]
+            ]
+            self.shown[key] = shown + reference_findings(self.data, names, alive, len(keep))
+        return self.shown[key]
+
+
+def examine(recording: Any) -> Examined:
+    """Measure the EEG channels of a recording.
+
+    Parameters
+    ----------
+    recording : Recording or mne.io.BaseRaw
+        What to measure; a bare MNE object is taken to be in volt.
+
+    Returns
+    -------
+    Examined
+        Everything about it that no choice of region changes.
+    """
+    raw = recording.raw if isinstance(recording, Recording) else recording
+    sfreq = float(raw.info["sfreq"])
+    kinds = raw.get_channel_types()
+    names = [n for n, kind in zip(raw.ch_names, kinds, strict=True) if kind == "eeg"]
+    data = np.asarray(raw.get_data(picks=names), dtype=float) if names else np.empty((0, 0))
+    measures = measure(data, sfreq)
+    bad = bad_channels(data, measures, names, set(raw.info["bads"]), sfreq)
+    keep = [i for i, name in enumerate(names) if name not in bad]
+    lines = Lines()
+    if keep and data.shape[1] >= 8.0 * sfreq:
+        lines = find_lines(data, keep, sfreq)
+    return Examined(recording, tuple(names), data, measures, bad, lines)
+
+
 def assess(recording: Any, region: Sequence[str] | None = None) -> Quality:
     """Judge the EEG channels of a recording, before any number is taken from it.
 
@@ -146,61 +288,7 @@ def assess(recording: Any, region: Sequence[str] | None = None) -> Quality:
     Artefact rule: one-second pieces whose peak-to-peak amplitude is at least three times the
     channel's median and five robust deviations above it in a fifth of the channels.
     """
-    raw = recording.raw if isinstance(recording, Recording) else recording
-    unit_known = recording.unit_known if isinstance(recording, Recording) else True
-    sfreq = float(raw.info["sfreq"])
-    kinds = raw.get_channel_types()
-    names = [n for n, kind in zip(raw.ch_names, kinds, strict=True) if kind == "eeg"]
-    data = np.asarray(raw.get_data(picks=names), dtype=float) if names else np.empty((0, 0))
-    found: list[Finding] = []
-    if not names:
-        found.append(Finding("no_eeg", "refusal", "no EEG channel: give an EEG recording"))
-    if sfreq < MIN_SFREQ_HZ:
-        text = f"sampling rate {sfreq:g} Hz is too low: {MIN_SFREQ_HZ:g} Hz is the least"
-        found.append(Finding("sampling_rate_low", "refusal", text))
-    measures = measure(data, sfreq)
-    bad = bad_channels(data, measures, names, set(raw.info["bads"]), sfreq)
-    good = [name for name in names if name not in bad]
-    keep = [i for i, name in enumerate(names) if name not in bad]
-    found += bad_channel_findings(bad, names, measures)
-    found += saturation_finding(measures, names, keep, sfreq, data.shape[1])
-    judged = [i for i in keep if region is None or names[i] in region] or keep
-    mask, dropped_s = _left_out(raw, measures, judged, sfreq)
-    if dropped_s > 0.0:
-        text = f"{dropped_s:.0f} s with gross artefacts left out"
-        share = float(dropped_s * sfreq / raw.n_times)
-        found.append(Finding("artefacts", "warning", text, share=share))
-    usable = float(np.sum(~mask) / sfreq)
-    found += _length_findings(usable)
-    lines = Lines()
-    if keep and data.shape[1] >= 8.0 * sfreq:
-        lines = find_lines(data, keep, sfreq)
-    found += line_findings(lines, sfreq)
-    amplitude = None
-    if keep and measures.spreads.shape[1] and unit_known:
-        amplitude = float(np.median(measures.spreads[keep]) * 1e6)
-        found += _amplitude_findings(amplitude)
-    if keep and sfreq >= MIN_SFREQ_HZ:
-        found += _signal_findings(raw, data, names, keep, mask)
-        dead = {name for name, why in bad.items() if "flat" in why or "NaN" in why}
-        alive = [i for i, name in enumerate(names) if name not in dead and measures.finite[i]]
-        found += reference_findings(data, names, alive, len(good))
-    return Quality(
-        usable=not any(finding.severity == "refusal" for finding in found),
-        reasons=tuple(finding.line for finding in found if finding.severity == "refusal"),
-        warnings=tuple(finding.line for finding in found if finding.severity == "warning"),
-        sfreq_hz=sfreq,
-        duration_s=raw.n_times / sfreq,
-        usable_s=usable,
-        good_channels=tuple(good),
-        bad_channels=tuple(bad.items()),
-        artefact_spans_s=_spans(mask, sfreq),
-        mains_hz=lines.mains_hz,
-        suggested_sfreq_hz=None if lines.suspect is None else lines.suspect[1],
-        amplitude_uv=amplitude,
-        findings=tuple(found),
-        line_noise_db=lines.mains_db,
-    )
+    return examine(recording).judge(region)
 
 
 def annotated_mask(raw: Any) -> Mask:

@@ -24,7 +24,14 @@ from analysis.background import (
     masked_background,
     with_knee,
 )
-from analysis.likelihood import REFERENCE_HZ, Bump, Prior, SpectrumModel, deviance
+from analysis.likelihood import (
+    REFERENCE_HZ,
+    Bump,
+    Prior,
+    SpectrumModel,
+    deviance,
+    least_squares,
+)
 from analysis.location import Location, locate
 from analysis.lopsided import Lopsided, lopsided
 from analysis.split import TwoBumps, two_bumps
@@ -350,11 +357,9 @@ def _weights(freqs_hz: Array, means: Array, fitted: Background) -> Array:
     model, row = fitted
     level = model.background(row)[0]
     line = model.bump(row, len(model.bumps) - 1)[0]
-    relative = line / level
-    weight = (np.abs(freqs_hz - row[0, -2]) < 4.0) / (1.0 + relative) ** 2
-    regressors = np.stack([np.ones_like(freqs_hz), relative])
-    normal = (regressors * weight) @ regressors.T + 1e-9 * np.eye(2)
-    found = np.linalg.solve(normal, (regressors * weight) @ (means / level).T)
+    near = np.abs(freqs_hz - row[0, -2]) < 4.0
+    regressors = np.stack([level, line])[:, near]
+    found = least_squares(regressors, means[:, near], regressors.sum(axis=0))
     share = np.maximum(found[1] / np.maximum(found[0], 1e-3), 0.0) ** 2
     total = float(share.sum())
     return np.asarray(share / total if total > 0.0 else np.full(len(means), 1.0 / len(means)))

@@ -11,7 +11,7 @@ from analysis.channels import is_posterior, normal_name
 from analysis.errors import AnalysisError
 from analysis.estimate import PeakEstimate
 from analysis.io import Recording
-from analysis.quality import PROVISIONAL_SECONDS, Quality, assess
+from analysis.quality import PROVISIONAL_SECONDS, Examined, Quality, examine
 
 Reference = Literal["auto", "average", "recorded"]
 REFERENCES: tuple[Reference, ...] = get_args(Reference)
@@ -61,8 +61,8 @@ def select(
 
     Parameters
     ----------
-    recording : Recording or mne.io.BaseRaw
-        The recording.
+    recording : Recording, mne.io.BaseRaw or Examined
+        The recording; one examined already is not measured again.
     band_hz : (float, float)
         Where the peak may lie.
     picks : sequence of str or None
@@ -91,10 +91,12 @@ def select(
             f"band {low:g} to {high:g} Hz: give a lower and an upper end between 3 and 48 Hz, "
             "at least 2 Hz apart"
         )
-    known = recording if isinstance(recording, Recording) else None
-    raw = known.raw if known is not None else recording
+    whole = recording.recording if isinstance(recording, Examined) else recording
+    known = whole if isinstance(whole, Recording) else None
+    raw = known.raw if known is not None else whole
     names = _channels(raw, picks)
-    quality = assess(recording, region=names)
+    examined = recording if isinstance(recording, Examined) else examine(recording)
+    quality = examined.judge(names)
     used = tuple(name for name in names if name in quality.good_channels)
     warnings = [*(known.warnings if known else ()), *quality.warnings]
     if picks is None and used and not is_posterior(used[0]):

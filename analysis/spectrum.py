@@ -109,17 +109,19 @@ def segment_spectra(
     freqs: Array = np.asarray(np.fft.rfftfreq(n_per, 1.0 / sfreq_hz), dtype=np.float64)
     keep = (freqs >= fmin_hz) & (freqs <= fmax_hz)
     tapers = _tapers(n_per, sfreq_hz, method, bandwidth_hz)
-    power = np.empty((starts.size, data.shape[0], int(keep.sum())))
+    power = np.zeros((starts.size, data.shape[0], int(keep.sum())))
     double = np.where((freqs == 0.0) | ((n_per % 2 == 0) & (freqs == freqs[-1])), 1.0, 2.0)[keep]
     first, last = (int(i) for i in np.flatnonzero(keep)[[0, -1]]) if keep.any() else (0, -1)
-    for row, start in enumerate(starts):
-        piece = data[:, start : start + n_per]
-        piece = piece - piece.mean(axis=1, keepdims=True)
-        total = np.zeros((data.shape[0], int(keep.sum())))
+    piece, tapered = np.empty((2, data.shape[0], n_per))
+    for total, start in zip(power, starts, strict=True):
+        cut = data[:, start : start + n_per]
+        np.subtract(cut, cut.mean(axis=1, keepdims=True), out=piece)
         for taper in tapers:
-            found = np.fft.rfft(piece * taper, axis=1)[:, first : last + 1]
+            np.multiply(piece, taper, out=tapered)
+            found = np.fft.rfft(tapered, axis=1)[:, first : last + 1]
             total += found.real**2 + found.imag**2
-        power[row] = total * double / (len(tapers) * sfreq_hz)
+        total *= double
+        total /= len(tapers) * sfreq_hz
     return SegmentSpectra(
         freqs_hz=freqs[keep],
         power=power,

@@ -10,14 +10,14 @@ humps is called split as well.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
 from analysis.background import HANN_INFLATION
-from analysis.likelihood import fit
+from analysis.likelihood import fit, least_squares
 
 Array = NDArray[np.float64]
 
@@ -28,6 +28,8 @@ LEAST_HEIGHT = 0.25
 FAR_HZ = 0.5  # spread of the channels' centres of gravity that one bump does not explain
 _TOLERANCE = 0.05  # in units of twice the log likelihood
 _NEAR_HZ = 6.0
+_FAR_START_HZ = 2.5
+_FAR_WIDTH_HZ = 0.5
 _WIDTHS = (np.log(0.25), np.log(2.0))
 
 
@@ -139,6 +141,9 @@ def two_bumps(
     if n_contrasts > 1:
         own = _own_starts(power, stack, bump, effort)
         starts = np.concatenate([starts, own], axis=1)
+    far = _far_start(stack, rows, flat, per_bin)
+    if far is not None:
+        starts = np.concatenate([starts, far], axis=1)
     first = np.repeat(rows[:, None, : 2 * n_contrasts], starts.shape[1], axis=1)
     both = np.concatenate([first, starts], axis=2)
     rows, cost = fit(
@@ -161,21 +166,13 @@ def _ordered(stack: _Stack, row: Array, means: Array, evidence: float) -> TwoBum
     shapes = np.exp(-0.5 * ((stack.freqs_hz - centers[:, None]) / widths[:, None]) ** 2)
     regressors = np.concatenate([[stack.level, stack.level * stack.tilt], shapes])
     mean = means.mean(axis=0)
-    sites = np.maximum(_least_squares(regressors, means, mean)[2:], 0.0)
+    sites = np.maximum(least_squares(regressors, means, mean)[2:], 0.0)
     heights = sites.mean(axis=1)
     order = np.argsort(-heights)
     best = sites.max(axis=1)[order]
     enough = EVIDENCE if stack.n_contrasts > 1 else EVIDENCE_ONE
     site_ratio = float(best[1] / max(best[0], 1e-300))
     return TwoBumps(centers[order], widths[order], heights[order], site_ratio, evidence, enough)
-
-
-def _least_squares(regressors: Array, spectra: Array, scale: Array) -> Array:
-    """Coefficients of every spectrum, relative errors alike, shape (n_regressors, n_spectra)."""
-    weighted = regressors / scale**2
-    normal = weighted @ regressors.T
-    normal += 1e-9 * np.trace(normal) * np.eye(len(normal))
-    return np.asarray(np.linalg.solve(normal, weighted @ spectra.T))
 
 
 def _contrasts(
@@ -196,7 +193,7 @@ def _contrasts(
     line = np.exp(height - 0.5 * z**2)
     tilt = np.log(freqs_hz / center)
     regressors = np.stack([level, level * tilt, line, line * z / np.exp(width)])
-    found = _least_squares(regressors, channels, level + line)
+    found = least_squares(regressors, channels, level + line)
     near_gain = np.maximum(found[2], 0.0) + 1e-6
     near_lean = np.clip(found[3] / np.maximum(found[2], 0.15), -2.0, 2.0)
     inside = (freqs_hz >= limits_hz[0]) & (freqs_hz <= limits_hz[1])
@@ -237,6 +234,31 @@ def _own_starts(
     return np.concatenate(parts, axis=1)[:, None]
 
 
+def _far_start(stack: _Stack, rows: Array, flat: Array, per_bin: float) -> Array | None:
+    """The one bump and another where most is left over, beyond the reach of the other starts.
+
+    None where a matched filter sees no second rhythm there; else shape (n_pairs, 1, n_values).
+    """
+    n_contrasts = stack.n_contrasts
+    modelled = stack.spectrum(rows)
+    rest = (flat / modelled - 1.0).reshape(len(rows), n_contrasts, -1)
+    places = np.arange(stack.limits_hz[0], stack.limits_hz[1] + 0.01, 0.25)
+    templates = np.exp(-0.5 * ((stack.freqs_hz - places[:, None]) / _FAR_WIDTH_HZ) ** 2)
+    scores = rest.mean(axis=1) @ templates.T / np.sqrt(np.sum(templates**2, axis=1))
+    away = np.abs(places - rows[:, [3 * n_contrasts]]) >= _FAR_START_HZ
+    scores = np.where(away, scores, 0.0)
+    if per_bin * float(scores[0].max()) ** 2 < EVIDENCE:
+        return None
+    best = places[np.argmax(scores, axis=1)]
+    at = np.argmin(np.abs(stack.freqs_hz - best[:, None]), axis=1)
+    pick = np.arange(len(rows))
+    level = modelled.reshape(rest.shape)[pick, :, at]
+    height = np.log(level * np.maximum(rest[pick, :, at], 0.1))
+    narrow = np.full(len(rows), np.log(_FAR_WIDTH_HZ))
+    one = rows[:, 2 * n_contrasts :]
+    return np.concatenate([one, height, best[:, None], narrow[:, None]], axis=1)[:, None]
+
+
 def _starts(bump: tuple[float, float, float], n_contrasts: int) -> Array:
     """Two bumps on either side of the one, shape (4, 2 * (n_contrasts + 2))."""
     height, center, width = bump
@@ -256,48 +278,53 @@ class _Stack:
 
     A row is (gain and tilt of the background of each spectrum, then per bump its log height in
     each spectrum, centre, log width).
+
+    Parameters
+    ----------
+    freqs_hz, level : ndarray, shape (n_freqs,)
+        Frequencies, and the region's background there.
+    n_contrasts : int
+        How many spectra stand beside each other.
+    limits_hz : (float, float)
+        Where centres may lie.
+    tilt : ndarray, shape (n_freqs,)
+        Regressor of a background that is steeper or flatter than the region's, derived.
     """
 
     freqs_hz: Array
     level: Array
     n_contrasts: int
     limits_hz: tuple[float, float]
+    tilt: Array = field(init=False, repr=False, compare=False)
 
-    @property
-    def tilt(self) -> Array:
-        """Regressor of a background that is steeper or flatter than the region's."""
-        return np.asarray(np.log(self.freqs_hz / self.freqs_hz.mean()))
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "tilt", np.log(self.freqs_hz / self.freqs_hz.mean()))
 
     def jacobian(self, rows: Array) -> tuple[Array, Array]:
         """Model and relative derivatives: (n_rows, n_values), (n_rows, n_params, n_values)."""
         many, n_freqs = len(rows), self.freqs_hz.size
-        total = np.empty((many, self.n_contrasts, n_freqs))
         slopes = np.zeros((many, rows.shape[1], self.n_contrasts, n_freqs))
+        total = self._backgrounds(rows)
         for k in range(self.n_contrasts):
-            back = self.level * np.exp(rows[:, [2 * k]] + rows[:, [2 * k + 1]] * self.tilt)
-            total[:, k] = slopes[:, 2 * k, k] = back
-            slopes[:, 2 * k + 1, k] = back * self.tilt
+            slopes[:, 2 * k, k] = total[:, k]
+            slopes[:, 2 * k + 1, k] = total[:, k] * self.tilt
         for first in self._bumps(rows):
             center = first + self.n_contrasts
-            sd = np.exp(rows[:, [center + 1]])
-            z = (self.freqs_hz - rows[:, [center]]) / sd
-            line = np.exp(-0.5 * z**2)
+            z, sd, parts = self._bump(rows, first)
+            total += parts
+            slopes[:, center] = parts * z[:, None] / sd[:, None]
+            slopes[:, center + 1] = parts * (z**2)[:, None]
             for k in range(self.n_contrasts):
-                part = np.exp(rows[:, [first + k]]) * line
-                total[:, k] += part
-                slopes[:, first + k, k] = part
-                slopes[:, center, k] = part * z / sd
-                slopes[:, center + 1, k] = part * z**2
+                slopes[:, first + k, k] = parts[:, k]
         slopes /= total[:, None]
         return total.reshape(many, -1), slopes.reshape(many, rows.shape[1], -1)
 
-    def _bumps(self, rows: Array) -> range:
-        """First column of every bump."""
-        return range(2 * self.n_contrasts, rows.shape[1], self.n_contrasts + 2)
-
     def spectrum(self, rows: Array) -> Array:
         """Modelled power, shape (n_rows, n_values)."""
-        return self.jacobian(rows)[0]
+        total = self._backgrounds(rows)
+        for first in self._bumps(rows):
+            total += self._bump(rows, first)[2]
+        return total.reshape(len(rows), -1)
 
     def clip(self, rows: Array) -> Array:
         """Project parameters onto their ranges."""
@@ -308,3 +335,20 @@ class _Stack:
             out[:, center] = np.clip(out[:, center], *self.limits_hz)
             out[:, center + 1] = np.clip(out[:, center + 1], *_WIDTHS)
         return out
+
+    def _bumps(self, rows: Array) -> range:
+        """First column of every bump."""
+        return range(2 * self.n_contrasts, rows.shape[1], self.n_contrasts + 2)
+
+    def _backgrounds(self, rows: Array) -> Array:
+        """Background of every spectrum, shape (n_rows, n_contrasts, n_freqs)."""
+        own = rows[:, : 2 * self.n_contrasts].reshape(len(rows), self.n_contrasts, 2, 1)
+        return np.asarray(self.level * np.exp(own[:, :, 0] + own[:, :, 1] * self.tilt))
+
+    def _bump(self, rows: Array, first: int) -> tuple[Array, Array, Array]:
+        """One bump: standardised distance, deviation, power in every spectrum."""
+        center = first + self.n_contrasts
+        sd = np.exp(rows[:, [center + 1]])
+        z = (self.freqs_hz - rows[:, [center]]) / sd
+        line = np.exp(-0.5 * z**2)
+        return z, sd, np.exp(rows[:, first:center, None]) * line[:, None]

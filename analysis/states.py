@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from analysis.errors import AnalysisError
 from analysis.estimate import Reactivity
+from analysis.likelihood import least_squares
 from analysis.marks import onsets_s
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ __all__ = ["EventWindow", "Reactivity", "event_starts", "reactivity"]
 Array = NDArray[np.float64]
 
 SHORTEST_S = 1.0
+_ROUNDING_S = 1e-9  # 2.4826 s less 1.4826 s is a little under 1 s
 LONGEST_WINDOW_S = 4.0
 BLOCK_SEGMENTS = 5
 
@@ -46,7 +48,8 @@ class EventWindow:
     tmax_s: float
 
     def __post_init__(self) -> None:
-        if not (np.isfinite([self.tmin_s, self.tmax_s]).all() and self.length_s >= SHORTEST_S):
+        long_enough = self.length_s >= SHORTEST_S - _ROUNDING_S
+        if not (np.isfinite([self.tmin_s, self.tmax_s]).all() and long_enough):
             raise AnalysisError(
                 f"event window {self.tmin_s:g} to {self.tmax_s:g} s: give one of at least "
                 f"{SHORTEST_S:g} s"
@@ -136,8 +139,7 @@ def reactivity(rhythm: RhythmFit, opened: Array) -> Reactivity:
     regressors = np.stack([line, level, level * tilt, level * tilt**2])
 
     def heights(segments: Array) -> tuple[float, float]:
-        weighted = regressors / (segments.mean(axis=0) ** 2)
-        found = np.linalg.solve(weighted @ regressors.T, weighted @ segments.T)[0]
+        found = least_squares(regressors, segments, segments.mean(axis=0))[0]
         n_blocks = max(2, found.size // BLOCK_SEGMENTS)
         blocks = np.array([part.mean() for part in np.array_split(found, n_blocks)])
         return float(found.mean()), float(blocks.std(ddof=1) / np.sqrt(n_blocks))

@@ -15,9 +15,10 @@ from analysis.spectrum import SpectralFit
 
 EVIDENCE = 14.0
 EVIDENCE_NARROWED = 20.0  # where a filter left little spectrum beside the band
-WEAK_EVIDENCE = 25.0
+PLAIN_EVIDENCE = 25.0  # below it a peak is provisional
 MUCH_BENT = 1.5
 MIN_PROMINENCE_BENT_DB = 3.0
+MIN_PROMINENCE_CUT_DB = 4.2  # bent, and cut off beyond
 MIN_PROMINENCE_DB = 0.8
 MAX_INTERVAL_HZ = 2.0
 BEYOND_BAND_HZ = 0.25
@@ -25,14 +26,19 @@ MIN_SHARE_IN_BAND = 0.75
 DISAGREEMENT_HZ = 0.5
 NARROW_HZ = 0.6
 BROAD_HZ = 4.0
+BROAD_PART = 0.7  # of the broadest bump looked for: the most that each of two may be
 SECOND_NOTED = 0.15
 FULL_WIDTH = float(np.sqrt(8.0 * np.log(2.0)))  # of a Gaussian at half height, in deviations
 
 
 def is_split(rhythm: RhythmFit, band_hz: tuple[float, float]) -> bool:
     """Whether two rhythms share the band, so that neither alone is the peak."""
-    beyond = (band_hz[0] - BEYOND_BAND_HZ, band_hz[1] + BEYOND_BAND_HZ)
-    return rhythm.two.is_split(beyond) or _two_tops(rhythm)
+    return _two_rhythms(rhythm, band_hz) or _two_tops(rhythm)
+
+
+def _two_rhythms(rhythm: RhythmFit, band_hz: tuple[float, float]) -> bool:
+    """Whether the channels tell two rhythms apart."""
+    return rhythm.two.is_split((band_hz[0] - BEYOND_BAND_HZ, band_hz[1] + BEYOND_BAND_HZ))
 
 
 def _two_tops(rhythm: RhythmFit) -> bool:
@@ -58,9 +64,8 @@ def peaks(rhythm: RhythmFit, band_hz: tuple[float, float]) -> tuple[Peak, ...]:
     """
     if not is_split(rhythm, band_hz):
         return (Peak(rhythm.peak_hz, rhythm.prominence_db, 1.0, rhythm.width_hz),)
-    beyond = (band_hz[0] - BEYOND_BAND_HZ, band_hz[1] + BEYOND_BAND_HZ)
     uneven = rhythm.uneven
-    if uneven is not None and uneven.rival_hz is not None and not rhythm.two.is_split(beyond):
+    if uneven is not None and uneven.rival_hz is not None and not _two_rhythms(rhythm, band_hz):
         excess = np.interp(
             [rhythm.peak_hz, uneven.rival_hz], rhythm.freqs_hz, rhythm.model - rhythm.background
         )
@@ -112,10 +117,11 @@ def objections(rhythm: RhythmFit, band_hz: tuple[float, float]) -> list[str]:
             f"ratio {max(rhythm.evidence, 0.0):.0f}, {enough:g} is the least)"
         ]
     reasons = []
-    if rhythm.bend > MUCH_BENT and rhythm.prominence_db < MIN_PROMINENCE_BENT_DB:
+    least_db = MIN_PROMINENCE_CUT_DB if rhythm.narrowed[1] else MIN_PROMINENCE_BENT_DB
+    if rhythm.bend > MUCH_BENT and rhythm.prominence_db < least_db:
         reasons.append(
             f"the bump at {place} stands {rhythm.prominence_db:.1f} dB over a background that "
-            f"bends down beside it, as a low-pass filter leaves it; {MIN_PROMINENCE_BENT_DB:g} dB "
+            f"bends down beside it, as a low-pass filter leaves it; {least_db:g} dB "
             "is the least there: give the recording as it was before filtering"
         )
     if rhythm.prominence_db < MIN_PROMINENCE_DB:
@@ -124,7 +130,17 @@ def objections(rhythm: RhythmFit, band_hz: tuple[float, float]) -> list[str]:
             f"over the background; {MIN_PROMINENCE_DB:g} dB is the least"
         )
     widest = FULL_WIDTH * widest_hz(band_hz)
-    if rhythm.width_hz > 0.97 * widest:
+    if _two_rhythms(rhythm, band_hz):
+        # Together they may be as broad as they like, each of them may not.
+        parts = peaks(rhythm, band_hz)
+        broad = max(parts, key=lambda part: part.width_hz)
+        if broad.width_hz > BROAD_PART * widest:
+            reasons.append(
+                f"two bumps share the band, and the one at {broad.frequency_hz:.1f} Hz is "
+                f"{broad.width_hz:.1f} Hz broad, {BROAD_PART * widest:.1f} Hz is the most beside "
+                "another: a bend of the background, such as a filter leaves, rather than a rhythm"
+            )
+    elif rhythm.width_hz > 0.97 * widest:
         reasons.append(
             f"the bump at {place} is as broad as is looked for ({widest:.1f} Hz): a bend of the "
             "background, such as a filter leaves, rather than a rhythm"
@@ -175,10 +191,10 @@ def remarks(
         ]
     peak, two = rhythm.peak_hz, rhythm.two
     notes = []
-    if rhythm.evidence < WEAK_EVIDENCE:
+    if rhythm.evidence < PLAIN_EVIDENCE:
         notes.append(
             f"provisional: the rhythm is faint (likelihood ratio {rhythm.evidence:.0f}; "
-            f"{WEAK_EVIDENCE:g} and more is plain): record longer"
+            f"{PLAIN_EVIDENCE:g} and more is plain): record longer"
         )
     apart = abs(float(two.centers_hz[1]) - peak)
     if two.evidence >= two.enough and apart >= 1.0 and two.ratio >= SECOND_NOTED:

@@ -8,13 +8,14 @@ line that wanders, Stuart-Landau bursts, or a non-sinusoidal wave with harmonics
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from analysis.channels import montage_name
+from tests.analysis import noise
 
 Array = NDArray[np.float64]
 
@@ -26,6 +27,9 @@ CHANNELS = (
 SNR_LOG10 = {"high": 1.0, "medium": 0.5, "low": 0.2}
 EXPONENTS = (0.8, 1.2, 1.6, 2.0)
 GENERATORS = ("gauss", "ar2", "wander", "bursts", "mu")
+
+coloured = partial(noise.coloured, in_pairs=True)
+slow = partial(noise.slow, in_pairs=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,13 +179,6 @@ def make(case: Case) -> Made:
     return Made(data * 10e-6 / data.std(axis=1).mean(), names, case)
 
 
-def coloured(rng: np.random.Generator, psd: Array, n_channels: int, n: int, fs: float) -> Array:
-    """Gaussian noise with the one-sided spectrum `psd` (per Hz) on the rfft grid."""
-    white = rng.standard_normal((n_channels, 2 * psd.size)).view(np.complex128)
-    white *= np.sqrt(psd * n * fs / 4.0)
-    return np.asarray(np.fft.irfft(white, n, axis=-1))
-
-
 @cache
 def _places() -> Array:
     """Unit vectors of the electrodes."""
@@ -273,12 +270,3 @@ def _stuart_landau(rng: np.random.Generator, n: int, fs: float, width: float) ->
     grid = np.arange(count) * step
     time_s = np.arange(n) / fs
     return np.interp(time_s, grid, out.real) + 1j * np.interp(time_s, grid, out.imag)
-
-
-def slow(rng: np.random.Generator, n: int, fs: float, tau_s: float) -> Array:
-    """Unit-variance Gaussian process with an exponential memory of `tau_s`."""
-    freqs = np.fft.rfftfreq(n, 1.0 / fs)
-    psd = 1.0 / (1.0 + (2.0 * np.pi * freqs * tau_s) ** 2)
-    psd[0] = 0.0
-    out = coloured(rng, psd, 1, n, fs)[0]
-    return np.asarray(out / np.std(out))

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from importlib import resources
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import tacs
 from tacs.clock import utc_now
 from tacs.files import write_text
 from tacs.peak_tables import against_rows, clean_rows, finding_rows, key_numbers, quality_rows
 from tacs.peak_words import banners, key_figures, next_steps, title
+from tacs.report_page import Picture, render, versions
 from tacs.report_summary import Banner, KeyFigure
-from tacs.report_words import FILTERS, joined, recorded, utc
+from tacs.report_words import joined, recorded, utc
 
 if TYPE_CHECKING:
     from analysis.estimate import ChannelPeak, PeakEstimate
@@ -32,15 +29,6 @@ ONE_COLUMN = 12  # channels that a table holds before it is set in two
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Figure:
-    """One picture: a data URI, words for those who cannot see it, a caption."""
-
-    src: str
-    alt: str
-    caption: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class PeakPage:
     """What the template shows."""
 
@@ -51,7 +39,7 @@ class PeakPage:
     figures: tuple[KeyFigure, ...]
     next_steps: tuple[str, ...]
     numbers: tuple[tuple[str, str], ...]
-    pictures: Mapping[str, Figure]
+    pictures: Mapping[str, Picture]
     no_spectrum: str
     no_map: str
     channel_rows: tuple[tuple[ChannelPeak, ...], ...]
@@ -104,7 +92,7 @@ def peak_report(
     """
     page = _page(estimate, against or {}, clean or {})
     path = Path(out)
-    write_text(path, _render(page, estimate))
+    write_text(path, render("peak.html.j2", {"page": page, "e": estimate}))
     return path
 
 
@@ -143,7 +131,7 @@ def _page(estimate: PeakEstimate, against: Mapping[str, Any], clean: Mapping[str
         advice=str(against.get("advice") or ""),
         prediction=str(against.get("prediction") or PREDICTION),
         provenance=_provenance(estimate),
-        versions=_versions(),
+        versions=versions(),
         written=utc_now(),
     )
 
@@ -157,7 +145,7 @@ def _in_columns(table: Sequence[ChannelPeak]) -> tuple[tuple[ChannelPeak, ...], 
     return rows[:half], rows[half:]
 
 
-def _pictures(estimate: PeakEstimate) -> dict[str, Figure]:
+def _pictures(estimate: PeakEstimate) -> dict[str, Picture]:
     """Every figure that the estimate can fill."""
     from analysis.figures import plot_peak_panels
     from analysis.figures_peak import headline, stability_words
@@ -188,7 +176,7 @@ def _pictures(estimate: PeakEstimate) -> dict[str, Figure]:
         ),
     }
     return {
-        name: Figure(
+        name: Picture(
             src=data_uri(figure),
             alt=words[name][0].strip(),
             caption=words[name][1],
@@ -204,7 +192,7 @@ def _why_no_spectrum(estimate: PeakEstimate) -> str:
     return "No spectrum: this estimate was read from a file, which holds the numbers alone."
 
 
-def _why_no_map(estimate: PeakEstimate, pictures: Mapping[str, Figure]) -> str:
+def _why_no_map(estimate: PeakEstimate, pictures: Mapping[str, Picture]) -> str:
     """Why there is no scalp map."""
     if "topography" in pictures:
         return ""
@@ -224,29 +212,3 @@ def _provenance(estimate: PeakEstimate) -> tuple[tuple[str, str, bool], ...]:
         ("Estimated", utc(estimate.measured_at), False),
         ("Method", estimate.method, False),
     )
-
-
-def _versions() -> tuple[tuple[str, str], ...]:
-    """Versions of what made the numbers and the page."""
-    found = [("tacs-suite", tacs.__version__), ("Python", platform.python_version())]
-    for name in ("mne", "numpy", "scipy", "fooof", "matplotlib"):
-        try:
-            found.append((name, version(name)))
-        except PackageNotFoundError:
-            found.append((name, "not installed"))
-    return tuple(found)
-
-
-def _render(page: PeakPage, estimate: PeakEstimate) -> str:
-    """Fill the template; every value is escaped."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(Path(str(resources.files("tacs"))) / "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(FILTERS)
-    return environment.get_template("peak.html.j2").render(page=page, e=estimate)

@@ -8,9 +8,8 @@ it would stand. Of a blinded session nothing that depends on the arm reaches the
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from tacs.dataset import SessionPaths, check_label, find_recordings, find_record
 from tacs.errors import InputError
 from tacs.files import write_text
 from tacs.report_current import CurrentSection, by_limit, current_section
+from tacs.report_page import render
 from tacs.report_provenance import METHODS, Provenance, provenance
 from tacs.report_record import RecordView
 from tacs.report_signals import SignalSections, signal_sections
@@ -31,7 +31,6 @@ from tacs.report_summary import (
     prediction,
     summary,
 )
-from tacs.report_words import FILTERS
 
 __all__ = ["write_report"]
 
@@ -102,7 +101,16 @@ def write_report(
     if any(page.record is not None and page.record.blinded for page in pages):
         # A column of the site's own may name the arm.
         participant = {name: participant[name] for name in participant if name in PLAIN_COLUMNS}
-    write_text(path, _render(subject, pages, participant))
+    values = {
+        "subject": subject,
+        "pages": pages,
+        "participant": participant,
+        "methods": METHODS,
+        "written": utc_now(),
+        "suite": tacs.__version__,
+    }
+    filters = {"prediction": prediction, "by_limit": by_limit}
+    write_text(path, render("session.html.j2", values, filters))
     return path
 
 
@@ -211,28 +219,3 @@ def _participant(dataset: Path, subject: str) -> Mapping[str, str]:
         and name != "participant_id"
         and value not in {"", "n/a"}
     }
-
-
-def _render(subject: str, pages: Sequence[SessionPage], participant: Mapping[str, str]) -> str:
-    """Fill the template; every value is escaped."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    folder = Path(str(resources.files("tacs"))) / "templates"
-    environment = Environment(
-        loader=FileSystemLoader(folder),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(FILTERS)
-    environment.filters["prediction"] = prediction
-    environment.filters["by_limit"] = by_limit
-    return environment.get_template("session.html.j2").render(
-        subject=subject,
-        pages=pages,
-        participant=participant,
-        methods=METHODS,
-        written=utc_now(),
-        suite=tacs.__version__,
-    )

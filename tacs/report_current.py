@@ -11,8 +11,9 @@ from typing import Any
 from tacs.dataset import SessionPaths
 from tacs.limits import LIMITS
 from tacs.protocol import Electrode, Protocol
+from tacs.report_page import Picture
 from tacs.report_record import Commanded, RecordView, StateChange
-from tacs.report_trace import Picture, draw_current, draw_montage, trace_of
+from tacs.report_trace import draw_current, draw_montage, trace_of
 from tacs.report_words import joined, number
 from tacs.safety import Margin, margins
 from tacs.waveform import Waveform

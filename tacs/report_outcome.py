@@ -11,8 +11,8 @@ from tacs.analyses import protocol_info
 from tacs.dataset import SessionPaths
 from tacs.protocol import Protocol
 from tacs.report_drawing import data_uri
+from tacs.report_page import Picture
 from tacs.report_peak import PeakSection, SignalFile
-from tacs.report_trace import Picture
 from tacs.report_words import interval, number, percent, signed_interval
 
 if TYPE_CHECKING:

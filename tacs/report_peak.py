@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tacs.dataset import Recording, SessionPaths
 from tacs.protocol import Individual
 from tacs.report_drawing import data_uri
-from tacs.report_trace import Picture
+from tacs.report_page import Picture
 from tacs.report_words import interval, joined, number
 
 if TYPE_CHECKING:

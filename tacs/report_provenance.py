@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import tacs
 from tacs.dataset import SessionPaths
 from tacs.errors import InputError
 from tacs.ledger import Ledger, site_folder
 from tacs.record import read_record
+from tacs.report_page import versions
 from tacs.report_peak import SignalFile
 from tacs.report_record import RecordView, file_sha256
 
@@ -22,7 +20,7 @@ METHODS: Sequence[tuple[str, str, str]] = (
     (
         "Individual peak",
         "Hann windows of 4 s, half overlapping; background and bumps by maximum likelihood; "
-        "interval from a block bootstrap over the windows.",
+        "interval from the profile of the likelihood.",
         "Corcoran et al. 2018, Psychophysiology 55:e13064",
     ),
     (
@@ -148,7 +146,7 @@ def provenance(
     return Provenance(
         files=tuple(files),
         checks=() if record is None else _checks(record, site, withheld=withheld),
-        versions=_versions(),
+        versions=versions(),
         recorded_with=None if record is None else record.first.get("suite"),
     )
 
@@ -238,14 +236,3 @@ def _file(role: str, path: Path, root: Path, sha256: str | None = None) -> FileR
 
 def _relative(path: Path, root: Path) -> str:
     return str(path.relative_to(root)) if path.is_relative_to(root) else path.name
-
-
-def _versions() -> tuple[tuple[str, str], ...]:
-    """Versions of what made this report."""
-    found = [("tacs-suite", tacs.__version__), ("Python", platform.python_version())]
-    for name in ("mne", "numpy", "scipy", "fooof", "matplotlib"):
-        try:
-            found.append((name, version(name)))
-        except PackageNotFoundError:
-            found.append((name, "not installed"))
-    return tuple(found)

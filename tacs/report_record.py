@@ -203,7 +203,7 @@ class RecordView:
             StateChange(
                 at_s=None if zero_s is None else line.t_s - zero_s,
                 utc=line.utc,
-                before=str(line.data["from"]),
+                before=str(line.data.get("from", "")),
                 after=str(line.data["to"]),
                 cause=str(line.data.get("cause", "")),
             )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +19,11 @@ from tacs.report_figures import (
     plot_session_current,
 )
 from tacs.report_montage import plot_montage
+from tacs.report_page import Picture
 from tacs.report_record import RecordView
 from tacs.report_words import joined, number
 
-__all__ = ["Picture", "draw_current", "draw_montage", "load_trace", "trace_of"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Picture:
-    """A figure ready for the page."""
-
-    src: str
-    alt: str
-    caption: str
+__all__ = ["draw_current", "draw_montage", "load_trace", "trace_of"]
 
 
 def load_trace(path: Path) -> Trace:

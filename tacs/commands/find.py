@@ -106,6 +106,11 @@ def peak(
     """Find the endogenous peak frequency of a recording, with an interval, or say why not."""
     from tacs.analyses import estimate_peak
 
+    prescribed = None
+    if against:
+        from tacs.protocol import Protocol
+
+        prescribed = Protocol.from_toml(against)
     estimate = estimate_peak(
         recording,
         band_hz=band,
@@ -131,17 +136,19 @@ def peak(
     prose = _peak_prose(estimate)
     exit_code = 0 if estimate.status == "found" else NoAnswer.exit_code
     again = None
-    if against:
-        from tacs.protocol import Protocol
+    if prescribed is not None:
         from tacs.remeasure import remeasure
 
-        result = remeasure(estimate, Protocol.from_toml(against), peak_file=out or None)
+        result = remeasure(estimate, prescribed, peak_file=out or None)
         again, exit_code = result.to_dict(), result.exit_code
         prose += "\n" + "\n".join(
             [f"against {against}: {result.verdict}", result.advice, result.prediction]
             + [f"warning: {text}" for text in result.warnings]
         )
-    if figure:
+    if figure and estimate.spectrum is None:
+        why = "cannot be used" if estimate.status == "unusable" else "has no spectrum here"
+        console.output.say(f"no figure: the recording {why}")
+    elif figure:
         console.save(estimate.plot(), figure)
     if report:
         from tacs.peak_report import peak_report

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.channels import montage_name
-from tests.analysis.simulate import coloured
+from tests.analysis.noise import coloured
 
 Array = NDArray[np.float64]
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.spectrum import segment_spectra
-from tests.analysis.simulate import coloured
+from tests.analysis.noise import coloured
 
 Array = NDArray[np.float64]
 

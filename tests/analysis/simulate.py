@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tests.analysis.noise import coloured, slow
+
 Array = NDArray[np.float64]
 
 POSTERIOR = ("P3", "Pz", "P4", "PO3", "POz", "PO4", "O1", "Oz", "O2")
@@ -28,13 +30,6 @@ class MadeEEG:
 
         info = mne.create_info(list(self.ch_names), self.sfreq_hz, "eeg")
         return mne.io.RawArray(self.data_v.copy(), info, verbose="ERROR")
-
-
-def coloured(rng: np.random.Generator, psd: Array, n_channels: int, n: int, fs: float) -> Array:
-    """Gaussian noise whose one-sided spectrum is `psd` (per Hz) on the rfft grid of `n` samples."""
-    shape = (n_channels, psd.size)
-    white = rng.standard_normal(shape) + 1j * rng.standard_normal(shape)
-    return np.fft.irfft(white * np.sqrt(psd * n * fs / 4.0), n, axis=-1)
 
 
 def make_eeg(
@@ -148,12 +143,3 @@ def make_eeg(
     if line is not None:
         data = data + line[1] * 1e-6 * np.sin(2.0 * np.pi * line[0] * time_s + 0.3)
     return MadeEEG(data, sfreq_hz, ch_names, peak_hz)
-
-
-def slow(rng: np.random.Generator, n: int, sfreq_hz: float, tau_s: float) -> Array:
-    """Unit-variance Gaussian process with an exponential memory of `tau_s`."""
-    freqs: Array = np.asarray(np.fft.rfftfreq(n, 1.0 / sfreq_hz), dtype=np.float64)
-    psd: Array = 1.0 / (1.0 + (2.0 * np.pi * freqs * tau_s) ** 2)
-    psd[0] = 0.0
-    out = coloured(rng, psd, 1, n, sfreq_hz)[0]
-    return np.asarray(out / np.std(out))

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from scipy.signal import welch
 
+from analysis import peak, quality
 from analysis.errors import AnalysisError, UnusableRecording
 from analysis.figures_outcome import plot_connectivity, plot_spectra, plot_topographies
 from analysis.outcome import Outcome, compare
@@ -472,3 +473,25 @@ def test_recordings_of_the_reader_are_taken_too() -> None:
     found = _quick(*wrapped)
     assert found.power.raw.ln_ratio == _quick(pre, post).power.raw.ln_ratio
     assert "before: a note of the reader" in found.warnings
+
+
+def test_each_recording_is_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For the pair and for its peak, and the peak is the one of the recording on its own."""
+    pre, post = made_pair(3, duration_s=60.0, channels=FEW)
+    alone = [peak.find_peak(raw, picks=["O1"]).frequency_hz for raw in (pre, post)]
+    counts = {"measure": 0, "find_lines": 0, "_signal_findings": 0}
+
+    def counted(name: str) -> Any:
+        original = getattr(quality, name)
+
+        def call(*given: Any) -> Any:
+            counts[name] += 1
+            return original(*given)
+
+        return call
+
+    for name in counts:
+        monkeypatch.setattr(quality, name, counted(name))
+    found = _quick(pre, post, peak_hz=None)
+    assert counts == {"measure": 2, "find_lines": 2, "_signal_findings": 2}
+    assert [found.peak_shift.pre_hz, found.peak_shift.post_hz] == alone

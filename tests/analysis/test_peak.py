@@ -130,6 +130,33 @@ def test_two_equal_rhythms_are_a_split_with_both_frequencies_and_no_interval() -
     assert any(text.startswith("split peak") for text in found.warnings)
 
 
+@pytest.mark.parametrize(
+    ("apart_hz", "width_hz", "channels"),
+    [(3.0, 1.0, ("O1",)), (3.5, 1.1, None), (4.0, 0.4, ("O1",)), (4.0, 0.4, None)],
+)
+def test_two_rhythms_far_apart_are_a_split_however_broad_together(
+    apart_hz: float, width_hz: float, channels: tuple[str, ...] | None
+) -> None:
+    """What they span together is no reason to refuse, nor is a long way to the second one."""
+    options = {} if channels is None else {"ch_names": channels}
+    for seed in range(9000, 9004):
+        low_hz = 8.1
+        made = make_eeg(
+            seed,
+            peak_hz=low_hz,
+            second=(apart_hz, 1.4),
+            width_hz=width_hz,
+            height_log10=1.0,
+            burst=False,
+            **options,  # type: ignore[arg-type]
+        )
+        found = peak_of(made)
+        assert found.status == "found", found.reasons
+        assert found.ci95_hz is None
+        places = sorted(peak.frequency_hz for peak in found.peaks)
+        assert places == pytest.approx([low_hz, low_hz + apart_hz], abs=0.45)
+
+
 def test_a_weaker_second_rhythm_is_told() -> None:
     made = make_eeg(8, peak_hz=9.0, second=(2.4, 0.9), width_hz=0.4, burst=False, duration_s=240.0)
     found = peak_of(made)
@@ -216,6 +243,43 @@ def test_a_gentle_low_pass_makes_no_rhythm(edges_hz: tuple[float, float]) -> Non
         data = mne.filter.filter_data(made.data_v, 250.0, *edges_hz, method="iir", verbose="ERROR")
         found.append(peak_of(replace(made, data_v=data)).frequency_hz)
     assert sum(value is not None for value in found) <= 1
+
+
+def test_the_bend_of_a_filter_is_not_two_rhythms() -> None:
+    """Two broad bumps follow the shoulder of a filter well; each alone is too broad."""
+    refused = 0
+    for seed in range(31, 61):
+        made = make_eeg(seed, peak_hz=None, sfreq_hz=250.0, duration_s=90.0)
+        data = mne.filter.filter_data(made.data_v, 250.0, 1.0, 20.0, method="iir", verbose="ERROR")
+        found = peak_of(replace(made, data_v=data))
+        assert len(found.peaks) < 2
+        refused += any("is the most beside another" in text for text in found.reasons)
+    assert refused >= 1
+
+
+def test_the_shoulder_of_a_low_pass_in_a_whole_head_is_no_rhythm() -> None:
+    """Thirty-two channels that share their sources: each of these looked like a peak once."""
+    made = pytest.importorskip("benchmarks.made", reason="benchmarks are not here")
+    for seed in (0, 5, 30, 32, 69, 71, 72, 83, 84, 88, 93):
+        case = made.draw(83000 + seed, with_peak=False, duration_s=(60.0, 120.0)[seed % 2])
+        raw = made.make(case).raw()
+        raw.filter(1.0, 20.0, method="iir", verbose="ERROR")
+        found = find_peak(raw, now=NOW)
+        assert found.status != "found", seed
+        assert found.reasons
+
+
+def test_no_channel_is_fitted_where_no_peak_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    def table(*_: Any) -> Any:
+        raise AssertionError
+
+    monkeypatch.setattr("analysis.peak.channel_table", table)
+    refused = peak_of(make_eeg(28, peak_hz=None, duration_s=60.0))
+    assert refused.status == "no_peak"
+    assert refused.channel_table == ()
+    assert refused.spectrum is not None
+    with pytest.raises(AssertionError):
+        peak_of(make_eeg(27, duration_s=60.0))
 
 
 def test_a_faint_or_short_recording_is_provisional() -> None:

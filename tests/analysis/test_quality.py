@@ -14,6 +14,7 @@ import pytest
 
 from analysis import Quality, assess, find_peak, load_recording
 from analysis.mains import STANDARD_RATES_HZ
+from analysis.quality import examine
 from tests.analysis.simulate import MadeEEG, make_eeg
 from tests.data import recording
 
@@ -313,3 +314,17 @@ def test_good_real_recordings_pass(name: str) -> None:
     found = assess(load_recording(recording(name)))
     assert found.usable
     assert found.warnings == ()
+
+
+def test_one_examination_judges_every_region_as_a_fresh_look_does() -> None:
+    made = make_eeg(9, duration_s=90.0, ch_names=HEAD)
+    data = made.data_v.copy()
+    for name in ("O1", "O2", "Pz"):  # a jolt that only the back of the head shows
+        data[HEAD.index(name), 4000:4160] += 2e-3 * np.hanning(160)
+    raw = replace(made, data_v=data).raw()
+    examined = examine(raw)
+    for region in (None, ["O1", "O2", "Pz"], ["F3", "F4"], None):
+        assert examined.judge(region) == assess(raw, region)
+    assert examined.judge(["O1", "O2", "Pz"]).usable_s < examined.judge(["F3", "F4"]).usable_s
+    assert len(examined.shown) == 2
+    assert find_peak(examined, picks=["O1"], now=NOW) == find_peak(raw, picks=["O1"], now=NOW)

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from analysis import AnalysisError, PeakEstimate, find_peak, load_recording
 from analysis.replication import METHODS, NOT_FOR_PLANNING, replicate
 from analysis.restingiaf import bin_hz, resting_iaf
-from tests.analysis.simulate import POSTERIOR, coloured, make_eeg
+from tests.analysis.noise import coloured
+from tests.analysis.simulate import POSTERIOR, make_eeg
 from tests.data import recording
 
 NOW = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)

@@ -17,7 +17,16 @@ from analysis.background import (
     masked_background,
     with_knee,
 )
-from analysis.likelihood import KNEE_RANGE, REFERENCE_HZ, Bump, Prior, SpectrumModel, deviance, fit
+from analysis.likelihood import (
+    KNEE_RANGE,
+    REFERENCE_HZ,
+    Bump,
+    Prior,
+    SpectrumModel,
+    deviance,
+    fit,
+    least_squares,
+)
 from analysis.rhythm import RhythmFit, fit_range_hz, fit_rhythm
 from analysis.spectrum import segment_spectra
 from analysis.verdict import EVIDENCE
@@ -289,6 +298,20 @@ def test_a_clear_rhythm(center_hz: float) -> None:
     assert found.narrowed == (False, False)
     assert not found.two.is_split(BAND_HZ)
     assert found.fitted[1][0, -2] == pytest.approx(found.peak_hz, abs=0.1)
+
+
+def test_least_squares_weigh_relative_errors() -> None:
+    level = power_law(1.5)
+    regressors = np.stack([level, level * np.log(FREQS_HZ), line(10.0, 3.0)])
+    truth = np.array([[1.0, 2.0], [0.3, -0.2], [0.5, 4.0]])
+    found = least_squares(regressors, truth.T @ regressors, level)
+    np.testing.assert_allclose(found, truth, rtol=1e-5, atol=1e-6)
+    # One constant for a spectrum with a tenth too much in every second bin.
+    uneven = level * (1.0 + 0.1 * (np.arange(FREQS_HZ.size) % 2))
+    share = least_squares(level[None], uneven[None], level)[0, 0]
+    assert share == pytest.approx(1.0 + 0.1 * np.mean(np.arange(FREQS_HZ.size) % 2), rel=1e-6)
+    twice = least_squares(np.stack([level, level]), level[None], level)
+    np.testing.assert_allclose(twice, 0.5, rtol=1e-3)  # and no division by zero
 
 
 def test_evidence_grows_with_what_was_recorded() -> None:

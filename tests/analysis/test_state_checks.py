@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from analysis import assess, load_recording
 from analysis.findings import Finding
 from analysis.state_checks import drowsiness_findings, muscle_findings, window_spectra
-from tests.analysis.simulate import POSTERIOR, MadeEEG, coloured, make_eeg
+from tests.analysis.noise import coloured
+from tests.analysis.simulate import POSTERIOR, MadeEEG, make_eeg
 from tests.data import recording
 
 Array = NDArray[np.float64]

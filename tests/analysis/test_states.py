@@ -8,13 +8,14 @@ from typing import Any
 import mne
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from analysis import AnalysisError, find_peak
 from analysis.peak import MIN_SEGMENTS
 from analysis.states import EventWindow, event_starts
-from tests.analysis.simulate import Array, coloured, make_eeg
+from tests.analysis.noise import coloured
+from tests.analysis.simulate import Array, make_eeg
 
 FS_HZ = 125.0
 NAMES = ("P3", "Pz", "P4", "O2")
@@ -118,6 +119,7 @@ def test_overlapping_windows_count_each_segment_once_and_in_order() -> None:
 
 
 @settings(max_examples=30, deadline=None)
+@example(onsets=[5.0], tmin_s=1.4826, length_s=1.0)
 @given(
     onsets=st.lists(st.floats(0.0, 29.9), min_size=1, max_size=8),
     tmin_s=st.floats(-3.0, 3.0),

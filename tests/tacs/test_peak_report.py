@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html.parser
 import itertools
 import re
 import subprocess
@@ -22,37 +21,11 @@ from tacs.peak_tables import clean_rows, finding_rows, key_numbers, quality_rows
 from tacs.peak_words import banners, key_figures, next_steps, title
 from tests.analysis import made_estimate as made
 from tests.data import recording
+from tests.tacs.page import Page
 
 CANARY = "<script>alert('canary')</script>"
 MOVED = Stability(9.6, 10.4, 0.8, (0.3, 1.3), None, stable=False)
 OTHERWISE = CrossCheck("fooof", 9.1, agrees=False)
-
-
-class Page(html.parser.HTMLParser):
-    """What a browser would see: tags, sources, text without styles."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.loaded: list[str] = []
-        self.images: list[dict[str, str | None]] = []
-        self.text = ""
-        self._style = False
-        self.source = path.read_text(encoding="utf-8")
-        self.feed(self.source)
-        self.text = " ".join(self.text.replace("\u202f", " ").split())
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self._style = tag == "style"
-        values = dict(attrs)
-        self.loaded += [str(values[name]) for name in ("src", "href", "srcset") if name in values]
-        if tag == "img":
-            self.images.append(values)
-
-    def handle_data(self, data: str) -> None:
-        if not self._style:
-            self.text += f" {data}"
 
 
 def page_of(folder: Path, estimate: PeakEstimate, **options: Any) -> Page:
