@@ -120,9 +120,11 @@ class SynthPal(Driver):
             "stimulator gain off its calibration (current above or below the command)",
             "DC offset of the stimulator",
             "stimulator switched off, in an error state or unplugged",
+            "a command altered on the wire (its protocol has no check)",
             "swapped leads or electrodes",
             "current between loops whose isolation failed",
         ),
+        not_detectable_monitored=("swapped leads or electrodes",),
     )
 
     def __init__(self, transport: Transport, rig: Rig | None) -> None:
@@ -292,8 +294,8 @@ class SynthPal(Driver):
         DeviceRefused, UncertainDelivery
             The device keeps its level, or nobody knows.
         """
-        if not 0.0 <= level <= 1.0:
-            raise InputError(f"level {level} is outside 0 to 1")
+        if isinstance(level, bool) or not 0.0 <= level <= 1.0:
+            raise InputError(f"level {level} is no number from 0 to 1")
         self.link.set_amplitudes(self._amplitudes(self._currents_peak_ma, level))
 
     def extend_lease(self, elapsed_s: float, lease_s: float) -> None:

@@ -48,6 +48,8 @@ class Capabilities:
         Longest time that current can go on after host loss, in seconds.
     not_detectable : tuple of str
         Faults that this device cannot sense, shown before arming.
+    not_detectable_monitored : tuple of str
+        Those that are left where a current monitor measures at every electrode.
     """
 
     name: str
@@ -73,6 +75,7 @@ class Capabilities:
     on_host_loss: str
     host_loss_worst_case_s: float
     not_detectable: tuple[str, ...] = ()
+    not_detectable_monitored: tuple[str, ...] = ()
 
     def achieved_frequency_hz(self, frequency_hz: float) -> float:
         """Return the grid frequency nearest to the one asked for."""
@@ -81,4 +84,8 @@ class Capabilities:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types."""
-        return {**asdict(self), "not_detectable": list(self.not_detectable)}
+        return {
+            **asdict(self),
+            "not_detectable": list(self.not_detectable),
+            "not_detectable_monitored": list(self.not_detectable_monitored),
+        }

@@ -192,10 +192,24 @@ class TraceInfo:
 
 
 class EmulatedDevice(Protocol):
-    """A running emulator: in memory on any clock, or as a process of its own."""
+    """A running emulator: in memory on any clock, or as a process of its own.
+
+    Attributes
+    ----------
+    transport : object or None
+        To the device in this process; None where it is a process of its own.
+    address : str
+        Where the device is opened.
+    monitor_transport : object or None
+        To the emulated current monitor in this process; None where there is none here.
+    monitor_address : str or None
+        Where the monitor is opened; None where the rig has none.
+    """
 
     transport: Any
     address: str
+    monitor_transport: Any
+    monitor_address: str | None
 
     def finish(self, timeout_s: float = 10.0) -> TraceInfo | None:
         """Close the oscilloscope when the output is silent; None where it recorded nothing."""
@@ -229,6 +243,9 @@ class DeviceName:
     driver: str
     address: str
     emulated: bool
+
+    def __str__(self) -> str:
+        return f"emulated:{self.driver}" if self.emulated else f"{self.driver}:{self.address}"
 
     @classmethod
     def parse(cls, text: str) -> DeviceName:

@@ -1,4 +1,4 @@
-"""What is wired to what: generator channels, stimulators behind them, and electrode pairs.
+"""What is wired to what: generator channels, stimulators behind them, electrode pairs, a monitor.
 
 A rig file is written by whoever cabled the room and is mandatory for a voltage source, because the
 same command gives another current behind another stimulator. There is no default gain. Emulated
@@ -8,7 +8,7 @@ rigs ship with the suite.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date
 from importlib import resources
 from pathlib import Path
@@ -20,7 +20,17 @@ from tacs.electrodes import site_problem
 from tacs.errors import InputError
 from tacs.files import StrictModel
 
-__all__ = ["Calibration", "Rig", "RigChannel", "load_rig", "shipped_rigs"]
+__all__ = [
+    "Calibration",
+    "MonitorInput",
+    "Rig",
+    "RigChannel",
+    "RigMonitor",
+    "load_rig",
+    "shipped_rigs",
+]
+
+_ENDS = ("positive", "negative")
 
 
 class Calibration(StrictModel):
@@ -62,40 +72,111 @@ class RigChannel(StrictModel):
         return name
 
 
+class MonitorInput(StrictModel):
+    """One input of a current monitor and the electrode whose lead runs through it."""
+
+    input: int = Field(ge=1, description="input of the monitor, counted from 1")
+    electrode: str = Field(description="electrode whose current it measures")
+
+    @field_validator("electrode")
+    @classmethod
+    def _is_a_site(cls, name: str) -> str:
+        if problem := site_problem(name):
+            raise ValueError(problem)
+        return name
+
+
+class RigMonitor(StrictModel):
+    """A current monitor in the leads of the electrodes."""
+
+    device: str = Field(min_length=1, description="kind of monitor, e.g. refmonitor")
+    address: str | None = Field(
+        default=None, min_length=1, description="port of the monitor; an emulated one has none"
+    )
+    inputs: tuple[MonitorInput, ...] = Field(min_length=1)
+    calibration: Calibration
+    battery_min: float = Field(
+        default=0.2, ge=0.0, lt=1.0, description="charge, 0 to 1, below which no session starts"
+    )
+
+    @property
+    def electrodes(self) -> Mapping[int, str]:
+        """Electrode at each input."""
+        return {wired.input: wired.electrode for wired in self.inputs}
+
+
 class Rig(StrictModel):
-    """A cabled set-up: one generator and the loops behind it."""
+    """A cabled set-up: one generator, the loops behind it, and perhaps a current monitor."""
 
     name: str = Field(min_length=1)
     device: str = Field(min_length=1, description="driver that this rig is for, e.g. synthpal")
     emulated: bool = Field(default=False, description="true for the rigs of emulated devices only")
     channels: tuple[RigChannel, ...] = Field(min_length=1)
+    monitor: RigMonitor | None = None
 
     @classmethod
     def problems_between(cls, data: Mapping[str, Any]) -> list[str]:
-        """List channels used twice."""
-        channels = data.get("channels")
-        if not isinstance(channels, list):
-            return []
-        numbers = [c.get("channel") for c in channels if isinstance(c, Mapping)]
+        """List channels and inputs used twice, and electrodes that the monitor leaves out."""
+        channels = _tables(data.get("channels"))
         problems = [
             f"channels: generator channel {number} is wired {count} times; wire each once"
-            for number, count in Counter(n for n in numbers if isinstance(n, int)).items()
-            if count > 1
+            for number, count in _repeated(c.get("channel") for c in channels.values())
         ]
         problems += [
             f"channels[{index}]: {channel.get('positive')} is at both terminals"
-            for index, channel in enumerate(channels)
-            if isinstance(channel, Mapping)
-            and channel.get("positive") is not None
+            for index, channel in channels.items()
+            if channel.get("positive") is not None
             and channel.get("positive") == channel.get("negative")
         ]
-        return problems
+        monitor = data.get("monitor")
+        if not isinstance(monitor, Mapping):
+            return problems
+        if data.get("emulated") is not True and "address" not in monitor:
+            problems.append("monitor.address: missing; write its port, such as /dev/ttyACM1")
+        return problems + _monitor_problems(monitor.get("inputs"), list(channels.values()))
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if problems := self.problems_between(self.to_data()):
             raise ValueError("; ".join(problems))
         return self
+
+
+def _tables(entries: Any) -> dict[int, Mapping[str, Any]]:
+    """Those entries of raw data that are tables, by their place."""
+    if not isinstance(entries, list | tuple):
+        return {}
+    return {i: entry for i, entry in enumerate(entries) if isinstance(entry, Mapping)}
+
+
+def _repeated(values: Iterable[Any]) -> list[tuple[Any, int]]:
+    """Numbers and names that occur more than once, and how often."""
+    counts = Counter(v for v in values if isinstance(v, int | str))
+    return [(value, count) for value, count in counts.items() if count > 1]
+
+
+def _monitor_problems(inputs: Any, channels: list[Mapping[str, Any]]) -> list[str]:
+    """What is wrong between the inputs of a monitor and the channels."""
+    wired = list(_tables(inputs).values())
+    if not wired:
+        return []  # told as missing, or as no list
+    problems = [
+        f"monitor.inputs: {what} {value} is wired {count} times; wire each once"
+        for what in ("input", "electrode")
+        for value, count in _repeated(entry.get(what) for entry in wired)
+    ]
+    measured = {e for entry in wired if isinstance(e := entry.get("electrode"), str)}
+    driven = {e for c in channels for end in _ENDS if isinstance(e := c.get(end), str)}
+    problems += [
+        f"monitor.inputs: electrode {name} is not measured; wire each electrode of the channels "
+        f"to an input"
+        for name in sorted(driven - measured)
+    ]
+    problems += [
+        f"monitor.inputs: electrode {name} is in no channel; take it out"
+        for name in sorted(measured - driven)
+    ]
+    return problems
 
 
 def shipped_rigs() -> dict[str, Path]:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import bisect
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,12 +26,28 @@ SHORT_KOHM = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class _Path:
-    """State of one loop from some instant on."""
+class _Contact:
+    """One electrode from some instant on."""
 
-    ma_per_v: float
-    limit_ma: float
-    offset_ma: float
+    impedance_kohm: float
+    drying_kohm_per_s: float = 0.0
+    since_s: float = 0.0
+    attached: bool = True
+    leak: float = 0.0  # part of its current that takes another way
+
+    def kohm(self, time_s: float) -> float:
+        """Impedance at an instant, whether attached or not."""
+        return self.impedance_kohm + self.drying_kohm_per_s * (time_s - self.since_s)
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """Everything that decides the currents, from some instant on."""
+
+    contacts: Mapping[str, _Contact]
+    gain_factor: float = 1.0
+    offset_ma: float = 0.0
+    compliance_v: float = math.inf  # the stimulators' own, where that is less
 
 
 class Electrodes:
@@ -52,7 +69,7 @@ class Electrodes:
     """
 
     def __init__(self, rig: Rig, contacts: Sequence[str], start_s: float) -> None:
-        self._impedance_kohm: dict[str, float] = {}
+        found: dict[str, _Contact] = {}
         known = {name for c in rig.channels for name in (c.positive, c.negative)}
         for text in contacts:
             name, impedance_kohm = parse_contact(text)
@@ -60,49 +77,71 @@ class Electrodes:
                 raise InputError(
                     f"contact {name}: not in rig {rig.name!r}, which has {', '.join(sorted(known))}"
                 )
-            if name in self._impedance_kohm:
+            if name in found:
                 raise InputError(f"contact {name}: given twice")
-            self._impedance_kohm[name] = impedance_kohm
-        if not self._impedance_kohm:
+            found[name] = _Contact(impedance_kohm)
+        if not found:
             raise InputError("no contact is attached; give at least one, such as Oz=5")
-        self._loops = tuple(
-            c for c in rig.channels if {c.positive, c.negative} <= set(self._impedance_kohm)
-        )
-        self._open: set[str] = set()
-        self._gain_factor = 1.0
-        self._offset_ma = 0.0
+        self._names = tuple(found)
+        self._loops = tuple(c for c in rig.channels if {c.positive, c.negative} <= set(found))
         self._times_s = [start_s]
-        self._states = [self._state()]
+        self._states = [_State(found)]
 
     @property
     def contacts(self) -> tuple[str, ...]:
         """Attached electrodes, in the order given."""
-        return tuple(self._impedance_kohm)
+        return self._names
 
     @property
     def generator_outputs(self) -> tuple[int, ...]:
         """Outputs whose loops are attached at both ends, counted from 1."""
         return tuple(loop.channel for loop in self._loops)
 
+    @property
+    def state(self) -> object:
+        """What holds now; another object after every change."""
+        return self._states[-1]
+
     def detach(self, name: str, now_s: float) -> None:
         """Open every loop through an electrode from now on."""
-        self._open.add(self._known(name))
-        self._change(now_s)
+        self._change_contact(name, now_s, attached=False)
 
     def set_impedance(self, name: str, impedance_kohm: float, now_s: float) -> None:
-        """Change the impedance of a contact."""
-        self._impedance_kohm[self._known(name)] = impedance_kohm
-        self._change(now_s)
+        """Change the impedance of a contact, for good."""
+        self._change_contact(name, now_s, impedance_kohm=impedance_kohm, drying_kohm_per_s=0.0)
+
+    def dry(self, name: str, kohm_per_min: float, now_s: float) -> None:
+        """Have the impedance of a contact rise evenly from now on."""
+        contact = self._states[-1].contacts[self._known(name)]
+        self._change_contact(
+            name,
+            now_s,
+            impedance_kohm=contact.kohm(now_s),
+            drying_kohm_per_s=kohm_per_min / 60.0,
+            since_s=now_s,
+        )
+
+    def leak(self, name: str, part: float, now_s: float) -> None:
+        """Have a part of an electrode's current take another way than through the electrode."""
+        self._change_contact(name, now_s, leak=part)
 
     def set_gain_factor(self, factor: float, now_s: float) -> None:
         """Have every stimulator deliver ``factor`` times what its calibration says."""
-        self._gain_factor = factor
-        self._change(now_s)
+        self._change(now_s, gain_factor=factor)
 
     def set_offset(self, offset_ma: float, now_s: float) -> None:
         """Have every stimulator add a direct current."""
-        self._offset_ma = offset_ma
-        self._change(now_s)
+        self._change(now_s, offset_ma=offset_ma)
+
+    def set_compliance(self, compliance_v: float, now_s: float) -> None:
+        """Have every stimulator run out of voltage at ``compliance_v``, or at less of its own."""
+        self._change(now_s, compliance_v=compliance_v)
+
+    def impedance_kohm(self, name: str, time_s: float) -> float:
+        """Return the impedance of a contact at an instant; infinite where there is none."""
+        state = self._states[self._index(time_s)]
+        contact = state.contacts.get(name)
+        return contact.kohm(time_s) if contact is not None and contact.attached else math.inf
 
     def currents_ma(
         self, times_s: NDArray[np.float64], volts: Mapping[int, NDArray[np.float64]]
@@ -112,7 +151,7 @@ class Electrodes:
         Parameters
         ----------
         times_s : ndarray, shape (n,)
-            Clock times in ascending order, none before those of an earlier call.
+            Clock times in ascending order, none before what was forgotten.
         volts : mapping of int to ndarray, shape (n,)
             Voltage at each of :attr:`generator_outputs`.
 
@@ -121,47 +160,67 @@ class Electrodes:
         ndarray, shape (n_contacts, n)
             Milliampere, positive out of the contact.
         """
-        names = list(self._impedance_kohm)
-        currents = np.zeros((len(names), len(times_s)))
-        which = np.searchsorted(self._times_s, times_s, side="right") - 1
-        for index, loop in enumerate(self._loops):
-            paths = [state[index] for state in self._states]
-            gain = np.array([p.ma_per_v for p in paths])[which]
-            limit = np.array([p.limit_ma for p in paths])[which]
-            offset = np.array([p.offset_ma for p in paths])[which]
-            current = np.clip(gain * volts[loop.channel] + offset, -limit, limit)
-            currents[names.index(loop.positive)] += current
-            currents[names.index(loop.negative)] -= current
-        self._forget(float(times_s[-1]))
+        currents = np.zeros((len(self._names), len(times_s)))
+        first, last = self._index(float(times_s[0])), self._index(float(times_s[-1]))
+        starts = np.searchsorted(times_s, self._times_s[first + 1 : last + 1])
+        edges = [0, *starts.tolist(), len(times_s)]
+        for state, start, end in zip(
+            self._states[first : last + 1], edges[:-1], edges[1:], strict=True
+        ):
+            part = slice(start, end)
+            for loop in self._loops:
+                current = _loop_ma(state, loop, times_s[part], volts[loop.channel][part])
+                for name, sign in ((loop.positive, 1.0), (loop.negative, -1.0)):
+                    through = sign * (1.0 - state.contacts[name].leak)
+                    currents[self._names.index(name), part] += through * current
         return currents
 
+    def forget(self, before_s: float) -> None:
+        """Drop states that ended before an instant, which nobody will ask for again."""
+        past = self._index(before_s)
+        del self._times_s[:past], self._states[:past]
+
     def _known(self, name: str) -> str:
-        if name not in self._impedance_kohm:
+        if name not in self._names:
             raise InputError(
                 f"electrode {name!r} is not attached; attached: {', '.join(self.contacts)}"
             )
         return name
 
-    def _change(self, now_s: float) -> None:
+    def _change_contact(self, name: str, now_s: float, **changes: Any) -> None:
+        contacts = dict(self._states[-1].contacts)
+        contacts[name] = replace(contacts[self._known(name)], **changes)
+        self._note(now_s, replace(self._states[-1], contacts=contacts))
+
+    def _change(self, now_s: float, **changes: Any) -> None:
+        self._note(now_s, replace(self._states[-1], **changes))
+
+    def _note(self, now_s: float, state: _State) -> None:
         self._times_s.append(now_s)
-        self._states.append(self._state())
+        self._states.append(state)
 
-    def _forget(self, before_s: float) -> None:
-        """Drop states that ended before an instant."""
-        past = max(bisect.bisect_right(self._times_s, before_s) - 1, 0)
-        del self._times_s[:past], self._states[:past]
+    def _index(self, time_s: float) -> int:
+        """State that holds at an instant."""
+        return max(bisect.bisect_right(self._times_s, time_s) - 1, 0)
 
-    def _state(self) -> tuple[_Path, ...]:
-        return tuple(self._path(loop) for loop in self._loops)
 
-    def _path(self, loop: RigChannel) -> _Path:
-        ends = {loop.positive, loop.negative}
-        if ends & self._open:
-            return _Path(loop.gain_ma_per_v, 0.0, 0.0)
-        loop_kohm = sum(self._impedance_kohm[name] for name in ends)
-        return _Path(
-            loop.gain_ma_per_v * self._gain_factor, loop.compliance_v / loop_kohm, self._offset_ma
-        )
+def _loop_ma(
+    state: _State,
+    loop: RigChannel,
+    times_s: NDArray[np.float64],
+    volts: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Current of one loop while one state holds."""
+    ends = (state.contacts[loop.positive], state.contacts[loop.negative])
+    if not all(contact.attached for contact in ends):
+        return np.zeros(len(times_s))
+    since_s = float(times_s[0]) if len(times_s) else 0.0
+    kohm: float | NDArray[np.float64] = sum(contact.kohm(since_s) for contact in ends)
+    if drying := sum(contact.drying_kohm_per_s for contact in ends):
+        kohm = kohm + drying * (times_s - since_s)
+    limit_ma = min(loop.compliance_v, state.compliance_v) / kohm
+    wanted_ma = volts * (loop.gain_ma_per_v * state.gain_factor) + state.offset_ma
+    return np.minimum(np.maximum(wanted_ma, -limit_ma), limit_ma)
 
 
 def parse_contact(text: str) -> tuple[str, float]:

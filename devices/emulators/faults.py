@@ -1,4 +1,8 @@
-"""Faults to rehearse: ``NAME[@SECONDS][=VALUE]``, seconds since the start of playing."""
+"""Faults to rehearse: ``NAME[@SECONDS][=VALUE]``, seconds since the start of playing.
+
+``NAME@on`` holds from power-on, before anything plays. Each emulator has one table of faults: it
+drives the emulator, the command line, its messages and the tests.
+"""
 
 from __future__ import annotations
 
@@ -10,17 +14,25 @@ from typing import Any, Generic, TypeVar
 from tacs.errors import InputError
 
 __all__ = [
+    "FROM_POWER_ON_S",
     "Fault",
     "FaultKind",
     "contact",
     "contact_and_kohm",
+    "contact_and_part",
     "count",
+    "duration",
     "nothing",
     "number",
+    "one_of",
     "parse_faults",
+    "permille",
+    "positive",
 ]
 
-Bench = TypeVar("Bench")
+FROM_POWER_ON_S = -math.inf
+
+Bench = TypeVar("Bench", contravariant=True)
 Reader = Callable[[str, Sequence[str]], Any]
 
 
@@ -40,6 +52,8 @@ class FaultKind(Generic[Bench]):
         Value where none is written; None asks for one.
     timed : bool
         Whether it strikes at a time; otherwise it holds from power-on.
+    monitored : bool
+        Whether it is one of the current monitor, which the rig must then have.
     """
 
     sentence: str
@@ -47,6 +61,7 @@ class FaultKind(Generic[Bench]):
     read: Reader
     default: str | None = None
     timed: bool = True
+    monitored: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +73,7 @@ class Fault(Generic[Bench]):
     kind : FaultKind
         What it does.
     at_s : float
-        Seconds since the start of playing.
+        Seconds since the start of playing; :data:`FROM_POWER_ON_S` before that.
     value : object
         As read.
     """
@@ -69,7 +84,11 @@ class Fault(Generic[Bench]):
 
 
 def parse_faults(
-    texts: Sequence[str], kinds: Mapping[str, FaultKind[Bench]], contacts: Sequence[str]
+    texts: Sequence[str],
+    kinds: Mapping[str, FaultKind[Bench]],
+    contacts: Sequence[str],
+    *,
+    monitored: bool,
 ) -> list[Fault[Bench]]:
     """Read faults as they are written on a command line.
 
@@ -81,6 +100,8 @@ def parse_faults(
         Those that the emulator knows.
     contacts : sequence of str
         Attached electrodes.
+    monitored : bool
+        Whether the rig has a current monitor.
 
     Returns
     -------
@@ -90,7 +111,8 @@ def parse_faults(
     Raises
     ------
     InputError
-        An unknown name, a time or a value that is none, or a missing or superfluous part.
+        An unknown name, a time or a value that is none, a missing or superfluous part, or a fault
+        of a monitor that is not there.
     """
     found = []
     for text in texts:
@@ -101,12 +123,12 @@ def parse_faults(
             raise InputError(f"fault {text!r}: unknown; known: {', '.join(sorted(kinds))}")
         if at and not kind.timed:
             raise InputError(f"fault {text!r}: {name} holds from power-on and takes no time")
-        try:
-            at_s = number(seconds, contacts) if at else 0.0
-        except ValueError:
-            at_s = -1.0
-        if at_s < 0.0:
-            raise InputError(f"fault {text!r}: write the time as @SECONDS, 0 or more")
+        if kind.monitored and not monitored:
+            raise InputError(
+                f"fault {text!r}: the rig has no current monitor; take one that has, such as "
+                f"emulated-synthpal-monitored"
+            )
+        at_s = _time_s(text, seconds) if at else 0.0 if kind.timed else FROM_POWER_ON_S
         if not equals:
             if kind.default is None:
                 raise InputError(f"fault {text!r}: write {name}=VALUE; {kind.sentence}")
@@ -116,6 +138,21 @@ def parse_faults(
         except ValueError as exc:
             raise InputError(f"fault {text!r}: {exc}; {kind.sentence}") from exc
     return sorted(found, key=lambda fault: fault.at_s)
+
+
+def _time_s(text: str, seconds: str) -> float:
+    """Read the time of a fault."""
+    if seconds == "on":
+        return FROM_POWER_ON_S
+    try:
+        at_s = number(seconds, ())
+    except ValueError:
+        at_s = -1.0
+    if at_s < 0.0:
+        raise InputError(
+            f"fault {text!r}: write the time as @SECONDS, 0 or more, or as @on for from power-on"
+        )
+    return at_s
 
 
 def nothing(text: str, contacts: Sequence[str]) -> None:
@@ -140,6 +177,30 @@ def count(text: str, contacts: Sequence[str]) -> int:
     return value
 
 
+def positive(text: str, contacts: Sequence[str]) -> float:
+    """Read a finite number above 0."""
+    value = number(text, contacts)
+    if value <= 0.0:
+        raise ValueError(f"{text!r} is not more than 0")
+    return value
+
+
+def duration(text: str, contacts: Sequence[str]) -> float:
+    """Read a number of seconds, 0 or more."""
+    value = number(text, contacts)
+    if value < 0.0:
+        raise ValueError(f"{text!r} s is negative")
+    return value
+
+
+def permille(text: str, contacts: Sequence[str]) -> int:
+    """Read a whole number from 0 to 1000."""
+    value = int(text)
+    if not 0 <= value <= 1000:
+        raise ValueError(f"{text!r} is not from 0 to 1000")
+    return value
+
+
 def contact(text: str, contacts: Sequence[str]) -> str:
     """Read the name of an attached electrode."""
     if text not in contacts:
@@ -148,9 +209,29 @@ def contact(text: str, contacts: Sequence[str]) -> str:
 
 
 def contact_and_kohm(text: str, contacts: Sequence[str]) -> tuple[str, float]:
-    """Read ``NAME:KOHM``."""
+    """Read ``NAME:KOHM``, or ``NAME:KOHM_PER_MIN``."""
     name, _, impedance = text.partition(":")
     impedance_kohm = number(impedance, contacts)
     if impedance_kohm <= 0.0:
         raise ValueError(f"{impedance!r} kΩ is not more than 0")
     return contact(name, contacts), impedance_kohm
+
+
+def contact_and_part(text: str, contacts: Sequence[str]) -> tuple[str, float]:
+    """Read ``NAME:PART``, a part from above 0 to 1."""
+    name, _, share = text.partition(":")
+    part = number(share, contacts)
+    if not 0.0 < part <= 1.0:
+        raise ValueError(f"{share!r} is not a part, more than 0 and at most 1")
+    return contact(name, contacts), part
+
+
+def one_of(*words: str) -> Reader:
+    """Make a reader of one of a few words."""
+
+    def read(text: str, contacts: Sequence[str]) -> str:
+        if text not in words:
+            raise ValueError(f"{text!r} is neither {' nor '.join(words)}")
+        return text
+
+    return read

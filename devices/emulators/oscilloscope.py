@@ -68,6 +68,11 @@ class Oscilloscope:
             raise InputError(f"{path}: cannot be written ({exc.strerror})") from exc
         self._write_sidecar(clean=False)
 
+    @property
+    def read_to_s(self) -> float:
+        """Clock time of the next sample; it asks for none before."""
+        return self._start_s + self._n / SAMPLING_FREQUENCY_HZ
+
     def run_to(self, now_s: float) -> None:
         """Write the blocks that are complete by ``now_s``."""
         while self._n_until(now_s) - self._n >= BLOCK_SAMPLES:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Protocol
 
 from devices.emulators.oscilloscope import read_sidecar
-from tacs.clock import MonotonicClock
+from tacs.clock import Clock, MonotonicClock
 from tacs.driver import TraceInfo
 from tacs.errors import InputError, RecordError, TacsError
 
@@ -35,17 +35,12 @@ ABANDONED_S = 60.0  # an output that plays on without a client is cut off here
 STARTED_S = 30.0
 
 
-class Bench(Protocol):
-    """An emulated device on its bench."""
-
-    linked: bool
+class Link(Protocol):
+    """The device's end of one link."""
 
     @property
-    def silent(self) -> bool:
-        """Whether no output plays."""
-
-    def advance(self, now_s: float) -> None:
-        """Let time pass."""
+    def linked(self) -> bool:
+        """Whether the port is there."""
 
     def receive(self, data: bytes, now_s: float) -> None:
         """Take bytes from the host."""
@@ -55,6 +50,21 @@ class Bench(Protocol):
 
     def next_due_s(self) -> float | None:
         """Return when the next byte for the host is due."""
+
+
+class Bench(Link, Protocol):
+    """An emulated device on its bench."""
+
+    @property
+    def monitor(self) -> Link | None:
+        """The current monitor beside it, on a link of its own."""
+
+    @property
+    def silent(self) -> bool:
+        """Whether no output plays."""
+
+    def advance(self, now_s: float) -> None:
+        """Let time pass, for the monitor as well."""
 
     def click(self, now_s: float) -> None:
         """Press the device's own button."""
@@ -69,9 +79,14 @@ class Port(ABC):
     address: str
     connected = False
 
+    @property
     @abstractmethod
-    def read(self, timeout_s: float) -> bytes:
-        """Return what has come after at most ``timeout_s``; notes clients coming and going."""
+    def watched(self) -> list[int]:
+        """Descriptors that become readable when something comes."""
+
+    @abstractmethod
+    def read(self) -> bytes:
+        """Return what has come, without waiting; notes clients coming and going."""
 
     @abstractmethod
     def write(self, data: bytes) -> None:
@@ -94,9 +109,14 @@ class PtyPort(Port):
         os.close(client_fd)  # while no client has it open, the terminal reports a hang-up
         os.set_blocking(self._fd, False)
 
-    def read(self, timeout_s: float) -> bytes:
-        """Return what has come after at most ``timeout_s``."""
-        ready, _, _ = select.select([self._fd], [], [], timeout_s)
+    @property
+    def watched(self) -> list[int]:
+        """Its own; without a client it would always be readable."""
+        return [self._fd] if self.connected else []
+
+    def read(self) -> bytes:
+        """Return what has come."""
+        ready, _, _ = select.select([self._fd], [], [], 0.0)
         if not ready:
             self.connected = True  # neither data nor a hang-up: somebody has it open
             return b""
@@ -132,10 +152,16 @@ class TcpPort(Port):
         self.address = f"socket://127.0.0.1:{self._server.getsockname()[1]}"
         self._client: socket.socket | None = None
 
-    def read(self, timeout_s: float) -> bytes:
-        """Return what has come after at most ``timeout_s``."""
+    @property
+    def watched(self) -> list[int]:
+        """That of the server, and that of its client."""
+        found = [self._server] if self._client is None else [self._server, self._client]
+        return [each.fileno() for each in found]
+
+    def read(self) -> bytes:
+        """Return what has come."""
         watched = [self._server] if self._client is None else [self._server, self._client]
-        ready, _, _ = select.select(watched, [], [], timeout_s)
+        ready, _, _ = select.select(watched, [], [], 0.0)
         data = b""
         if self._client is not None and self._client in ready:
             with contextlib.suppress(OSError):
@@ -146,6 +172,7 @@ class TcpPort(Port):
             newcomer, _ = self._server.accept()
             if self._client is None:
                 newcomer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                newcomer.setblocking(False)  # a client that does not read must not hold the device
                 self._client, self.connected = newcomer, True
             else:
                 newcomer.close()
@@ -189,7 +216,50 @@ class _Signals:
         self.clicks += 1
 
 
-def serve(bench: Bench, port: Port, signals: _Signals, first_client_s: float) -> TraceInfo | None:
+class _Served:
+    """One link on one port, for as long as the device is on the bus."""
+
+    def __init__(self, link: Link, port: Port) -> None:
+        self.link = link
+        self.port = port
+        self.open = True
+
+    @property
+    def connected(self) -> bool:
+        """Whether a client is there."""
+        return self.open and self.port.connected
+
+    @property
+    def watched(self) -> list[int]:
+        """Descriptors to wait for."""
+        return self.port.watched if self.open else []
+
+    def write(self, now_s: float) -> None:
+        """Send what is due, and take the port away where the device is gone."""
+        if self.open and not self.link.linked:
+            self.close()
+        if (out := self.link.take(now_s)) and self.open:
+            self.port.write(out)
+
+    def read(self, clock: Clock) -> None:
+        """Hand on what has come."""
+        if self.open and (data := self.port.read()):
+            self.link.receive(data, clock.now_s())
+
+    def close(self) -> None:
+        """Take the port away. Safe to repeat."""
+        if self.open:
+            self.port.close()
+            self.open = False
+
+
+def serve(
+    bench: Bench,
+    port: Port,
+    signals: _Signals,
+    first_client_s: float,
+    monitor_port: Port | None = None,
+) -> TraceInfo | None:
     """Run a bench on a port until it may end.
 
     Parameters
@@ -197,11 +267,13 @@ def serve(bench: Bench, port: Port, signals: _Signals, first_client_s: float) ->
     bench : Bench
         The emulated device.
     port : Port
-        Where its client comes.
+        Where its client comes; whether the process may end depends on this one alone.
     signals : _Signals
         Requests from outside.
     first_client_s : float
         Longest wait for a first client.
+    monitor_port : Port, optional
+        Where the client of the bench's monitor comes.
 
     Returns
     -------
@@ -209,24 +281,25 @@ def serve(bench: Bench, port: Port, signals: _Signals, first_client_s: float) ->
         What the oscilloscope wrote.
     """
     clock = MonotonicClock()
+    device = _Served(bench, port)
+    served = [device]
+    if bench.monitor is not None and monitor_port is not None:
+        served.append(_Served(bench.monitor, monitor_port))
     started_s = busy_s = clock.now_s()
     gone_s = ended_s = None
-    seen_client, open_port = False, True
+    seen_client = False
     while True:
         now_s = clock.now_s()
         bench.advance(now_s)
         if not bench.silent:
             busy_s = now_s
-        if open_port and not bench.linked:
-            port.close()
-            open_port = False
         while signals.clicks:
             signals.clicks -= 1
             bench.click(now_s)
-        if out := bench.take(now_s):
-            port.write(out)
-        seen_client = seen_client or port.connected
-        if port.connected:
+        for each in served:
+            each.write(now_s)
+        seen_client = seen_client or device.connected
+        if device.connected:
             gone_s = None
         elif gone_s is None:
             gone_s = now_s
@@ -241,16 +314,22 @@ def serve(bench: Bench, port: Port, signals: _Signals, first_client_s: float) ->
             now_s - max(gone_s, busy_s) > SILENT_S or now_s - gone_s > ABANDONED_S
         ):
             break
-        due_s = bench.next_due_s()
-        wait_s = TICK_S if due_s is None else min(max(due_s - now_s, 0.0), TICK_S)
-        if not open_port or not port.connected:
-            clock.wait(now_s + TICK_S)  # a terminal without a client does not wait by itself
-            wait_s = 0.0
-        if open_port and (data := port.read(wait_s)):
-            bench.receive(data, clock.now_s())
-    if open_port:
-        port.close()
+        _wait(served, clock, now_s)
+        for each in served:
+            each.read(clock)
+    for each in served:
+        each.close()
     return bench.finish(clock.now_s())
+
+
+def _wait(served: Sequence[_Served], clock: Clock, now_s: float) -> None:
+    """Wait until something comes or is due, for at most one tick."""
+    due_s = [d for each in served if each.open and (d := each.link.next_due_s()) is not None]
+    wait_s = min(max(min(due_s, default=now_s + TICK_S) - now_s, 0.0), TICK_S)
+    if watched := [descriptor for each in served for descriptor in each.watched]:
+        select.select(watched, [], [], wait_s)
+    else:
+        clock.wait(now_s + TICK_S)  # terminals without clients do not wait by themselves
 
 
 def main_of(
@@ -258,7 +337,7 @@ def main_of(
     arguments: Sequence[str] | None,
     build: Callable[[str, list[str], Path | None, list[str], float], Bench],
 ) -> int:
-    """Command line of an emulator process; prints one JSON line with its address.
+    """Command line of an emulator process; prints one JSON line with its addresses.
 
     Parameters
     ----------
@@ -300,8 +379,12 @@ def main_of(
         contacts = options.contacts.split(",")
         now_s = MonotonicClock().now_s()
         bench = build(options.rig, contacts, options.trace, options.fault, now_s)
-        _say({"address": port.address, "pid": os.getpid()})
-        serve(bench, port, signals, options.first_client_s)
+        monitor_port: Port | None = None
+        if bench.monitor is not None:
+            monitor_port = PtyPort() if options.pty else TcpPort(0)
+        monitor = None if monitor_port is None else monitor_port.address
+        _say({"address": port.address, "monitor": monitor, "pid": os.getpid()})
+        serve(bench, port, signals, options.first_client_s, monitor_port)
     except TacsError as exc:
         _say({"error": str(exc)})
         return exc.exit_code
@@ -326,12 +409,22 @@ class EmulatorProcess:
         Where a driver opens it.
     trace : Path or None
         What its oscilloscope writes.
+    monitor_address : str or None
+        Where its current monitor is opened.
     """
 
     transport = None
+    monitor_transport = None
 
-    def __init__(self, process: subprocess.Popen[bytes], address: str, trace: Path | None) -> None:
+    def __init__(
+        self,
+        process: subprocess.Popen[bytes],
+        address: str,
+        trace: Path | None,
+        monitor_address: str | None = None,
+    ) -> None:
         self.address = address
+        self.monitor_address = monitor_address
         self._process = process
         self._trace = trace
 
@@ -412,4 +505,4 @@ def start_process(
         raise InputError(
             answer.get("error", f"the emulator {module} did not start within {STARTED_S:g} s")
         )
-    return EmulatorProcess(process, answer["address"], trace)
+    return EmulatorProcess(process, answer["address"], trace, answer.get("monitor"))

@@ -1,4 +1,4 @@
-"""An emulated Synth Pal with stimulators, electrodes and an oscilloscope behind it.
+"""An emulated Synth Pal with stimulators, electrodes, an oscilloscope, and a monitor if wired.
 
 It speaks the wire protocol and nothing else: in memory under any clock, or as a process of its own
 on a pseudo-terminal or a TCP port (``python -m devices.emulators.synthpal --help``).
@@ -41,6 +41,11 @@ class InMemory:
     def __init__(self, bench: SynthPalBench, clock: Clock) -> None:
         self.bench = bench
         self.transport: Transport = MemoryTransport(bench, clock)
+        self.monitor_transport: Transport | None = None
+        self.monitor_address: str | None = None
+        if bench.monitor is not None:
+            self.monitor_transport = MemoryTransport(bench.monitor, clock)
+            self.monitor_address = self.address
         self._clock = clock
 
     def finish(self, timeout_s: float = 10.0) -> TraceInfo | None:
@@ -72,7 +77,7 @@ class EmulatedSynthPal:
         Parameters
         ----------
         rig : Rig
-            What is behind the outputs.
+            What is behind the outputs; with a monitor, one is emulated too, on a link of its own.
         clock : Clock
             Virtual or real.
         contacts : sequence of str
@@ -93,6 +98,8 @@ class EmulatedSynthPal:
         self, rig: Path, contacts: Sequence[str], trace: Path | None, faults: Sequence[str]
     ) -> EmulatorProcess:
         """Start one as a process of its own, on a pseudo-terminal; see :meth:`in_memory`.
+
+        The monitor is on a second one.
 
         Raises
         ------

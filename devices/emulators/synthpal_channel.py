@@ -19,7 +19,16 @@ from numpy.typing import NDArray
 
 from tacs.waveform import PhaseTrack
 
-__all__ = ["FIXED", "RANGES", "Channel", "ChannelSettings"]
+__all__ = [
+    "FIXED",
+    "RANGES",
+    "SINE",
+    "SQUARE",
+    "TRIANGLE",
+    "Channel",
+    "ChannelSettings",
+    "Segment",
+]
 
 SINE, TRIANGLE, SQUARE, SAWTOOTH, FIXED = range(5)
 RANGES = ((0.0, 5.0), (0.0, 10.0), (-5.0, 5.0), (-10.0, 10.0))  # volts, finest that holds first
@@ -80,7 +89,7 @@ class Stage(Enum):
     FALLING = "falling"
 
 
-class _Segment(NamedTuple):
+class Segment(NamedTuple):
     """The output from ``start_s`` until the next segment."""
 
     start_s: float
@@ -118,7 +127,8 @@ class Channel:
         self._level_per_s = 0.0
         self._hold_start_s = math.inf
         self._start_s = self._end_s = now_s
-        self._log: list[_Segment] = []
+        self._log: list[Segment] = []
+        self._course = object()
         self._note(now_s)
 
     @property
@@ -204,6 +214,7 @@ class Channel:
         self._frequency_hz, self._samples_per_cycle = frequency_hz, samples_per_cycle
         if self._track is not None:
             self._track.retune(now_s, frequency_hz)
+            self._course = object()
         self._note(now_s, self.level(now_s))
         self._due_s = self._turn_s()
 
@@ -211,6 +222,15 @@ class Channel:
         """Return the voltage at many instants, in ascending order."""
         codes, low_v, step_v = self._codes(times_s)
         return low_v + codes * step_v
+
+    def between(self, start_s: float, end_s: float) -> list[Segment]:
+        """Return the segments that hold from one instant to another."""
+        return self._log[self._index(start_s) : self._index(end_s) + 1]
+
+    @property
+    def course(self) -> object:
+        """What the output goes on as; another object after every change."""
+        return self._course
 
     def forget(self, before_s: float) -> None:
         """Drop what ended before an instant, but keep what played since the last start."""
@@ -270,7 +290,7 @@ class Channel:
 
     def _note(self, now_s: float, level: float = 0.0) -> None:
         """Add a segment, unless it goes on as the last one did."""
-        segment = _Segment(
+        segment = Segment(
             now_s, level, self._level_per_s, self._samples_per_cycle, self._track, self.settings
         )
         if self._log:
@@ -280,6 +300,7 @@ class Channel:
             if last.start_s == now_s:
                 self._log.pop()
         self._log.append(segment)
+        self._course = object()
 
     def _index(self, time_s: float) -> int:
         """Segment that holds an instant."""
@@ -327,7 +348,7 @@ class Channel:
 
     @staticmethod
     def _unit(
-        log: list[_Segment], at: NDArray[np.intp], times_s: NDArray[np.float64]
+        log: list[Segment], at: NDArray[np.intp], times_s: NDArray[np.float64]
     ) -> NDArray[np.float64]:
         """The waveform between -1 and 1, held over each sample of the cycle."""
         unit = np.zeros(len(times_s))
@@ -365,7 +386,7 @@ def _shape(settings: ChannelSettings) -> tuple[int, int, int, int]:
     return settings.waveform, settings.amplitude_uv, settings.mean_uv, settings.resting_uv
 
 
-def _look(segment: _Segment) -> tuple[object, ...]:
+def _look(segment: Segment) -> tuple[object, ...]:
     """Everything that a segment without slope shows."""
     return (
         segment.level,

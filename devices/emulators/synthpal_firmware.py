@@ -37,6 +37,7 @@ class ReplyFaults:
 
     drop: int = 0
     duplicate: int = 0
+    reorder: int = 0
     corrupt: int = 0
     garbage: int = 0
     refuse: int = 0
@@ -63,6 +64,7 @@ class Firmware:
         self._buffer = bytearray()
         self._last_byte_s = now_s
         self._replies: deque[tuple[float, bytes]] = deque()
+        self._held_back = b""
         self._frequency = DEFAULT_FREQUENCY
         self._trigger_modes = (0, 0)
         self._trigger_high = [False, False]
@@ -156,6 +158,7 @@ class Firmware:
             channel.cut(now_s)
         self._buffer.clear()
         self._replies.clear()
+        self._held_back = b""
         self.locked = False
         self._load_defaults()
 
@@ -247,6 +250,11 @@ class Firmware:
         if faults.garbage:
             reply = bytes(0x80 | 37 * k % 128 for k in range(faults.garbage)) + reply
             faults.garbage = 0
+        if faults.reorder and not self._held_back:
+            faults.reorder -= 1
+            self._held_back = reply
+            return
+        reply, self._held_back = reply + self._held_back, b""
         due_s = self._now_s + REPLY_LATENCY_S + faults.delay_s
         if self._replies:
             due_s = max(due_s, self._replies[-1][0])

@@ -424,7 +424,7 @@ def test_a_loop_without_a_contact_stays_open(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
-        ("melt", "unknown; known: comm_failure"),
+        ("melt", "unknown; known: battery, comm_failure"),
         ("open_electrode", "write open_electrode=VALUE"),
         ("open_electrode=F4", "not attached"),
         ("impedance@3=Oz", "NAME:KOHM"),

@@ -143,7 +143,11 @@ def test_a_calibration_expires_after_it_was_made() -> None:
 
 
 def test_shipped_rigs_are_emulated_and_survive_the_file(tmp_path: Path) -> None:
-    assert set(shipped_rigs()) == {"emulated-synthpal", "emulated-synthpal-1loop"}
+    assert set(shipped_rigs()) == {
+        "emulated-synthpal",
+        "emulated-synthpal-1loop",
+        "emulated-synthpal-monitored",
+    }
     for name in shipped_rigs():
         found = load_rig(name)
         assert found.name == name
@@ -157,3 +161,80 @@ def test_shipped_rigs_are_emulated_and_survive_the_file(tmp_path: Path) -> None:
 def test_an_unknown_rig_lists_those_there_are() -> None:
     with pytest.raises(InputError, match=r"no such rig file; shipped rigs: .*emulated-synthpal"):
         load_rig("nowhere.toml")
+
+
+LOOPS = (channel_data(1, "Oz", "Cz"), channel_data(2, "F3", "Cz"))
+FOUND = {"calibrated_on": "2026-01-01", "expires_on": "2027-01-01", "load_kohm": 10.0, "by": "x"}
+
+
+def monitor_data(*electrodes: str, **changes: Any) -> dict[str, Any]:
+    inputs = [{"input": k, "electrode": name} for k, name in enumerate(electrodes, start=1)]
+    return {"device": "refmonitor", "inputs": inputs, "calibration": FOUND, **changes}
+
+
+def test_a_monitor_survives_the_file(tmp_path: Path) -> None:
+    data = monitor_data("Cz", "Oz", "F3", address="/dev/ttyACM1", battery_min=0.35)
+    found = rig(*LOOPS, emulated=False, monitor=data)
+    assert found.monitor is not None
+    assert found.monitor.electrodes == {1: "Cz", 2: "Oz", 3: "F3"}
+    assert found.to_data()["monitor"] == data
+    found.to_toml(tmp_path / "rig.toml")
+    assert Rig.from_toml(tmp_path / "rig.toml") == found
+
+
+def test_an_emulated_monitor_needs_no_address_and_a_real_one_does() -> None:
+    data = monitor_data("Oz", "Cz", "F3")
+    found = rig(*LOOPS, emulated=True, monitor=data).monitor
+    assert found is not None
+    assert (found.address, found.battery_min) == (None, 0.2)
+    (problem,) = problems(*LOOPS, emulated=False, monitor=data)
+    assert problem == "monitor.address: missing; write its port, such as /dev/ttyACM1"
+
+
+def test_a_rig_without_a_monitor_is_written_as_before() -> None:
+    assert "monitor" not in rig(*LOOPS).to_data()
+
+
+def test_every_electrode_is_measured_once() -> None:
+    twice = problems(*LOOPS, emulated=True, monitor=monitor_data("Oz", "Cz", "Cz", "P4"))
+    assert twice == (
+        "monitor.inputs: electrode Cz is wired 2 times; wire each once",
+        "monitor.inputs: electrode F3 is not measured; wire each electrode of the channels to an "
+        "input",
+        "monitor.inputs: electrode P4 is in no channel; take it out",
+    )
+    data = monitor_data("Oz", "Cz", "F3")
+    data["inputs"][2]["input"] = 1
+    (problem,) = problems(*LOOPS, emulated=True, monitor=data)
+    assert problem == "monitor.inputs: input 1 is wired 2 times; wire each once"
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"inputs": []}, "monitor.inputs: needs at least 1 entries"),
+        ({"inputs": "Oz"}, "monitor.inputs: must be a list"),
+        ({"battery_min": 1.0}, "monitor.battery_min: must be less than 1"),
+        ({"battery_min": "full"}, "monitor.battery_min: must be a number"),
+        ({"calibration": {**FOUND, "expires_on": "2025-01-01"}}, "later than calibrated_on"),
+        ({"adress": "/dev/ttyACM1"}, "monitor.adress: unknown key; did you mean address"),
+    ],
+)
+def test_mistakes_of_a_monitor(changes: dict[str, Any], expected: str) -> None:
+    data = monitor_data("Oz", "Cz", "F3", **changes)
+    assert any(expected in p for p in problems(*LOOPS, emulated=True, monitor=data))
+
+
+def test_an_input_needs_a_site_and_a_number() -> None:
+    data = monitor_data("Oz", "Cz", "F3")
+    data["inputs"] += [{"input": 0, "electrode": "T3"}]
+    found = problems(*LOOPS, emulated=True, monitor=data)
+    assert any("monitor.inputs[3].input: must be at least 1" in p for p in found)
+    assert any("T3 is the old name of T7" in p for p in found)
+
+
+def test_the_monitored_rig_is_the_emulated_one_with_a_monitor() -> None:
+    plain, monitored = load_rig("emulated-synthpal"), load_rig("emulated-synthpal-monitored")
+    assert monitored.channels == plain.channels
+    assert monitored.monitor is not None
+    assert set(monitored.monitor.electrodes.values()) == {"Oz", "Cz", "F3", "F4"}
