@@ -207,22 +207,20 @@ def store_trace(paths: SessionPaths, info: TraceInfo, started_s: float, protocol
     RecordError
         It cannot be moved; it stays where it was.
     """
-    sealed = protocol.blinding is not None
-    target = paths.sealed_trace if sealed else paths.trace
+    if protocol.blinding is not None:
+        raise RecordError(f"{info.path}: is of a blinded session; it is sealed, not stored")
+    target = paths.trace
     began = math.isfinite(started_s)
     onset_s = round(started_s - info.start_s, 6) if began else None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        if sealed:
-            target.parent.chmod(0o700)
         write_json(_beside(target), _trace_sidecar(info, onset_s))
         if _is_one_member(info.path):
             info.path.replace(target)
         else:
             _rewrite_trace(info.path, target)
             info.path.unlink()
-        _beside(info.path).unlink(missing_ok=True)
-        if not sealed and onset_s is not None:
+        if onset_s is not None:
             end_s = info.n_samples / info.sampling_frequency_hz
             duration_s = round(max(min(protocol.duration_s, end_s - onset_s), 0.0), 6)
             write_text(
@@ -230,6 +228,8 @@ def store_trace(paths: SessionPaths, info: TraceInfo, started_s: float, protocol
                 f"onset\tduration\ttrial_type\n{onset_s}\t{duration_s}\tstimulation\n",
             )
             write_json(paths.events.with_suffix(".json"), EVENT_COLUMNS)
+        # Last: while it is there, `tacs recover` goes on where a crash ended this.
+        _beside(info.path).unlink(missing_ok=True)
     except (OSError, InputError) as exc:
         raise RecordError(f"{target}: the trace cannot be stored ({exc})") from exc
     return target

@@ -178,7 +178,7 @@ class SessionPaths:
     @property
     def sealed_trace(self) -> Path:
         """The delivered current of a blinded session, which would tell the arm."""
-        return self.source / "sealed" / self.trace.name
+        return self.oscilloscope.with_name(self.oscilloscope.name + ".sealed")
 
     @property
     def peak(self) -> Path:
@@ -224,6 +224,9 @@ class SessionPaths:
             number = len(list(self.source.glob(f"{self.stem}_task-tacs_attempt-*_record.jsonl")))
             kept = f"{self.stem}_task-tacs_attempt-{number + 1}_record.jsonl"
             self.record.rename(self.record.with_name(kept))
+            sealed = self.record.with_suffix(".sealed")
+            if sealed.exists():
+                sealed.rename(self.record.with_name(kept).with_suffix(".sealed"))
         refuse_other_spelling(self)
         try:
             self.source.mkdir(parents=True, exist_ok=True)

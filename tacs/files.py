@@ -133,7 +133,7 @@ def read_toml(path: str | Path) -> dict[str, Any]:
         raise InputError(f"{path}: cannot be read ({exc.strerror})") from exc
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as exc:
+    except (tomllib.TOMLDecodeError, RecursionError) as exc:
         raise FileProblems(str(path), [f"is not valid TOML: {exc}"]) from exc
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeGuard
 
 from pydantic import Field, field_validator, model_validator
 
@@ -205,6 +205,13 @@ def _montage_problems(montage: Any) -> list[str]:
     return problems
 
 
+def _is_time(value: Any) -> TypeGuard[float]:
+    """Whether a raw value is a number of seconds; a whole number of any length may stand there."""
+    return isinstance(value, float) or (
+        isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1e15
+    )
+
+
 def _timing_problems(data: Mapping[str, Any]) -> list[str]:
     """Problems between durations of raw data."""
     problems = []
@@ -215,7 +222,7 @@ def _timing_problems(data: Mapping[str, Any]) -> list[str]:
         problems.append("sham_plateau_s: only an active_sham has one; leave it out")
     parts = [data.get("ramp_up_s"), data.get("ramp_down_s"), plateau_s if sham else 0.0]
     total = data.get("duration_s")
-    numbers = [p for p in [*parts, total] if isinstance(p, int | float) and not isinstance(p, bool)]
+    numbers = [p for p in [*parts, total] if _is_time(p)]
     if len(numbers) == 4 and sum(numbers[:3]) > numbers[3]:
         problems.append(
             f"duration_s: {numbers[3]:g} s is shorter than its ramps"

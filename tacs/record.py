@@ -3,43 +3,63 @@
 One JSON object per line. Every line carries a number, the session's time, the hash of the line
 before and its own hash, ``sha256(previous hash + canonical JSON without the hash)``. A line that
 was changed, removed or put in breaks the chain at that line. A bare chain cannot show that its tail
-was cut off, so the head of a closed record is also written to the site's dose ledger.
+was cut off, so the head of a closed record is also written to the site's dose ledger and to its
+anchors (:mod:`tacs.anchors`).
+
+The lines that matter before current flows are on disk when :meth:`RecordWriter.append` returns.
+While it flows, a thread syncs and nobody waits for it; a disk that leaves a line unconfirmed for
+longer than ``late_after_s`` is an error at the next :meth:`RecordWriter.sync`, and the record says
+which lines were concerned in a line of kind ``gap``.
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import functools
 import hashlib
 import json
 import os
-import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tacs.clock import utc_now
+from tacs.background_sync import BackgroundSync
+from tacs.clock import MonotonicClock, utc_now
 from tacs.errors import InputError, RecordError
 
 __all__ = [
+    "LATE_AFTER_S",
     "Line",
     "RecordAppender",
     "RecordWriter",
     "canonical",
     "chain_hash",
+    "drop_torn_tail",
+    "in_use",
+    "read_lines",
     "read_record",
+    "reserve_of",
     "verify_record",
 ]
 
 GENESIS = "0" * 64
 RESERVE_BYTES = 64 * 1024  # kept free on disk so that a stop can still be written when it is full
+LATE_AFTER_S = 2.0
+CLOSE_S = 10.0  # how long closing waits for a disk that is late
+LINE_BYTES_MAX = 1 << 20  # a line is some hundred bytes; a session's first line some thousand
+FOLDERS_ABOVE = 5  # of a record below its data set's parent
+_KEYS = frozenset({"seq", "t_s", "utc", "kind", "data", "hash"})
+_ENCODE = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+).encode
 
 
 def canonical(data: Mapping[str, Any]) -> str:
     """One spelling for every JSON object: sorted keys, no spaces, no NaN."""
-    return json.dumps(
-        data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-    )
+    return _ENCODE(data)
 
 
 def chain_hash(previous: str, data: Mapping[str, Any]) -> str:
@@ -82,6 +102,9 @@ class RecordWriter:
     ----------
     path : path
         Must not exist: a record is never written over.
+    now_s : callable, optional
+        Gives the time that waits for the disk are measured with; the machine's monotonic clock
+        where left out.
 
     Raises
     ------
@@ -91,11 +114,8 @@ class RecordWriter:
         From :meth:`append` where the disk refuses a line.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
-        self._previous = GENESIS
-        self._seq = 0
-        self._reserve = self.path.with_name(self.path.name + ".reserve")
+    def __init__(self, path: str | Path, *, now_s: Callable[[], float] | None = None) -> None:
+        self._begin(path, now_s)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as exc:
@@ -109,8 +129,9 @@ class RecordWriter:
         except OSError as exc:
             raise InputError(f"{self.path}: cannot be written ({exc.strerror})") from exc
         try:
+            _hold(self._fd, wait=True)
             _preallocate(self._reserve)
-            _sync_folder(self.path.parent)
+            _sync_folders(self.path.parent)
         except OSError as exc:
             # From here on the record is this writer's own, and empty: it may be taken back.
             os.close(self._fd)
@@ -118,10 +139,47 @@ class RecordWriter:
             self._reserve.unlink(missing_ok=True)
             raise InputError(f"{self.path}: cannot be written ({exc.strerror})") from exc
 
+    def _begin(self, path: str | Path, now_s: Callable[[], float] | None) -> None:
+        """Set what a writer and an appender have in common."""
+        self.path = Path(path)
+        self._previous = GENESIS
+        self._seq = 0
+        self._reserve = reserve_of(self.path)
+        self._now = now_s or MonotonicClock().now_s
+        self._fd = -1
+        self._background: BackgroundSync | None = None
+        self._late_after_s = LATE_AFTER_S
+        self._first_line = 0  # of the lines that the thread syncs
+        self._t_s = 0.0
+        self._late_from_line: int | None = None
+        self._late_s = 0.0
+
     @property
     def head(self) -> str:
         """Hash of the last line."""
         return self._previous
+
+    def start_background(self, late_after_s: float = LATE_AFTER_S) -> None:
+        """Sync in a thread from here on; :meth:`sync` then only asks for it.
+
+        Parameters
+        ----------
+        late_after_s : float
+            A line that the disk has not confirmed for longer is an error of :meth:`sync`.
+        """
+        if self._background is None:
+            # The thread has a descriptor of its own, so that it may outlive this writer.
+            fd = os.dup(self._fd)
+            self._late_after_s, self._first_line = late_after_s, self._seq
+            self._background = BackgroundSync(
+                functools.partial(_datasync, fd), self._now, functools.partial(os.close, fd)
+            )
+
+    def end_background(self) -> None:
+        """Have everything on disk and sync without a thread again, as :meth:`close` does."""
+        if self._background is not None:
+            self._end_background(self._background)
+            self._background = None
 
     def append(self, kind: str, t_s: float, data: Mapping[str, Any], *, sync: bool) -> None:
         """Write one line; with ``sync`` it is on disk when this returns.
@@ -129,44 +187,52 @@ class RecordWriter:
         Raises
         ------
         RecordError
-            The line could not be written whole.
+            The line could not be written whole, or not be synced.
         """
-        body = {
-            "seq": self._seq,
-            "t_s": round(t_s, 6),
-            "utc": utc_now().isoformat(timespec="milliseconds"),
-            "kind": kind,
-            "data": data,
-        }
-        try:
-            digest = chain_hash(self._previous, body)
-            payload = (canonical({**body, "hash": digest}) + "\n").encode()
-        except (TypeError, ValueError) as exc:
-            raise RecordError(f"{self.path}: {kind} holds what JSON cannot ({exc})") from exc
-        try:
-            self._write(payload)
-            # The line is in the file from here on, whether or not it can be synced.
-            self._previous = digest
-            self._seq += 1
-            if sync:
-                _datasync(self._fd)
-        except OSError as exc:
-            raise RecordError(f"{self.path}: cannot be written ({exc.strerror})") from exc
+        if sync and self._late_from_line is not None:
+            with contextlib.suppress(RecordError):  # the sync below says it
+                self._sync_now()
+                self._note_gap(confirmed=True)
+        self._write_line(kind, t_s, data)
+        if sync:
+            self._sync_now()
 
     def sync(self) -> None:
-        """Have everything written so far on disk."""
+        """Have everything written so far on disk, or ask for it where a thread syncs.
+
+        Raises
+        ------
+        RecordError
+            The disk refuses, or has not confirmed a line for longer than ``late_after_s``.
+        """
+        if self._background is None:
+            self._sync_now()
+            return
         try:
-            _datasync(self._fd)
+            waited_s = self._background.oldest_unsynced_s(self._now())
+            self._background.request()
         except OSError as exc:
-            raise RecordError(f"{self.path}: cannot be written ({exc.strerror})") from exc
+            raise self._refused(exc) from exc
+        self._look_for_late(self._background)
+        if waited_s > self._late_after_s:
+            raise RecordError(
+                f"{self.path}: the disk has not confirmed a line for {waited_s:.1f} s"
+            )
+        if self._late_from_line is not None:
+            self._note_gap(confirmed=True)
 
     def release_reserve(self) -> None:
         """Give back the kept disk space, so that the lines of a stop still fit."""
         self._reserve.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Close the file; the record needs nothing more to be valid."""
+        """Close the file; the record needs nothing more to be valid.
+
+        Where a thread syncs, it is waited for, but not for ever: a disk that still does not answer
+        is said in a last line of kind ``gap``.
+        """
         self.release_reserve()
+        self.end_background()
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
@@ -182,12 +248,80 @@ class RecordWriter:
     ) -> None:
         self.close()
 
+    def _write_line(self, kind: str, t_s: float, data: Mapping[str, Any]) -> None:
+        body = {
+            "seq": self._seq,
+            "t_s": round(t_s, 6),
+            "utc": utc_now().isoformat(timespec="milliseconds"),
+            "kind": kind,
+            "data": data,
+        }
+        try:
+            digest = chain_hash(self._previous, body)
+            payload = (canonical({**body, "hash": digest}) + "\n").encode()
+        except (TypeError, ValueError) as exc:
+            raise RecordError(f"{self.path}: {kind} holds what JSON cannot ({exc})") from exc
+        if len(payload) > LINE_BYTES_MAX:
+            raise RecordError(f"{self.path}: {kind} is too long for a line ({len(payload)} bytes)")
+        try:
+            self._write(payload)
+        except OSError as exc:
+            raise self._refused(exc) from exc
+        # The line is in the file from here on, whether or not it can be synced.
+        self._previous = digest
+        self._seq += 1
+        self._t_s = t_s
+        if self._background is not None:
+            self._background.written(self._now())
+
+    def _sync_now(self) -> None:
+        try:
+            _datasync(self._fd)
+        except OSError as exc:
+            raise self._refused(exc) from exc
+        if self._background is not None:
+            self._background.confirm()
+
+    def _look_for_late(self, background: BackgroundSync) -> None:
+        waited_s, line = background.take_worst(self._now())
+        if waited_s > self._late_after_s:
+            self._late_s = max(self._late_s, waited_s)
+            if self._late_from_line is None:
+                self._late_from_line = self._first_line + line
+
+    def _note_gap(self, *, confirmed: bool) -> None:
+        """Say in the record which lines the disk confirmed late, or not at all."""
+        if self._background is not None:
+            self._look_for_late(self._background)
+        data = {
+            "from_line": self._late_from_line,
+            "to_line": self._seq - 1,
+            "waited_s": round(self._late_s, 3),
+            "confirmed": confirmed,
+        }
+        self._late_from_line, self._late_s = None, 0.0
+        self._write_line("gap", self._t_s, data)
+
+    def _end_background(self, background: BackgroundSync) -> None:
+        """Let the thread finish; what it could not do is the record's last line."""
+        confirmed = background.drain(CLOSE_S)
+        self._look_for_late(background)
+        if self._late_from_line is None and not confirmed:
+            self._late_from_line = self._first_line + background.n_confirmed
+        if self._late_from_line is not None:
+            with contextlib.suppress(RecordError):
+                self._note_gap(confirmed=confirmed)
+        background.close(CLOSE_S if confirmed else 0.0)
+
+    def _refused(self, exc: OSError) -> RecordError:
+        return RecordError(f"{self.path}: cannot be written ({exc.strerror})")
+
     def _write(self, payload: bytes) -> None:
         done = os.write(self._fd, payload)
         if done != len(payload):
             # A torn line would break the chain: take it back, and say that the disk is full.
             os.ftruncate(self._fd, os.fstat(self._fd).st_size - done)
-            raise OSError(28, "No space left on device")
+            raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def read_record(
@@ -214,10 +348,38 @@ def read_record(
     InputError
         The file cannot be read.
     """
-    content = _content(path)
+    return read_lines(_content(path), allow_torn_tail=allow_torn_tail)
+
+
+def read_lines(content: bytes, *, allow_torn_tail: bool = False) -> tuple[list[Line], str | None]:
+    """Read the bytes of a record as far as they verify.
+
+    Parameters
+    ----------
+    content : bytes
+        The whole record.
+    allow_torn_tail : bool
+        See :func:`read_record`.
+
+    Returns
+    -------
+    lines : list of Line
+        Every line up to the first that does not verify.
+    problem : str or None
+        ``line N: …`` of the next line, N counted from 1; None where the whole record verifies.
+    """
     if allow_torn_tail:
         content = content[: content.rfind(b"\n") + 1]
-    return _verified(content)
+    lines: list[Line] = []
+    previous, at = GENESIS, 0
+    while at < len(content):
+        end = content.find(b"\n", at) + 1 or len(content)
+        line, problem = _verified_line(content[at:end], len(lines), previous)
+        if line is None:
+            return lines, f"line {len(lines) + 1}: {problem}"
+        lines.append(line)
+        previous, at = line.hash, end
+    return lines, None
 
 
 def verify_record(path: str | Path) -> str | None:
@@ -259,29 +421,100 @@ def drop_torn_tail(path: str | Path) -> int:
 class RecordAppender(RecordWriter):
     """Go on with a record that a crash left open; its torn tail is cut off first.
 
+    Parameters
+    ----------
+    path : path
+        The record.
+    now_s : callable, optional
+        As for :class:`RecordWriter`.
+
     Raises
     ------
     RecordError
-        The record does not verify: it is evidence and is left as it is.
+        The record does not verify: it is evidence and is left as it is. Or a program writes it.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
-        lines, problem = read_record(path, allow_torn_tail=True)
-        if problem is not None:
-            raise RecordError(f"{path}: {problem}")
-        drop_torn_tail(path)
-        self._previous = lines[-1].hash if lines else GENESIS
-        self._seq = len(lines)
-        self._reserve = self.path.with_name(self.path.name + ".reserve")
+    def __init__(self, path: str | Path, *, now_s: Callable[[], float] | None = None) -> None:
+        self._begin(path, now_s)
         try:
             self._fd = os.open(self.path, os.O_WRONLY | os.O_APPEND)
+        except FileNotFoundError as exc:
+            raise InputError(f"{path}: no such record") from exc
         except OSError as exc:
             raise RecordError(f"{path}: cannot be written ({exc.strerror})") from exc
+        try:
+            self._go_on()
+        except BaseException:
+            os.close(self._fd)
+            self._fd = -1
+            raise
+
+    def _go_on(self) -> None:
+        """Find the end of what verifies, under the lock that a writer holds."""
+        if not _hold(self._fd):
+            raise RecordError(f"{self.path}: a session is writing it; wait until it is over")
+        lines, problem = read_record(self.path, allow_torn_tail=True)
+        if problem is not None:
+            raise RecordError(f"{self.path}: {problem}")
+        drop_torn_tail(self.path)
+        self._previous = lines[-1].hash if lines else GENESIS
+        self._t_s = lines[-1].t_s if lines else 0.0
+        self._seq = len(lines)
+
+
+def reserve_of(path: Path) -> Path:
+    """Return the file that keeps disk space for the lines of a stop."""
+    return path.with_name(path.name + ".reserve")
+
+
+def in_use(path: str | Path) -> bool:
+    """Whether a program is writing a record now; False where the system cannot tell.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY)
+    except FileNotFoundError as exc:
+        raise InputError(f"{path}: no such record") from exc
+    except OSError as exc:
+        raise InputError(f"{path}: cannot be read ({exc.strerror})") from exc
+    try:
+        return not _hold(fd)
+    finally:
+        os.close(fd)
+
+
+def _hold(fd: int, *, wait: bool = False) -> bool:
+    """Take the lock of a record, which ends with its descriptor; False where another has it."""
+    if os.name != "posix":
+        return True
+    import fcntl
+
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as exc:
+        # Some network disks cannot lock; what is written there is no less valid.
+        if exc.errno not in {errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL}:
+            raise
+    return True
 
 
 def _datasync(fd: int) -> None:
-    """Have the content on disk; macOS and Windows have no fdatasync."""
+    """Have the content on disk; macOS and Windows have no fdatasync.
+
+    On macOS a plain fsync stops at the drive's own memory.
+    """
+    if os.name == "posix":
+        import fcntl
+
+        if hasattr(fcntl, "F_FULLFSYNC"):
+            fcntl.fcntl(fd, fcntl.F_FULLFSYNC)
+            return
     getattr(os, "fdatasync", os.fsync)(fd)
 
 
@@ -295,38 +528,41 @@ def _content(path: str | Path) -> bytes:
         raise InputError(f"{path}: cannot be read ({exc.strerror})") from exc
 
 
-def _verified(content: bytes) -> tuple[list[Line], str | None]:
-    """The lines up to the first that does not verify, and what is wrong with that one."""
-    lines: list[Line] = []
-    previous = GENESIS
-    for number, raw in enumerate(_split(content)):
-        line, problem = _verified_line(raw, number, previous)
-        if line is None:
-            return lines, f"line {number + 1}: {problem}"
-        lines.append(line)
-        previous = line.hash
-    return lines, None
-
-
-def _split(content: bytes) -> list[bytes]:
-    """Lines with their line feeds; the last one may lack it."""
-    return [part for part in re.split(rb"(?<=\n)", content) if part]
-
-
 def _verified_line(raw: bytes, number: int, previous: str) -> tuple[Line | None, str]:
     """One line, or what is wrong with it; it must be spelled exactly as it was written."""
+    if len(raw) > LINE_BYTES_MAX:
+        return None, "too long for a line of a record"
     try:
-        body = json.loads(raw.decode("utf-8"))
-        spelled = (canonical(body) + "\n").encode()
-        digest = body.pop("hash")
-        line = Line(**body, hash=digest)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        text = raw.decode()
+        body = json.loads(text)
+        spelled = _ENCODE(body) + "\n"
+        same = spelled == text
+    except (ValueError, TypeError, RecursionError):
         return None, "not a whole line of a record"
-    if line.seq != number:
-        return None, f"number {line.seq} where {number} was due"
-    if spelled != raw or chain_hash(previous, body) != digest:
+    if not _is_line(body):
+        return None, "not a whole line of a record"
+    if body["seq"] != number:
+        return None, f"number {body['seq']} where {number} was due"
+    digest = body["hash"]
+    # The top-level hash follows the data and precedes plain values: the last such key is its own.
+    field = f'"hash":"{digest}",'
+    at = spelled.rfind(field)
+    chained = previous + spelled[:at] + spelled[at + len(field) : -1]
+    if not same or hashlib.sha256(chained.encode()).hexdigest() != digest:
         return None, "its hash does not match; it or a line before changed"
-    return line, ""
+    return Line(**body), ""
+
+
+def _is_line(body: Any) -> bool:
+    """Whether parsed JSON has the keys of a line, each of its type."""
+    return (
+        type(body) is dict
+        and body.keys() == _KEYS
+        and type(body["seq"]) is int
+        and type(body["t_s"]) in {int, float}
+        and type(body["data"]) is dict
+        and all(type(body[key]) is str for key in ("utc", "kind", "hash"))
+    )
 
 
 def _preallocate(path: Path) -> None:
@@ -334,18 +570,27 @@ def _preallocate(path: Path) -> None:
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
         if os.write(fd, b"\0" * RESERVE_BYTES) != RESERVE_BYTES:
-            raise OSError(28, "No space left on device")
+            raise OSError(errno.ENOSPC, "No space left on device")
         os.fsync(fd)
     finally:
         os.close(fd)
 
 
-def _sync_folder(folder: Path) -> None:
-    """Have the folder's new entry on disk, where folders can be synced."""
+def _sync_folders(folder: Path) -> None:
+    """Have the new entries of a folder and those above it on disk, where folders can be synced.
+
+    The folders of a session may be as new as its record.
+    """
     if os.name != "posix":
         return
-    fd = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+    for path in [folder, *folder.resolve().parents[:FOLDERS_ABOVE]]:
+        try:
+            fd = os.open(path, os.O_RDONLY)
+        except OSError:
+            if path == folder:
+                raise
+            break  # above what this user may read nothing new was made
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)

@@ -1,31 +1,43 @@
 """Close what a crash left open: measure or bound the dose, close the record, book it.
 
 A record without its last line belongs to a session whose host died. What it delivered is measured
-where an oscilloscope outlived the host; else the upper bound is booked: everything that was
-commanded, the half second of lines that may not have reached the disk, and what the device would
-have gone on to deliver until its lease and its stop ramp had run out.
+where an oscilloscope outlived the host and saw the current end; else the upper bound is booked:
+everything that was commanded, what the lines that may not have reached the disk could have
+commanded, and what the device would have gone on to deliver until its lease and its stop ramp had
+run out. A trace that was cut off with its host is a lower bound only.
+
+Every step may be cut off in its turn and is done again by the next `tacs recover`: close the
+record, book the dose, anchor the head, store the trace.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from tacs.anchors import RecordProblem, acknowledge, anchor, verify_dataset
 from tacs.bids import SessionPaths, find_records, left_trace, store_trace
-from tacs.clock import MonotonicClock
+from tacs.blinding import load_study
+from tacs.clock import MonotonicClock, moment_now
 from tacs.dose import Delivered, measure, quiet_after_s, read_trace
+from tacs.errors import InputError, RecordError, TacsError
 from tacs.guardian import SYNC_S
 from tacs.ledger import Dose, Ledger, dose_at_level, site_folder
 from tacs.protocol import Protocol
-from tacs.record import Line, RecordAppender, read_record
+from tacs.record import LATE_AFTER_S, Line, RecordAppender, in_use, read_record, reserve_of
+from tacs.sealed_trace import seal_trace
 
-__all__ = ["Recovered", "recover"]
+__all__ = ["Recovered", "acknowledge_damage", "recover"]
 
 SETTLE_S = 5.0
+# What may not have reached the disk: lines until the next sync was asked for, and those that a slow
+# disk had not confirmed by the time that it stops a session.
+LOST_S = SYNC_S + LATE_AFTER_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,9 +49,10 @@ class Recovered:
     record : Path
         Its record.
     outcome : str
-        ``interrupted``, what the record says where only the booking was missing, or ``damaged``.
+        ``interrupted``; what the record says where only the booking or the trace was missing;
+        ``damaged``; ``running`` where a program writes it now; ``open`` where closing it failed.
     delivered : Delivered or None
-        Measured or bounded; None where nothing was ever started.
+        Measured or bounded; None where nothing was ever started, or nothing is known.
     note : str
         One sentence for a person.
     """
@@ -71,104 +84,271 @@ def recover(dataset: str | Path) -> list[Recovered]:
     -------
     list of Recovered
         One per session that was open; empty where there was none. A record that does not verify
-        is evidence: it is left as it is, byte for byte, and told as ``damaged``.
+        is evidence: it is left as it is, byte for byte, and told as ``damaged`` until a person
+        has acknowledged it. What cannot be closed does not keep the others from it.
 
     Raises
     ------
     InputError
         No such data set.
     """
+    problems = verify_dataset(dataset, site_folder())
+    damaged = {p.record: p for p in problems if p.kind == "damaged"}
     found = []
     for paths in find_records(dataset):
-        lines, problem = read_record(paths.record, allow_torn_tail=True)
-        if problem is not None:
-            note = f"{problem}; it is evidence and was left as it is"
-            found.append(
-                Recovered(record=paths.record, outcome="damaged", delivered=None, note=note)
-            )
-        elif lines and (closed := _close(paths, lines)) is not None:
+        try:
+            closed = _look_at(paths, damaged.get(paths.record))
+        except (TacsError, OSError, KeyError, TypeError, ValueError) as exc:
+            reason = str(exc) if isinstance(exc, TacsError) else f"{type(exc).__name__} {exc}"
+            note = f"could not be closed: {' '.join(reason.split())}"
+            closed = Recovered(record=paths.record, outcome="open", delivered=None, note=note)
+        if closed is not None:
             found.append(closed)
     return found
+
+
+def acknowledge_damage(
+    dataset: str | Path, record: str, *, operator: str, role: str, reason: str
+) -> RecordProblem:
+    """Write that a person has looked at a damaged record; its whole planned dose is booked.
+
+    Parameters
+    ----------
+    dataset : path
+        The data set.
+    record : str
+        Path of the record as ``tacs recover`` lists it, or its file name.
+    operator, role, reason : str
+        Who, as what, and why sessions may go on.
+
+    Returns
+    -------
+    RecordProblem
+        What was acknowledged.
+
+    Raises
+    ------
+    InputError
+        No such damaged record, or one of the three is empty.
+    RecordError
+        The acknowledgement cannot be written.
+    """
+    site = site_folder()
+    problems = verify_dataset(dataset, site)
+    match = [p for p in problems if record in {str(p.record), p.record.name}] or [
+        p for p in problems if Path(record).resolve() == p.record.resolve()
+    ]
+    if not match:
+        damaged = ", ".join(str(p.record) for p in problems) or "none"
+        raise InputError(f"{record}: is not damaged; damaged here: {damaged}")
+    problem = match[0]
+    if not problem.acknowledged:
+        acknowledge(problem, site, operator=operator, role=role, reason=reason)
+    if problem.key:
+        _book_whole(site, problem.key)
+    return problem
+
+
+def _book_whole(site: Path, key: str) -> None:
+    """Book all that was reserved for a session whose record cannot tell what it had."""
+    for emulated in (False, True):
+        ledger = Ledger(site, emulated=emulated)
+        if not ledger.path.exists() or not ledger.is_open(key):
+            continue
+        lines, _ = read_record(ledger.path, allow_torn_tail=True)
+        data = next(x.data for x in lines if x.kind == "reserve" and x.data["key"] == key)
+        whole = data["reserved"]
+        dose = Dose(
+            current_on_s=whole["current_on_s"],
+            rectified_charge_c=whole["rectified_charge_c"],
+            basis="upper bound",
+        )
+        _book(ledger, key, dose, "interrupted", data["latest_end"], "")
+
+
+def _look_at(paths: SessionPaths, damage: RecordProblem | None) -> Recovered | None:
+    """Close one session where it is open."""
+    if damage is not None:
+        note = f"{damage.problem}; it is evidence and was left as it is"
+        told = Recovered(record=paths.record, outcome="damaged", delivered=None, note=note)
+        return None if damage.acknowledged else told
+    if in_use(paths.record):
+        return Recovered(
+            record=paths.record,
+            outcome="running",
+            delivered=None,
+            note="a session is writing it now; it was left alone",
+        )
+    lines, problem = read_record(paths.record, allow_torn_tail=True)
+    if problem is not None:
+        raise RecordError(f"{problem}; it changed a moment ago")
+    reserve_of(paths.record).unlink(missing_ok=True)
+    return _close(paths, lines) if lines else None
 
 
 def _close(paths: SessionPaths, lines: list[Line]) -> Recovered | None:
     first, key = lines[0].data, lines[0].hash
     ledger = Ledger(site_folder(), emulated=bool(first["emulated"]))
     protocol = Protocol.from_data(first["protocol"], str(paths.record))
+    started = [line for line in lines if line.kind == "intent" and line.data["verb"] == "start"]
     ended = next((line for line in lines if line.kind == "end"), None)
     if ended is not None:
-        if not ledger.is_open(key):
-            return None
-        delivered = _from_dict(ended.data["delivered"])
-        dose = _dose(protocol, delivered, lines)
-        _book(ledger, key, dose, str(ended.data["outcome"]), ended.utc, lines[-1].hash)
-        note = "the session had ended; its dose was not booked yet, and is now"
-        return Recovered(
-            record=paths.record, outcome=ended.data["outcome"], delivered=delivered, note=note
-        )
-    started = [line for line in lines if line.kind == "intent" and line.data["verb"] == "start"]
+        return _finish(paths, ledger, protocol, lines, started, ended)
     _settle(paths)
-    measured, quiet_s, start_s = _measured(paths, lines, started)
-    delivered = measured if measured is not None else _upper_bound(protocol, lines, started)
-    how = {"measured": "as measured", "upper bound": "an upper bound", "commanded": "nothing"}
+    measured, quiet_s = _measured(paths, lines, started)
+    bound = _upper_bound(protocol, lines, started)
+    delivered = bound if measured is None else measured
+    if measured is not None and (not _is_closed(paths) or quiet_s is None):
+        # Cut off, or loud to its end: more may have flowed than it shows.
+        delivered = _larger(bound, measured)
+    how = {"measured": "as measured", "upper bound": "an upper bound"}
+    blinded = _is_blinded(lines)
     note = (
         f"the host was lost in state {_last_state(lines)}; dose booked: "
-        f"{how[delivered.source if started else 'commanded']}"
+        f"{how[delivered.source if started and not blinded else 'upper bound']}"
     )
-    if quiet_s is not None:
+    if not started:
+        note = f"the host was lost in state {_last_state(lines)}; nothing had been started"
+    elif delivered.source == "measured" and quiet_s is not None and not blinded:
         note += f"; below 50 µA {quiet_s:.2f} s after the last command that reached the record"
+    end: dict[str, Any] = {
+        "outcome": "interrupted",
+        "cause": "the host was lost",
+        "delivered": None if blinded else delivered.to_dict(),
+        "recovered": True,
+    }
+    end |= {"blinded": True} if blinded else {"quiet_after_last_command_s": quiet_s}
     with RecordAppender(paths.record) as record:
-        record.append(
-            "end",
-            lines[-1].t_s,
-            {
-                "outcome": "interrupted",
-                "cause": "the host was lost",
-                "delivered": delivered.to_dict(),
-                "quiet_after_last_command_s": quiet_s,
-                "recovered": True,
-            },
-            sync=True,
-        )
+        record.append("end", lines[-1].t_s, end, sync=True)
         head = record.head
     if ledger.is_open(key):
-        _book(ledger, key, _dose(protocol, delivered, lines), "interrupted", lines[-1].utc, head)
+        _book(
+            ledger,
+            key,
+            _dose(protocol, delivered, lines, started),
+            "interrupted",
+            lines[-1].utc,
+            head,
+        )
+    anchor(paths.record, site_folder())
+    try:
+        _store_left_trace(paths, protocol, lines, started)
+    except TacsError as exc:
+        note += f"; its trace stays where it is: {exc}"
+    return Recovered(
+        record=paths.record,
+        outcome="interrupted",
+        delivered=None if blinded else delivered,
+        note=note,
+    )
+
+
+def _finish(
+    paths: SessionPaths,
+    ledger: Ledger,
+    protocol: Protocol,
+    lines: list[Line],
+    started: list[Line],
+    ended: Line,
+) -> Recovered | None:
+    """Do what a crash after the last line left undone."""
+    key, data = lines[0].hash, ended.data["delivered"]
+    delivered = None if data is None else _from_dict(data)
+    done = []
+    if ledger.is_open(key):
+        known = delivered or _upper_bound(protocol, lines, started)
+        dose = _dose(protocol, known, lines, started)
+        _book(ledger, key, dose, str(ended.data["outcome"]), ended.utc, lines[-1].hash)
+        anchor(paths.record, site_folder())
+        done.append("its dose was not booked yet, and is now")
+    if started and _store_left_trace(paths, protocol, lines, started):
+        done.append("its trace was not stored yet, and is now")
+    if not done:
+        return None
+    return Recovered(
+        record=paths.record,
+        outcome=str(ended.data["outcome"]),
+        delivered=delivered,
+        note=f"the session had ended; {', and '.join(done)}",
+    )
+
+
+def _store_left_trace(
+    paths: SessionPaths, protocol: Protocol, lines: list[Line], started: list[Line]
+) -> bool:
+    """Store the trace that was left, where one was; whether there was one."""
+    stored, described = paths.trace, _description(paths.oscilloscope)
+    if described.exists() and stored.exists() and not paths.oscilloscope.exists():
+        # Moved, and cut off before its description had gone: begin anew.
+        stored.replace(paths.oscilloscope)
     info = left_trace(paths)
-    if info is not None:
-        store_trace(paths, info, start_s, protocol)
-    return Recovered(record=paths.record, outcome="interrupted", delivered=delivered, note=note)
+    if info is None:
+        return False
+    if protocol.blinding is not None:
+        seal_trace(load_study(protocol.blinding.label), protocol, info)
+        return True
+    store_trace(paths, info, _start_s(lines, started), protocol)
+    return True
+
+
+def _start_s(lines: list[Line], started: list[Line]) -> float:
+    """Clock time of the start; NaN where it never started."""
+    return float(lines[0].data["clock_zero_s"]) + started[0].t_s if started else math.nan
+
+
+def _description(trace: Path) -> Path:
+    """The JSON file beside a trace."""
+    return trace.with_name(trace.name.removesuffix(".tsv.gz") + ".json")
+
+
+def _is_closed(paths: SessionPaths) -> bool:
+    """Whether who wrote the trace closed it, once the output was silent."""
+    try:
+        data = json.loads(_description(paths.oscilloscope).read_text(encoding="utf-8"))
+        return data.get("clean", True) is True
+    except (OSError, ValueError, AttributeError):
+        return False
 
 
 def _settle(paths: SessionPaths) -> None:
-    """Give an oscilloscope that outlived its host a few seconds to close its file.
-
-    It writes ``clean`` into its description once the output is silent.
-    """
-    info = left_trace(paths)
-    if info is None:
-        return
+    """Give an oscilloscope that outlived its host a few seconds to close its file."""
     clock = MonotonicClock()
-    description = info.path.with_name(info.path.name.removesuffix(".tsv.gz") + ".json")
     until_s = clock.now_s() + SETTLE_S
-    while clock.now_s() < until_s:
-        if json.loads(description.read_text(encoding="utf-8")).get("clean", True):
-            break
+    while paths.oscilloscope.exists() and not _is_closed(paths) and clock.now_s() < until_s:
         clock.wait(clock.now_s() + 0.1)
 
 
 def _measured(
     paths: SessionPaths, lines: list[Line], started: list[Line]
-) -> tuple[Delivered | None, float | None, float]:
-    """Measure the trace that an oscilloscope went on writing, where there is one."""
+) -> tuple[Delivered | None, float | None]:
+    """Measure the trace that an oscilloscope wrote, where there is one, as far as it goes."""
     info = left_trace(paths)
     if info is None or not started:
-        return None, None, math.nan
-    trace = read_trace(info.path, len(info.columns))
+        return None, None
+    try:
+        trace = read_trace(info.path, len(info.columns))
+    except (OSError, ValueError):
+        return None, None
     delivered = measure(trace, info.columns, info.sampling_frequency_hz)
-    zero_s = float(lines[0].data["clock_zero_s"])
-    start_s = zero_s + started[0].t_s
-    since_s = zero_s + lines[-1].t_s - info.start_s
-    return delivered, quiet_after_s(trace, info.sampling_frequency_hz, since_s), start_s
+    since_s = float(lines[0].data["clock_zero_s"]) + lines[-1].t_s - info.start_s
+    return delivered, quiet_after_s(trace, info.sampling_frequency_hz, since_s)
+
+
+def _larger(bound: Delivered, measured: Delivered) -> Delivered:
+    """The upper bound, and where a device did more than it was told, what was measured."""
+
+    def largest(ours: Mapping[str, float], theirs: Mapping[str, float]) -> dict[str, float]:
+        return {
+            name: max(ours.get(name, 0.0), theirs.get(name, 0.0)) for name in {**ours, **theirs}
+        }
+
+    return replace(
+        bound,
+        duration_s=max(bound.duration_s, measured.duration_s),
+        current_peak_ma=max(bound.current_peak_ma, measured.current_peak_ma),
+        electrodes=largest(bound.electrodes, measured.electrodes),
+        rectified_charge_c=largest(bound.rectified_charge_c, measured.rectified_charge_c),
+    )
 
 
 def _upper_bound(protocol: Protocol, lines: list[Line], started: list[Line]) -> Delivered:
@@ -191,9 +371,14 @@ def _upper_bound(protocol: Protocol, lines: list[Line], started: list[Line]) -> 
     for t_s, new in steps:
         area += (t_s - at_s) * max(level, new)
         level, at_s = new, t_s
-    highest = min(level + SYNC_S / protocol.ramp_up_s, 1.0) if level > 0.0 else 0.0
-    limits, capabilities = lines[0].data["limits"], lines[0].data["capabilities"]
-    tail_s = SYNC_S + limits["lease_ttl_s"] + capabilities["soft_stop_s"]
+    if _is_blinded(lines):
+        # Its open record tells no levels: full current from the start, in every arm.
+        level, at_s = 1.0, started[0].t_s
+    # The level may have risen after the last line on disk, also from zero: a start, a resumption.
+    highest = min(level + LOST_S / protocol.ramp_up_s, 1.0)
+    if protocol.waveform == "passive_sham":
+        highest = 0.0
+    tail_s = _tail_s(lines)
     area += (lines[-1].t_s - at_s + tail_s) * highest
     on_s = lines[-1].t_s - started[0].t_s + tail_s
     dose = dose_at_level(protocol, on_s, area, "upper bound")
@@ -211,10 +396,16 @@ def _upper_bound(protocol: Protocol, lines: list[Line], started: list[Line]) -> 
     )
 
 
-def _dose(protocol: Protocol, delivered: Delivered, lines: list[Line]) -> Dose:
-    if protocol.is_sham:
-        elapsed_s = lines[-1].t_s
-        return dose_at_level(protocol, elapsed_s, elapsed_s, "upper bound")
+def _is_blinded(lines: list[Line]) -> bool:
+    """Whether this is the open record of a session whose whole record is sealed."""
+    return "sealed" in lines[0].data
+
+
+def _dose(protocol: Protocol, delivered: Delivered, lines: list[Line], started: list[Line]) -> Dose:
+    """The dose to book; whether a sham was given must not be seen in it."""
+    if started and (protocol.is_sham or _is_blinded(lines)):
+        on_s = lines[-1].t_s - started[0].t_s + _tail_s(lines)
+        return dose_at_level(protocol, on_s, on_s, "upper bound")
     return Dose(
         current_on_s=delivered.duration_s,
         rectified_charge_c=delivered.rectified_charge_c,
@@ -222,8 +413,21 @@ def _dose(protocol: Protocol, delivered: Delivered, lines: list[Line]) -> Dose:
     )
 
 
+def _tail_s(lines: list[Line]) -> float:
+    """How long current may have flowed after the last line on disk."""
+    limits, capabilities = lines[0].data["limits"], lines[0].data["capabilities"]
+    return LOST_S + float(limits["lease_ttl_s"]) + float(capabilities["soft_stop_s"])
+
+
 def _book(ledger: Ledger, key: str, dose: Dose, outcome: str, utc: str, head: str) -> None:
-    ledger.book(key, dose=dose, outcome=outcome, ended=datetime.fromisoformat(utc), head=head)
+    ledger.book(
+        key,
+        dose=dose,
+        outcome=outcome,
+        ended=datetime.fromisoformat(utc),
+        head=head,
+        now=moment_now(),
+    )
 
 
 def _last_state(lines: list[Line]) -> str:

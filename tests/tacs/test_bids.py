@@ -616,8 +616,7 @@ def test_every_path_of_a_session(tmp_path: Path) -> None:
         "oscilloscope": f"{source}_task-tacs_oscilloscope.tsv.gz",
         "trace": f"{eeg}_task-tacs_recording-current_stim.tsv.gz",
         "events": f"{eeg}_task-tacs_events.tsv",
-        "sealed_trace": f"sourcedata/tacs/sub-01/ses-A2/sealed/{stem}_task-tacs_"
-        "recording-current_stim.tsv.gz",
+        "sealed_trace": f"{source}_task-tacs_oscilloscope.tsv.gz.sealed",
         "peak": f"{derived}_peak.json",
         "outcome": f"{derived}_outcome.json",
         "report": f"{derived}_report.html",
@@ -731,12 +730,12 @@ def test_a_session_that_never_started_has_no_event(tmp_path: Path) -> None:
     assert json.loads(paths.trace.with_name(name).read_text())["StartTime"] == 0.0
 
 
-def test_the_trace_of_a_blinded_session_is_put_away(tmp_path: Path) -> None:
+def test_the_trace_of_a_blinded_session_is_never_stored_in_the_clear(tmp_path: Path) -> None:
     paths = session(tmp_path)
-    blinded = protocol(blinding={"label": "A"})
-    assert store_trace(paths, oscilloscope(paths), 3.5, blinded) == paths.sealed_trace
-    assert paths.sealed_trace.parent.stat().st_mode & 0o077 == 0
+    with pytest.raises(RecordError, match="it is sealed, not stored"):
+        store_trace(paths, oscilloscope(paths), 3.5, protocol(blinding={"label": "A"}))
     assert not paths.eeg.exists()
+    assert paths.oscilloscope.exists()
 
 
 def test_a_trace_that_cannot_be_stored_stays(
@@ -772,8 +771,6 @@ def test_the_validator_finds_no_error(tmp_path: Path) -> None:
     with RecordWriter(paths.record) as record:
         record.append("session", 0.0, {}, sync=True)
     store_trace(paths, oscilloscope(paths), 3.5, protocol())
-    only = session(tmp_path, "03")
-    store_trace(only, oscilloscope(only), 3.5, protocol(blinding={"label": "A"}))
     assert validate(dataset) == []
 
 

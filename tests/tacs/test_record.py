@@ -13,11 +13,14 @@ import pytest
 
 from tacs.errors import InputError, RecordError
 from tacs.record import (
+    LINE_BYTES_MAX,
     RecordAppender,
     RecordWriter,
     canonical,
     chain_hash,
     drop_torn_tail,
+    in_use,
+    read_lines,
     read_record,
     verify_record,
 )
@@ -307,3 +310,69 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be written"):
         RecordWriter(tmp_path / "file" / "r.jsonl")
+
+
+def test_a_record_belongs_to_one_writer(tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    with RecordWriter(path) as record:
+        record.append("session", 0.0, {}, sync=True)
+        assert in_use(path)
+        with pytest.raises(RecordError, match="a session is writing it; wait until it is over"):
+            RecordAppender(path)
+        record.append("end", 1.0, {}, sync=True)
+    assert not in_use(path)
+    with RecordAppender(path) as record:
+        assert in_use(path)
+        record.append("more", 2.0, {}, sync=True)
+    assert verify_record(path) is None
+    with pytest.raises(InputError, match="no such record"):
+        in_use(tmp_path / "none.jsonl")
+
+
+def test_a_disk_without_locks_can_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fcntl = pytest.importorskip("fcntl")
+
+    def none(fd: int, how: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", none)
+    written(tmp_path / "r.jsonl")
+    assert not in_use(tmp_path / "r.jsonl")
+    with RecordAppender(tmp_path / "r.jsonl") as record:
+        record.append("more", 2.0, {}, sync=True)
+    assert verify_record(tmp_path / "r.jsonl") is None
+
+
+def test_a_line_that_no_reader_would_take_is_not_written(tmp_path: Path) -> None:
+    with RecordWriter(tmp_path / "r.jsonl") as record:
+        with pytest.raises(RecordError, match="answer is too long for a line"):
+            record.append("answer", 0.0, {"text": "x" * LINE_BYTES_MAX}, sync=True)
+        record.append("end", 1.0, {}, sync=True)
+    assert [x.kind for x in read_record(tmp_path / "r.jsonl")[0]] == ["end"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seq": False}, {"seq": 0.0}, {"t_s": "0"}, {"t_s": None}, {"t_s": True}, {"utc": 1},
+        {"kind": None}, {"data": []}, {"data": "x"}, {"more": 1},
+    ],
+)  # fmt: skip
+def test_a_line_of_other_types_is_none_even_where_its_hash_is_right(change: dict[str, Any]) -> None:
+    good = {"seq": 0, "t_s": 0.0, "utc": "2026", "kind": "end", "data": {"hash": "0" * 64}}
+    for body, n_good in ((good, 1), ({**good, **change}, 0)):
+        text = canonical({**body, "hash": chain_hash("0" * 64, body)}) + "\n"
+        lines, problem = read_lines(text.encode())
+        assert (len(lines), problem is None) == (n_good, n_good == 1)
+
+
+def test_a_hash_inside_the_data_is_not_taken_for_the_lines_own(tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    with RecordWriter(path) as record:
+        record.append("anchor", 0.0, {"hash": "0" * 64, "text": '"hash":"x",'}, sync=True)
+        record.append("anchor", 0.0, {"hash": record.head, "z": {"hash": record.head}}, sync=True)
+    lines, problem = read_record(path)
+    assert (len(lines), problem) == (2, None)
+    assert read_lines(path.read_bytes()) == (lines, None)
