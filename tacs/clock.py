@@ -5,30 +5,117 @@ comes from :func:`utc_now`. A :class:`Clock` answers two questions: what time
 is it, and what arrived while waiting. On the :class:`VirtualClock` waiting is instantaneous and
 time moves only when somebody waits, so that a 20-minute session takes seconds and two runs with
 the same inputs are the same to the byte.
+
+Rules in days must hold although a wall clock can be set. A :class:`Moment` therefore carries the
+wall clock together with the time since the computer was started: within one start, the time that
+has passed is the lesser of the two differences, so that a wall clock set forward shortens nothing.
+Across a restart only the wall clock is left, and one that was set forward in between cannot be told
+from time that passed.
 """
 
 from __future__ import annotations
 
+import functools
 import heapq
 import queue
 import time
-from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Protocol, Self
 
 __all__ = [
     "Clock",
     "Inbox",
+    "Moment",
     "MonotonicClock",
     "QueueInbox",
     "VirtualClock",
+    "boot_reading",
+    "moment_now",
     "utc_now",
 ]
+
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 def utc_now() -> datetime:
     """Wall-clock time, for labels and for rules in days; never for timing a session."""
     return datetime.now(UTC)
+
+
+def boot_reading() -> tuple[str, float] | None:
+    """Which start of the computer this is, and the seconds since, time asleep included.
+
+    Returns
+    -------
+    (str, float) or None
+        On Linux the kernel's boot id and ``CLOCK_BOOTTIME``. None where the system tells no such
+        pair (macOS, Windows): there the wall clock is all that rules in days have.
+
+    Notes
+    -----
+    The time that a virtual machine was paused by its host does not count: its participants wait
+    longer than they must, until it is started anew.
+    """
+    clock = getattr(time, "CLOCK_BOOTTIME", None)
+    if clock is None:
+        return None
+    try:
+        boot_id = BOOT_ID.read_text(encoding="ascii").strip()
+        return (boot_id, time.clock_gettime(clock)) if boot_id else None
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """An instant, as a computer knows it.
+
+    Parameters
+    ----------
+    utc : datetime
+        Wall clock, time zone aware.
+    boot : (str, float), optional
+        As :func:`boot_reading` gives it.
+    """
+
+    utc: datetime
+    boot: tuple[str, float] | None = None
+
+    def since_s(self, earlier: Moment) -> float:
+        """Return the seconds that have passed, by the clock that says less."""
+        wall_s = (self.utc - earlier.utc).total_seconds()
+        if self.boot is None or earlier.boot is None or self.boot[0] != earlier.boot[0]:
+            return wall_s
+        return min(wall_s, self.boot[1] - earlier.boot[1])
+
+    def after(self, seconds: float) -> Moment:
+        """Return the moment that many seconds later."""
+        boot = None if self.boot is None else (self.boot[0], self.boot[1] + seconds)
+        return Moment(self.utc + timedelta(seconds=seconds), boot)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON types."""
+        boot_id, since_s = self.boot or (None, None)
+        return {
+            "utc": self.utc.astimezone(UTC).isoformat(),
+            "boot_id": boot_id,
+            "since_boot_s": None if since_s is None else round(since_s, 3),
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Build from what :meth:`to_dict` gave."""
+        boot_id, since_s = data["boot_id"], data["since_boot_s"]
+        boot = None if boot_id is None or since_s is None else (str(boot_id), float(since_s))
+        return cls(datetime.fromisoformat(data["utc"]), boot)
+
+
+def moment_now() -> Moment:
+    """Return the present moment."""
+    return Moment(utc_now(), boot_reading())
 
 
 class Inbox(Protocol):
@@ -100,13 +187,23 @@ class Clock(Protocol):
 
 
 class MonotonicClock:
-    """The machine's monotonic clock; immune to wall-clock jumps."""
+    """The machine's monotonic clock; immune to wall-clock jumps.
+
+    On Linux it counts the time that the machine is suspended: whoever wakes up sees at once that
+    every lease has run out. Elsewhere a suspended machine's clock may stand still, and the device,
+    which has ended its programme by then, is what tells.
+    """
 
     virtual = False
+    _read = staticmethod(
+        functools.partial(time.clock_gettime, time.CLOCK_BOOTTIME)
+        if hasattr(time, "CLOCK_BOOTTIME")
+        else time.monotonic
+    )
 
     def now_s(self) -> float:
         """Return the monotonic time in seconds, shared by all processes of this machine."""
-        return time.monotonic()
+        return self._read()
 
     def wait(self, until_s: float, inbox: Inbox | None = None) -> list[str]:
         """Wait until ``until_s``, or until the inbox has a message; return the messages."""

@@ -114,6 +114,12 @@ LIMITS: Mapping[str, Limit] = _table(
     ("rectified_charge_day_c", "max", 4.8, 7.2, "C", "per electrode in any 24 h", f"{BIKSON_2016}: 7.2 C, a DC figure"),
     ("inter_session_interval_h", "min", 18.0, 12.0, "h", "since the end of the last session", f"{BIKSON_2019}: 18 to 26 h; Carvalho et al. 2018: 12 h"),
     ("sessions_per_course", "max", 30.0, 36.0, "sessions", "sessions within 90 days", "FL-100 course of 36 sessions (PMA P230024)"),
+    ("sessions_per_day", "max", 1.0, 2.0, "sessions", "sessions in any 24 h; two need the accelerated flag", f"{ANTAL_2026}: up to 60 min per day; {SUITE}"),
+    ("accelerated_interval_h", "min", 4.0, 4.0, "h", "between the two sessions of an accelerated day", SUITE),
+    # measured while it runs
+    ("overcurrent_ratio", "max", 1.1, 1.1, "ratio", "measured peak over commanded peak", SUITE),
+    ("undercurrent_ratio", "min", 0.8, 0.5, "ratio", "measured peak over commanded peak", SUITE),
+    ("monitor_stale_s", "max", 0.5, 1.0, "s", "silence or sameness of a current monitor", "oref0 stale-data rule, scaled"),
     # contact
     ("impedance_start_kohm", "max", 10.0, 20.0, "kΩ", "per contact before a session", "published tACS-EEG practice"),
     ("impedance_run_warn_kohm", "max", 20.0, 50.0, "kΩ", "per contact, warning", SUITE),
@@ -124,8 +130,8 @@ LIMITS: Mapping[str, Limit] = _table(
     ("peak_age_d", "max", 30.0, 365.0, "days", "age of the peak that the frequency comes from", SUITE),
     ("eeg_stale_s", "max", 0.5, 2.0, "s", "closed loop without fresh EEG", "oref0 stale-data rule, scaled"),
     ("clock_future_s", "max", 0.1, 1.0, "s", "data from the future", "oref0, scaled"),
-    ("discomfort_pause_nrs", "max", 6.0, 7.0, "0-10", "pause above this rating", SUITE),
-    ("discomfort_stop_nrs", "max", 7.0, 7.0, "0-10", "stop above this rating", SUITE),
+    ("discomfort_pause_nrs", "max", 6.0, 7.0, "0-10", "a rating that reaches it pauses", SUITE),
+    ("discomfort_stop_nrs", "max", 7.0, 7.0, "0-10", "a rating that reaches it stops", SUITE),
     ("age_y", "min", 18.0, 18.0, "years", "age of the participant", SUITE),
 )
 # fmt: on
@@ -144,6 +150,13 @@ class SiteFile(StrictModel):
     approved_by: str = Field(min_length=1)
     reason: str = Field(min_length=1)
     limits: dict[str, float]
+    consent_version: str | None = Field(
+        default=None, min_length=1, description="version of the consent sheet in use"
+    )
+    people: tuple[str, ...] | None = Field(
+        default=None,
+        description="what must be in the journal before a real device is armed; all where left out",
+    )
 
 
 class ParticipantFile(StrictModel):

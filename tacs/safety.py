@@ -8,12 +8,13 @@ Formulas (SI inside, all for a zero-to-peak sine): total injected current ``½·
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
 from tacs.capabilities import Capabilities
+from tacs.history import DAY_S, DoseHistory, PastSession
 from tacs.limits import (
     CURRENT_DENSITY_CAUTION_A_M2,
     LIMITS,
@@ -29,16 +30,20 @@ __all__ = [
     "Breach",
     "DoseHistory",
     "Margin",
+    "PastSession",
     "cautions",
     "command_breaches",
     "device_breaches",
     "margins",
     "person_breaches",
     "protocol_breaches",
+    "standing_breaches",
+    "waits_s",
 ]
 
 
 CLOCKS_DIFFER_D = 5.0 / 1440.0  # two computers' clocks may differ by minutes
+COURSE_S = 90.0 * DAY_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,31 +117,6 @@ class Margin:
         sense = LIMITS[self.limit].sense
         top, bottom = (self.value, self.allowed) if sense == "max" else (self.allowed, self.value)
         return top / bottom if bottom else (0.0 if not top else math.inf)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DoseHistory:
-    """What a participant has had, from the site's ledger.
-
-    Parameters
-    ----------
-    last_session_end : datetime or None
-        End of the last session that counts.
-    current_on_24h_min : float
-        Time with current in the last 24 h.
-    rectified_charge_24h_c : mapping of str to float
-        By electrode, in the last 24 h.
-    sessions_90d : int
-        Sessions within 90 days.
-    open_sessions : tuple of str
-        Sessions that a crash left open; each is counted as if delivered whole.
-    """
-
-    last_session_end: datetime | None = None
-    current_on_24h_min: float = 0.0
-    rectified_charge_24h_c: Mapping[str, float] | None = None
-    sessions_90d: int = 0
-    open_sessions: tuple[str, ...] = ()
 
 
 def _json_number(value: float | str) -> float | str:
@@ -325,6 +305,9 @@ def device_breaches(
         refuse(
             "device_duration_s", protocol.duration_s, capabilities.play_duration_max_s, "s", name
         )
+    if not math.isfinite(capabilities.host_loss_worst_case_s):
+        refuse("host_loss", "current that would not end", "current that ends by itself", "s",
+               f"{capabilities.on_host_loss}; --override host_loss=REASON is recorded")  # fmt: skip
     found = [
         _margin(limits, "frequency_error_hz", error_hz, name),
         _margin(limits, "soft_stop_s", capabilities.soft_stop_s, name),
@@ -352,6 +335,17 @@ def device_breaches(
             "one phase on all channels",
             "",
             f"{name} has no phase setting; for opposite phase swap the two leads in the rig",
+        )
+    if rig.monitor is not None and not today <= rig.monitor.calibration.expires_on:
+        breaches.append(
+            Breach(
+                limit="calibration_expiry",
+                value=today.isoformat(),
+                allowed=rig.monitor.calibration.expires_on.isoformat(),
+                unit="",
+                source=f"rig {rig.name}",
+                where="monitor; have the current monitor calibrated again",
+            )
         )
     for wired in wiring.loops:
         channel, at = wired.channel, f"{wired.loop.source}-{wired.loop.sink}"
@@ -398,6 +392,7 @@ def person_breaches(
     subject: str | None,
     history: DoseHistory,
     now: datetime,
+    accelerated: bool = False,
 ) -> list[Breach]:
     """List what speaks against this protocol for this person now.
 
@@ -413,10 +408,19 @@ def person_breaches(
         From the site's ledger.
     now : datetime
         Time zone aware.
+    accelerated : bool
+        Whether the participant's course is an accelerated one: two sessions a day where the site's
+        limits allow them.
 
     Returns
     -------
     list of Breach
+
+    Notes
+    -----
+    Without the flag a session of the day before does not count for today once the whole interval
+    has passed since, though it may have begun less than 24 h ago: appointments at nine and at half
+    past eight the next morning are one a day. With it, 24 h are 24 h.
     """
     breaches: list[Breach] = []
     found: list[Margin] = []
@@ -456,28 +460,195 @@ def person_breaches(
             charge_c = before.get(electrode, 0.0) + waveform.rectified_charge_c(electrode)
             where = f"subject {subject}, {electrode}"
             found.append(_margin(limits, "rectified_charge_day_c", charge_c, where))
-        if history.last_session_end is not None:
-            gap_h = (now - history.last_session_end).total_seconds() / 3600.0
-            ended = f"{history.last_session_end:%Y-%m-%d %H:%M %Z}"
-            where = f"subject {subject}, last session ended {ended}"
-            found.append(_margin(limits, "inter_session_interval_h", gap_h, where))
+        found += _spacing_margins(limits, history, now, subject, accelerated=accelerated)
         count = float(history.sessions_90d + 1)
         found.append(_margin(limits, "sessions_per_course", count, f"subject {subject}"))
-        for session in history.open_sessions:
-            breaches.append(
-                Breach(
-                    limit="open_session",
-                    value=session,
-                    allowed="none",
-                    unit="",
-                    source="the dose of an interrupted session is unknown until it is closed",
-                    where=f"subject {subject}; run `tacs recover` on its data set",
-                )
-            )
+        breaches += standing_breaches(subject, history, now)
     return breaches + _broken(found)
 
 
-def cautions(protocol: Protocol, capabilities: Capabilities | None = None) -> list[str]:
+def _spacing_margins(
+    limits: EffectiveLimits,
+    history: DoseHistory,
+    now: datetime,
+    subject: str,
+    *,
+    accelerated: bool,
+) -> list[Margin]:
+    """Interval since the last session, and sessions of the day."""
+    interval = _interval_limit(accelerated)
+    gap_s, today, last = history.gap_s(now), history.sessions_24h, history.last_session_end
+    found = []
+    if last is not None:
+        where = f"subject {subject}, last session ended {last:%Y-%m-%d %H:%M %Z}"
+        if (now - last).total_seconds() - gap_s > CLOCKS_DIFFER_D * DAY_S:
+            where += "; the wall clock went forward by more than the time that has passed since"
+        found.append(_margin(limits, interval, gap_s / 3600.0, where))
+    # Not accelerated, the last session is a matter of the interval alone.
+    if accelerated or today > 1 or not limits["sessions_per_day"] >= 1.0:
+        where = f"subject {subject}, {today} began in the last 24 h"
+        if accelerated and limits["sessions_per_day"] < 2.0:
+            where += "; two a day need sessions_per_day = 2 in the site file"
+        allowed = limits if accelerated else _one_a_day(limits)
+        found.append(_margin(allowed, "sessions_per_day", today + 1.0, where))
+    return found
+
+
+def _interval_limit(accelerated: bool) -> str:
+    return "accelerated_interval_h" if accelerated else "inter_session_interval_h"
+
+
+def _one_a_day(limits: EffectiveLimits) -> EffectiveLimits:
+    """The limits without what the site allows accelerated courses only."""
+    daily = LIMITS["sessions_per_day"].stricter(limits["sessions_per_day"], 1.0)
+    return EffectiveLimits({**limits, "sessions_per_day": daily}, limits.set_by)
+
+
+def standing_breaches(subject: str, history: DoseHistory, now: datetime) -> list[Breach]:
+    """List what no waiting cures: open, unknown and conflicting entries, a clock set back.
+
+    Parameters
+    ----------
+    subject : str
+        The participant.
+    history : DoseHistory
+        From the site's ledger.
+    now : datetime
+        Time zone aware.
+    """
+    breaches = []
+
+    def refuse(limit: str, value: str, allowed: str, source: str, cure: str) -> None:
+        breaches.append(
+            Breach(
+                limit=limit,
+                value=value,
+                allowed=allowed,
+                unit="",
+                source=source,
+                where=f"subject {subject}; {cure}",
+            )
+        )
+
+    for session in history.open_sessions:
+        refuse(
+            "open_session",
+            session,
+            "none",
+            "the dose of an interrupted session is unknown until it is closed",
+            "run `tacs recover` on its data set",
+        )
+    for session in history.unknown_sessions:
+        refuse(
+            "unknown_session",
+            session,
+            "none",
+            "the data set holds a session of this subject which this site's ledger does not know",
+            "book it with `tacs ledger adopt` on the data set",
+        )
+    for conflict in history.conflicts:
+        refuse(
+            "ledger_conflict",
+            conflict,
+            "none",
+            "two computers that write their own copies of a ledger do not see each other's doses",
+            "book what is missing with `tacs ledger adopt` on the other copy",
+        )
+    latest = history.latest_entry
+    if latest is not None and not (now - latest).total_seconds() >= -CLOCKS_DIFFER_D * DAY_S:
+        refuse(
+            "clock_backwards",
+            now.isoformat(timespec="seconds"),
+            f"not before the ledger's latest entry, {latest.isoformat(timespec='seconds')}",
+            "a clock that is set back must not open a new day",
+            "set the computer's clock right; where it is right and was wrong before, "
+            "run `tacs ledger clock`",
+        )
+    return breaches
+
+
+def waits_s(
+    limits: EffectiveLimits,
+    history: DoseHistory,
+    now: datetime,
+    *,
+    accelerated: bool = False,
+    protocol: Protocol | None = None,
+) -> dict[str, float]:
+    """Return how long a participant has still to wait, by limit.
+
+    Parameters
+    ----------
+    limits : EffectiveLimits
+        In force.
+    history : DoseHistory
+        From the site's ledger, at ``now``.
+    now : datetime
+        Time zone aware.
+    accelerated : bool
+        See :func:`person_breaches`.
+    protocol : Protocol, optional
+        With one, the time and the charge of the day are looked at too.
+
+    Returns
+    -------
+    dict of str to float
+        Seconds by name of limit, those above 0 only; infinity where no waiting helps. After the
+        longest of them :func:`person_breaches` finds none of these limits broken.
+    """
+    interval = _interval_limit(accelerated)
+    counting = [s for s in history.sessions if s.counts]
+    daily = limits["sessions_per_day"] - 1.0
+    if not accelerated and daily >= 0.0:
+        daily = 1.0  # the last session, which the interval is for
+    found = {
+        interval: limits[interval] * 3600.0 - history.gap_s(now),
+        "sessions_per_day": _until_room([(s.since_start_s, 1.0) for s in counting], daily, DAY_S),
+        "sessions_per_course": _until_room(
+            [(s.since_end_s, 1.0) for s in counting], limits["sessions_per_course"] - 1.0, COURSE_S
+        ),
+    }
+    if protocol is not None:
+        room_min = limits["daily_duration_min"] - protocol.duration_s / 60.0
+        found["daily_duration_min"] = _until_room(
+            [(s.since_end_s, s.current_on_s / 60.0) for s in history.sessions], room_min, DAY_S
+        )
+        waveform = Waveform(protocol)
+        found["rectified_charge_day_c"] = max(
+            _until_room(
+                [(s.since_end_s, s.rectified_charge_c.get(name, 0.0)) for s in history.sessions],
+                limits["rectified_charge_day_c"] - waveform.rectified_charge_c(name),
+                DAY_S,
+            )
+            for name in waveform.electrodes
+        )
+    # Up to the next whole second, so that rounding cannot leave a hair of it.
+    return {
+        name: wait if math.isinf(wait) else float(math.ceil(wait))
+        for name, wait in found.items()
+        if not wait <= 0.0
+    }
+
+
+def _until_room(items: Iterable[tuple[float, float]], room: float, window_s: float) -> float:
+    """Seconds until what is younger than the window adds up to no more than the room.
+
+    ``items`` are (age in seconds, amount).
+    """
+    if not room >= 0.0:
+        return math.inf
+    oldest_first = sorted((item for item in items if item[0] < window_s), reverse=True)
+    wait_s = 0.0
+    for leaving, (age_s, _) in enumerate(oldest_first):
+        if math.fsum(amount for _, amount in oldest_first[leaving:]) <= room:
+            break
+        wait_s = window_s - age_s
+    return wait_s
+
+
+def cautions(
+    protocol: Protocol, capabilities: Capabilities | None = None, rig: Rig | None = None
+) -> list[str]:
     """List what an operator must know before arming, short of a refusal."""
     found = []
     low_hz, high_hz = PHOSPHENE_BAND_HZ
@@ -503,6 +674,8 @@ def cautions(protocol: Protocol, capabilities: Capabilities | None = None) -> li
             f"if this computer dies: {capabilities.on_host_loss} "
             f"(at most {capabilities.host_loss_worst_case_s:g} s)"
         )
-        if capabilities.not_detectable:
-            found.append(f"not detectable on this rig: {'; '.join(capabilities.not_detectable)}")
+        monitored = rig is not None and rig.monitor is not None
+        missed = capabilities.not_detectable_monitored if monitored else capabilities.not_detectable
+        if missed:
+            found.append(f"not detectable on this rig: {'; '.join(missed)}")
     return found

@@ -15,12 +15,15 @@ from tacs.safety import (
     Breach,
     DoseHistory,
     Margin,
+    PastSession,
     cautions,
     command_breaches,
     device_breaches,
     margins,
     person_breaches,
     protocol_breaches,
+    standing_breaches,
+    waits_s,
 )
 from tests.tacs.made import (
     capabilities,
@@ -284,6 +287,126 @@ def test_a_session_left_open_blocks_the_person() -> None:
     found = person(protocol(), history=DoseHistory(open_sessions=("02 in /data",)))
     assert names(found) == ["open_session"]
     assert "tacs recover" in found[0].where
+
+
+def past(begun_h: float, **changes: object) -> PastSession:
+    """A session of twenty minutes that began so many hours ago."""
+    started = NOW - timedelta(hours=begun_h)
+    fields: dict[str, object] = {
+        "session": "01",
+        "dataset": "/data",
+        "started": started,
+        "ended": started + timedelta(minutes=20),
+        "since_start_s": 3600.0 * begun_h,
+        "since_end_s": 3600.0 * begun_h - 1200.0,
+        "current_on_s": 1200.0,
+        "rectified_charge_c": {"Oz": 0.75},
+        "outcome": "done",
+        "counts": True,
+        **changes,
+    }
+    return PastSession(**fields)  # type: ignore[arg-type]
+
+
+def had(*sessions: PastSession) -> DoseHistory:
+    return DoseHistory(
+        last_session_end=max(s.ended for s in sessions),
+        since_last_session_s=min(s.since_end_s for s in sessions),
+        sessions=sessions,
+    )
+
+
+@pytest.mark.parametrize(
+    ("accelerated", "daily", "begun_h", "expected"),
+    [
+        (False, 1.0, [20.0], []),
+        (False, 1.0, [18.0], ["inter_session_interval_h"]),
+        (False, 2.0, [5.0], ["inter_session_interval_h"]),  # the site's two need the flag
+        (False, 2.0, [19.0, 23.5], ["sessions_per_day"]),
+        (False, 2.0, [19.0, 24.0], []),
+        (False, 0.0, [40.0], ["sessions_per_day"]),  # a participant file may say none at all
+        (True, 1.0, [5.0], ["sessions_per_day"]),
+        (True, 1.0, [24.0], []),
+        (True, 2.0, [4.0], ["accelerated_interval_h"]),
+        (True, 2.0, [4.34], []),
+        (True, 2.0, [5.0, 10.0], ["sessions_per_day"]),
+        (True, 2.0, [5.0, 23.99], ["sessions_per_day"]),
+        (True, 2.0, [5.0, 24.0], []),
+        (True, math.nan, [24.0], ["sessions_per_day"]),
+    ],
+)
+def test_sessions_of_a_day(
+    accelerated: bool, daily: float, begun_h: list[float], expected: list[str]
+) -> None:
+    limits = loosened(sessions_per_day=daily)
+    found = person_breaches(
+        protocol(),
+        limits,
+        subject="01",
+        history=had(*map(past, begun_h)),
+        now=NOW,
+        accelerated=accelerated,
+    )
+    assert names(found) == expected
+
+
+def test_brief_sessions_do_not_count_for_the_day() -> None:
+    history = DoseHistory(sessions=tuple(past(float(i), counts=False) for i in range(1, 6)))
+    assert history.sessions_24h == 0
+    assert history.gap_s(NOW) == math.inf
+    assert person(protocol(), history=history) == []
+    assert waits_s(LIMITS_NOW, history, NOW) == {}
+
+
+def test_what_has_passed_for_certain_goes_before_the_wall_clock() -> None:
+    ended = NOW - timedelta(hours=30)
+    assert person(protocol(), history=DoseHistory(last_session_end=ended)) == []
+    history = DoseHistory(last_session_end=ended, since_last_session_s=6.0 * 3600.0)
+    (found,) = person(protocol(), history=history)
+    assert (found.limit, found.value) == ("inter_session_interval_h", 6.0)
+    assert "the wall clock went forward by more than the time that has passed" in found.where
+    history = DoseHistory(last_session_end=ended, since_last_session_s=math.nan)
+    assert names(person(protocol(), history=history)) == ["inter_session_interval_h"]
+
+
+@pytest.mark.parametrize(
+    ("history", "limit", "said"),
+    [
+        ({"open_sessions": ("02 in /data",)}, "open_session", "`tacs recover`"),
+        ({"unknown_sessions": ("session 02 in /data",)}, "unknown_session", "`tacs ledger adopt`"),
+        ({"conflicts": ("a parts from b",)}, "ledger_conflict", "on the other copy"),
+        ({"latest_entry": NOW + timedelta(minutes=6)}, "clock_backwards", "`tacs ledger clock`"),
+    ],
+)
+def test_what_no_waiting_cures(history: dict[str, object], limit: str, said: str) -> None:
+    made = DoseHistory(**history)  # type: ignore[arg-type]
+    found = standing_breaches("01", made, NOW)
+    assert names(found) == names(person(protocol(), history=made)) == [limit]
+    assert said in str(found[0])
+    near = DoseHistory(latest_entry=NOW + timedelta(minutes=4))
+    assert standing_breaches("01", near, NOW) == []
+
+
+def test_how_long_is_still_to_wait() -> None:
+    assert waits_s(LIMITS_NOW, had(past(10.0)), NOW) == {
+        "inter_session_interval_h": 3600.0 * 8.0 + 1200.0
+    }
+    two = loosened(sessions_per_day=2.0)
+    assert waits_s(two, had(past(5.0), past(10.0)), NOW, accelerated=True) == {
+        "sessions_per_day": 3600.0 * 14.0
+    }
+    many = had(*(past(24.0 * day) for day in range(1, 31)))
+    assert waits_s(LIMITS_NOW, many, NOW) == {"sessions_per_course": 60.0 * 86400.0 + 1200.0}
+    none_at_all = waits_s(loosened(sessions_per_day=0.0), DoseHistory(), NOW)
+    assert none_at_all == {"sessions_per_day": math.inf}
+    day = had(past(20.0, current_on_s=1500.0, rectified_charge_c={"Oz": 4.5}))
+    assert waits_s(LIMITS_NOW, day, NOW, protocol=protocol()) == {
+        "daily_duration_min": 3600.0 * 4.0 + 1200.0,
+        "rectified_charge_day_c": 3600.0 * 4.0 + 1200.0,
+    }
+    assert waits_s(LIMITS_NOW, had(past(10.0, since_end_s=3600.5)), NOW) == {
+        "inter_session_interval_h": 17 * 3600.0  # up to the whole second
+    }
 
 
 def test_without_a_subject_the_ledger_is_left_out() -> None:
