@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 JOBS   ?= 2
 
-.PHONY: demo test lint types imports examples benchmarks check wheel clean
+.PHONY: demo test lint types imports examples benchmarks kernel campaign mutants matrix kills fuzz soak check wheel clean
 
 demo: $(VENV)/.installed
 	$(BIN)/tacs demo
@@ -33,7 +33,37 @@ benchmarks: $(VENV)/.installed-test
 	$(BIN)/python -m benchmarks.real_recordings
 	$(BIN)/python -m benchmarks.stop_latency
 
-check: test lint types imports examples
+# Every branch of the kernel, by its own tests.
+kernel: $(VENV)/.installed-test
+	$(BIN)/python -m pytest -q -n 0 tests/tacs/test_session.py --cov=tacs.session \
+	  --cov=tacs.transitions --cov-branch --cov-report=term-missing --cov-fail-under=100
+
+# A million random sequences that must break no rule; minutes on all cores.
+campaign: $(VENV)/.installed
+	$(BIN)/tacs verify kernel --sequences 1000000 --seed 1
+
+# Does a test notice every single change to the kernel, the limits, the guard and the framing?
+mutants: $(VENV)/.installed-test
+	$(BIN)/python -m benchmarks.mutants --planted
+	nice $(BIN)/python -m benchmarks.mutants
+
+# The 47 fault scenarios on both emulated rigs; every row that can run must hold.
+matrix: $(VENV)/.installed
+	$(BIN)/tacs verify device emulated:synthpal
+	$(BIN)/tacs verify device emulated:synthpal --rig emulated-synthpal-monitored
+
+# Stops and kills on the real clock; an hour.
+kills: $(VENV)/.installed-test
+	$(BIN)/python -m benchmarks.stop_latency --repeats 200 --at-once 8
+	$(BIN)/python -m benchmarks.kill --repeats 1000 --at-once 8
+
+fuzz: $(VENV)/.installed-test
+	$(BIN)/python -m benchmarks.fuzz --inputs 10000000
+
+soak: $(VENV)/.installed-test
+	$(BIN)/python -m benchmarks.soak --hours 2 --minutes 40
+
+check: test lint types imports examples kernel matrix
 
 wheel: $(VENV)/.installed-test
 	$(BIN)/python -m build --wheel

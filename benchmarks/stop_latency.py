@@ -1,131 +1,116 @@
 """How long current goes on after a session is stopped or killed, read off the oscilloscope.
 
-Runs `tacs run` on the real clock against the emulated Synth Pal in a process of its own, ends it in
-each of several ways from ramp-up and from full current, and prints the time from the signal to the
-last sample at or above 50 µA. The emulator outlives its client, and both read one monotonic clock.
+Each trial is `tacs run` on the real clock against the emulated Synth Pal in a process of its own,
+ended at a random instant of its ramp-up, plateau or ramp-down. The time runs from the signal, or
+from the instant at which the fault struck, to the last sample at or above 50 µA.
 
-    python -m benchmarks.stop_latency [--repeats N]
+    python -m benchmarks.stop_latency [--repeats N] [--at-once N] [--causes NAME …]
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
-import os
-import pty
+import random
+import shutil
 import signal
-import subprocess
-import sys
-import tempfile
-import threading
-import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
-from tacs.dose import QUIET_MA, read_trace
-from tacs.protocol import Protocol
+from benchmarks.live_sessions import Place, kill, now_s, places, sleep_until
 
-PROTOCOL = Path(__file__).resolve().parents[1] / "examples" / "protocols" / "posterior-alpha.toml"
-MOMENTS_S = {"ramp-up": 15.0, "full current": 34.0}
-WAYS = ("SIGINT", "SIGTERM", "SIGHUP", "terminal closed", "SIGKILL")
+# Cause: what allows it, in seconds (safety limits A3: soft stop, lease, emergency stop).
+LIMITS_S = {
+    "operator stop": 0.8 + 0.2,
+    "front end SIGKILL": 0.8 + 0.2,
+    "front end SIGSTOP": 1.0 + 0.8 + 0.2,
+    "guardian SIGKILL": 2.0,
+    "link loss": 2.0,
+    "overcurrent": 0.25,
+}
+MONITORED = "emulated-synthpal-monitored"
 
 
-def begin(folder: Path, name: str) -> tuple[subprocess.Popen[bytes], int]:
-    """Start a session on a terminal of its own."""
-    protocol = Protocol.from_toml(PROTOCOL).model_copy(update={"duration_s": 60.0})
-    file = folder / "protocol.toml"
-    protocol.to_toml(file)
-    ours, theirs = pty.openpty()
-    command = [
-        sys.executable, "-m", "tacs", "run", str(file), "--device", "emulated:synthpal",
-        "--subject", name, "--session", "01", "--out", str(folder / "data"),
-    ]  # fmt: skip
-    environment = {**os.environ, "TACS_SITE_DIR": str(folder / "site")}
-    process = subprocess.Popen(
-        ["setsid", "--ctty", *command], stdin=theirs, stdout=theirs, stderr=theirs, env=environment
+def trial(place: Place, name: str, cause: str, after_s: float) -> tuple[float, str]:
+    """End one session; return the time to quiet, and its outcome."""
+    faults = {"link loss": [f"link_loss@{after_s:.3f}"], "overcurrent": [f"gain@{after_s:.3f}=1.5"]}
+    process = place.begin(
+        name, faults=faults.get(cause, ()), rig=MONITORED if cause == "overcurrent" else ""
     )
-    os.close(theirs)
-    threading.Thread(target=drain, args=(ours,), daemon=True).start()
-    return process, ours
+    since_s = place.started_s(name) + after_s
+    pid = place.guardian(name)
+    sleep_until(since_s)
+    if cause not in faults:
+        since_s = now_s()
+    if cause == "operator stop":
+        process.send_signal(signal.SIGINT)
+    elif cause == "front end SIGKILL":
+        process.kill()
+    elif cause == "front end SIGSTOP":
+        process.send_signal(signal.SIGSTOP)
+        sleep_until(since_s + 4.0)
+        process.kill()
+    elif cause == "guardian SIGKILL":
+        kill(pid)
+    place.await_end(name, process)
+    place.recover()
+    outcome = str(place.lines(name)[-1]["data"]["outcome"])
+    return place.quiet_s(name, since_s), outcome
 
 
-def drain(terminal: int) -> None:
-    """Read what the session shows, as a terminal does, until it is gone."""
-    with contextlib.suppress(OSError):
-        while os.read(terminal, 65536):
-            pass
+def campaign(cause: str, repeats: int, at_once: int, seed: int) -> dict[str, object]:
+    """Many trials of one cause, some at once."""
+    rng = random.Random(f"{cause}/{seed}")
+    instants_s = [rng.uniform(1.0, 9.0 if cause != "overcurrent" else 7.5) for _ in range(repeats)]
+    with places(at_once) as folders, ThreadPoolExecutor(at_once) as pool:
 
+        def lane(i: int) -> list[tuple[float, str]]:
+            found = []
+            for k in range(i, repeats, at_once):
+                found.append(trial(folders[i], f"S{k:04d}", cause, instants_s[k]))
+                shutil.rmtree(folders[i].folder / "data", ignore_errors=True)
+            return found
 
-def started_s(folder: Path, name: str) -> float:
-    """Monotonic time at which the record says that current started."""
-    record = (
-        folder / f"data/sourcedata/tacs/sub-{name}/ses-01/sub-{name}_ses-01_task-tacs_record.jsonl"
-    )
-    for _ in range(600):
-        if record.exists():
-            lines = [json.loads(t) for t in record.read_text().splitlines() if t.endswith("}")]
-            start = [x for x in lines if x["data"].get("verb") == "start"]
-            if start:
-                return float(lines[0]["data"]["clock_zero_s"] + start[0]["t_s"])
-        time.sleep(0.05)
-    raise SystemExit(f"{record}: the session did not start")
-
-
-def trial(folder: Path, name: str, way: str, after_s: float) -> tuple[float, str]:
-    """End one session; return the time to quiet, and its outcome after recovery."""
-    process, terminal = begin(folder, name)
-    due_s = started_s(folder, name) + after_s
-    while time.monotonic() < due_s:
-        time.sleep(max(min(due_s - time.monotonic(), 0.05), 0.0))
-    sent_s = time.monotonic()
-    if way == "terminal closed":
-        os.close(terminal)
-    else:
-        process.send_signal(getattr(signal, way))
-    process.wait(timeout=30)
-    if way != "terminal closed":
-        os.close(terminal)
-    for _ in range(200):  # the emulator writes its description when the output is silent
-        if not scope_busy(folder, name):
-            break
-        time.sleep(0.05)
-    environment = {**os.environ, "TACS_SITE_DIR": str(folder / "site")}
-    command = [sys.executable, "-m", "tacs", "recover", str(folder / "data"), "--json"]
-    subprocess.run(command, env=environment, check=True, capture_output=True)
-    session = folder / "data" / f"sub-{name}" / "ses-01" / "eeg"
-    trace_file = next(session.glob("*_stim.tsv.gz"))
-    sidecar = json.loads(next(session.glob("*_stim.json")).read_text())
-    trace = read_trace(trace_file, len(sidecar["Columns"]))
-    record = next((folder / f"data/sourcedata/tacs/sub-{name}/ses-01").glob("*_record.jsonl"))
-    lines = [json.loads(text) for text in record.read_text().splitlines()]
-    start = next(x for x in lines if x["data"].get("verb") == "start")
-    zero_s = lines[0]["data"]["clock_zero_s"] + start["t_s"] + sidecar["StartTime"]
-    loud = np.flatnonzero((np.abs(trace) >= QUIET_MA).any(axis=0))
-    last_s = zero_s + (loud[-1] + 1) / sidecar["SamplingFrequency"]
-    return last_s - sent_s, str(lines[-1]["data"]["outcome"])
-
-
-def scope_busy(folder: Path, name: str) -> bool:
-    """Whether the oscilloscope has not yet described its file."""
-    source = folder / f"data/sourcedata/tacs/sub-{name}/ses-01"
-    scope = list(source.glob("*_oscilloscope.tsv.gz"))
-    return bool(scope) and not list(source.glob("*_oscilloscope*.json"))
+        results = [one for part in pool.map(lane, range(at_once)) for one in part]
+    quiet_s = np.array([quiet for quiet, _ in results])
+    outcomes = sorted({outcome for _, outcome in results})
+    return {
+        "cause": cause,
+        "n": len(results),
+        "median_s": round(float(np.median(quiet_s)), 4),
+        "p99_s": round(float(np.percentile(quiet_s, 99)), 4),
+        "max_s": round(float(quiet_s.max()), 4),
+        "limit_s": LIMITS_S[cause],
+        "over_limit": int((quiet_s > LIMITS_S[cause]).sum()),
+        "outcomes": outcomes,
+    }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--repeats", type=int, default=1)
-    repeats = parser.parse_args().repeats
-    print(f"{'ended by':<16} {'from':<13} {'to below 50 µA':>15}   outcome")
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        for i, (way, (moment, after_s)) in enumerate(
-            [(w, m) for w in WAYS for m in MOMENTS_S.items()] * repeats
-        ):
-            quiet_s, outcome = trial(folder, f"S{i:03d}", way, after_s)
-            print(f"{way:<16} {moment:<13} {quiet_s:>13.3f} s   {outcome}", flush=True)
+    parser.add_argument("--repeats", type=int, default=4)
+    parser.add_argument("--at-once", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--causes", nargs="*", choices=list(LIMITS_S), default=list(LIMITS_S))
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    print(
+        f"{'cause':<20} {'n':>5} {'median':>8} {'p99':>8} {'max':>8} {'limit':>7}  over  outcomes"
+    )
+    rows = []
+    for cause in options.causes:
+        row = campaign(cause, options.repeats, options.at_once, options.seed)
+        rows.append(row)
+        print(
+            f"{cause:<20} {row['n']:>5} {row['median_s']:>7.3f}s {row['p99_s']:>7.3f}s "
+            f"{row['max_s']:>7.3f}s {row['limit_s']:>6.2f}s {row['over_limit']:>5}  "
+            f"{', '.join(row['outcomes'])}",
+            flush=True,
+        )
+    if options.json:
+        options.json.write_text(json.dumps(rows, indent=1))
 
 
 if __name__ == "__main__":

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tacs.capabilities import Capabilities
-from tacs.clock import utc_now
+from tacs.clock import moment_now
+from tacs.course import course_breaches, is_accelerated
 from tacs.driver import DeviceName, Driver, find_driver, find_emulator
+from tacs.errors import FileProblems
 from tacs.ledger import Ledger, site_folder
-from tacs.limits import EffectiveLimits, ParticipantFile, effective_limits
+from tacs.limits import EffectiveLimits, ParticipantFile, SiteFile, effective_limits
+from tacs.people import REQUIREMENTS
 from tacs.protocol import Protocol
 from tacs.rig import Rig, load_rig, shipped_rigs
 from tacs.safety import Breach, device_breaches, person_breaches, protocol_breaches
@@ -27,6 +31,8 @@ class Setup:
     limits: EffectiveLimits
     site: Path
     participant: str | None = None
+    consent_version: str | None = None
+    people: tuple[str, ...] = tuple(REQUIREMENTS)
 
     @property
     def capabilities(self) -> Capabilities:
@@ -78,10 +84,36 @@ def prepare(
         participant=None
         if participant_file is None
         else ParticipantFile.from_toml(participant_file).subject,
+        **_of_the_site(site_file),
     )
 
 
-def check(protocol: Protocol, device: str | Setup, *, subject: str | None = None) -> list[Breach]:
+def _of_the_site(site_file: str | Path | None) -> dict[str, Any]:
+    """What a site file says of people: consent sheet and requirements."""
+    if site_file is None:
+        return {}
+    site = SiteFile.from_toml(site_file)
+    found: dict[str, Any] = {"consent_version": site.consent_version}
+    if site.people is not None:
+        if unknown := sorted(set(site.people) - set(REQUIREMENTS)):
+            raise FileProblems(
+                str(site_file),
+                [
+                    f"people: no such requirement {name}; there are: {', '.join(REQUIREMENTS)}"
+                    for name in unknown
+                ],
+            )
+        found["people"] = site.people
+    return found
+
+
+def check(
+    protocol: Protocol,
+    device: str | Setup,
+    *,
+    subject: str | None = None,
+    dataset: str | Path | None = None,
+) -> list[Breach]:
     """Hold a protocol against every limit: its own, the device's, the rig's and the person's.
 
     Parameters
@@ -92,6 +124,8 @@ def check(protocol: Protocol, device: str | Setup, *, subject: str | None = None
         As :func:`prepare` takes it, or what it returned.
     subject : str, optional
         The participant; without one, what a person has had is left out.
+    dataset : path, optional
+        Where the session would go: sessions in it that the site's ledger does not know are told.
 
     Returns
     -------
@@ -104,7 +138,8 @@ def check(protocol: Protocol, device: str | Setup, *, subject: str | None = None
         No such device or rig.
     """
     setup = prepare(device) if isinstance(device, str) else device
-    now = utc_now()
+    moment = moment_now()
+    now = moment.utc
     breaches = protocol_breaches(protocol, setup.limits)
     breaches += device_breaches(
         protocol,
@@ -115,8 +150,18 @@ def check(protocol: Protocol, device: str | Setup, *, subject: str | None = None
         emulated=setup.device.emulated,
     )
     ledger = Ledger(setup.site, emulated=setup.device.emulated)
-    history = ledger.history(subject or "", now)
-    breaches += person_breaches(protocol, setup.limits, subject=subject, history=history, now=now)
+    history = ledger.history(subject or "", moment, dataset=dataset)
+    emulated = setup.device.emulated
+    accelerated = subject is not None and is_accelerated(
+        subject, site=setup.site, emulated=emulated
+    )
+    breaches += person_breaches(
+        protocol, setup.limits, subject=subject, history=history, now=now, accelerated=accelerated
+    )
+    if subject is not None:
+        breaches += course_breaches(
+            subject, now, history, setup.limits, site=setup.site, emulated=emulated
+        )
     if subject is not None and setup.participant not in {None, subject}:
         breaches.append(
             Breach(

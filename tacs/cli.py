@@ -17,7 +17,7 @@ from typing import Annotated
 import typer
 
 from tacs import console
-from tacs.commands import find, plan, quantify, stimulate, upkeep
+from tacs.commands import attend, blind, course, find, people, plan, quantify, stimulate, upkeep
 from tacs.errors import InputError, NoAnswer, SafetyRefusal, TacsError
 
 app = typer.Typer(
@@ -130,6 +130,7 @@ verify_app = typer.Typer(
     help="Try to break the suite on this computer.", no_args_is_help=True, rich_markup_mode=None
 )
 verify_app.command("kernel")(upkeep.verify_kernel)
+verify_app.command("device")(upkeep.verify_device)
 
 app.command("import")(find.import_)
 app.command()(find.peak)
@@ -138,11 +139,24 @@ app.command()(plan.plan)
 app.command()(plan.check)
 app.command()(plan.limits)
 app.command()(plan.schema)
+app.command()(people.screen)
+app.command()(people.consent)
+app.command()(people.preflight)
+app.command()(people.adverse)
+app.command()(people.identify)
+app.command()(people.override)
+app.command()(people.card)
+app.command()(people.journal)
 app.command()(stimulate.devices)
 app.command()(stimulate.run)
+app.command()(attend.stop)
+app.command()(attend.attach)
 app.command()(stimulate.recover)
 app.command()(quantify.compare)
 app.command()(quantify.report)
 app.command()(upkeep.demo)
 app.add_typer(verify_app, name="verify")
+app.add_typer(course.course_app, name="course")
+app.add_typer(course.ledger_app, name="ledger")
+app.add_typer(blind.app, name="blind")
 app.command()(upkeep.doctor)

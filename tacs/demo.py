@@ -18,7 +18,7 @@ from tacs.checking import prepare
 from tacs.clock import utc_now
 from tacs.dataset import SessionPaths, write_json
 from tacs.dose import read_trace
-from tacs.errors import InputError, NoAnswer, SafetyRefusal
+from tacs.errors import InputError, NoAnswer, RecordError, SafetyRefusal
 from tacs.matching import is_split
 from tacs.planning import make_plan
 from tacs.report import write_report
@@ -96,6 +96,8 @@ def run_demo(folder: Path, seed: int, *, say: Callable[[str], None]) -> dict[str
         made.protocol, setup, subject=SUBJECT, session=SESSION, dataset=dataset, clock="virtual"
     )
     got = record.delivered
+    if got is None:
+        raise RecordError(f"{record.record}: says nothing of what was delivered")
     say(f"  {record.outcome}; delivered {got.current_peak_ma:.3f} mA at {got.frequency_hz:.3f} Hz")
     if record.trace is not None:
         columns = tuple(got.electrodes)

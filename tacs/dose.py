@@ -70,6 +70,20 @@ class Delivered:
             "source": self.source,
         }
 
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Delivered:
+        """Take what :meth:`to_dict` gave."""
+        return cls(
+            duration_s=data["duration_s"],
+            frequency_hz=data["frequency_hz"],
+            current_peak_ma=data["current_peak_ma"],
+            electrodes=data["electrodes"],
+            rectified_charge_c=data["electrode_charge_c"],
+            mean_ma=data["mean_ma"],
+            balance_ma=data["balance_ma"],
+            source=data["source"],
+        )
+
 
 def read_trace(path: Path, n_columns: int) -> NDArray[np.float64]:
     """Read a trace as far as it is whole.

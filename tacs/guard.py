@@ -154,11 +154,11 @@ class GuardedDriver:
             )
         return achieved
 
-    def start(self, lease_s: float) -> None:
-        """Start at level 0 with a lease."""
+    def start(self, lease_s: float, now_s: float) -> None:
+        """Start at level 0 with a lease, at a scheduled time that the first rise counts from."""
         self._refuse(self._lease_breaches(lease_s))
         self._journal.intent("start", {"lease_s": lease_s}, sync=True)
-        self._level, self._level_at_s = 0.0, None
+        self._level, self._level_at_s = 0.0, now_s
         self._driver.start(lease_s)
 
     def set_level(self, level: float, now_s: float) -> None:
@@ -177,10 +177,11 @@ class GuardedDriver:
             Outside 0 to 1, past a current limit, or rising too fast; the device keeps its level.
         """
         breaches = self._breaches(level, self._program.frequency_hz)
-        if level > self._level and self._level_at_s is not None:
+        if level > self._level:
+            since_s = self._level_at_s
             slews = {
-                name: (level - self._level) * peak / (now_s - self._level_at_s)
-                if now_s > self._level_at_s
+                name: (level - self._level) * peak / (now_s - since_s)
+                if since_s is not None and now_s > since_s
                 else math.inf
                 for name, peak in self._peaks_ma(1.0).items()
             }
@@ -257,7 +258,7 @@ class GuardedDriver:
             areas_cm2=self._areas_cm2,
             frequency_hz=frequency_hz,
         )
-        if not 0.0 <= level <= 1.0:
+        if isinstance(level, bool) or not 0.0 <= level <= 1.0:
             breaches.append(
                 Breach(
                     limit="level",

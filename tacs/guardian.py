@@ -1,9 +1,10 @@
 """The guardian owns the device port and runs the state machine; it writes before it sends.
 
-It knows four seams and nothing of what is behind them: :meth:`Guardian.tick` takes the messages of
+It knows five seams and nothing of what is behind them: :meth:`Guardian.tick` takes the messages of
 the operator side, a :class:`tacs.clock.Clock` waits, an :class:`tacs.clock.Inbox` brings messages,
-and a :class:`tacs.guard.GuardedDriver` is the port. On the virtual clock it shares a process with
-an emulator; on the real clock the device, or the emulator's process, is at the other end of a port.
+a :class:`tacs.guard.GuardedDriver` is the port, and a :class:`tacs.watcher.Watcher`, where the rig
+has an instrument, says what is measured. On the virtual clock it shares a process with an emulator;
+on the real clock it is a process of its own, and so is the emulator at the other end of the port.
 
 Whatever fails (the link, the device, the disk, a limit) becomes an event of the state machine: no
 exception leaves a running guardian before the current has been told to end.
@@ -12,6 +13,7 @@ exception leaves a running guardian before the current has been told to end.
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -21,18 +23,26 @@ from tacs.clock import Clock, Inbox
 from tacs.driver import Achieved, Identity
 from tacs.errors import RecordError, SafetyRefusal, TacsError
 from tacs.guard import GuardedDriver
+from tacs.judge import Finding
 from tacs.limits import EffectiveLimits
+from tacs.loop_timer import LoopTimer
 from tacs.protocol import Protocol
 from tacs.record import RecordWriter
+from tacs.safety import DoseHistory
 from tacs.session import TERMINAL, Action, Do, Event, Plan, Session, State, Trigger, step
+from tacs.watcher import Watcher
 from tacs.waveform import Waveform
 
 __all__ = ["Guardian", "RecordJournal", "Telemetry", "kernel_plan"]
 
 RAMP_TICK_S = 0.02
-HOLD_TICK_S = 0.05
-SYNC_S = 0.5
+HOLD_TICK_S = 0.04
+SYNC_S = 0.5  # of lines, at most, are lost with the host
+SYNC_EVERY_S = 0.4  # the next tick, and the disk, take time too
+ROUNDING_S = 1.0  # the kernel books whole ticks: what a planned session may be over by
+MEASURED_EVERY_S = 0.5
 STOPS = frozenset({Do.SOFT_STOP, Do.EMERGENCY_STOP})
+WRITTEN = frozenset({"pause", "resume", "higher", "lower", "accept", "rating", "mark", "stop"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,20 +58,30 @@ class Telemetry:
     level : float
         Commanded fraction of the full current.
     measured_ma : mapping or None
-        Peak per channel where the device measures current, else None.
+        Peak per channel where the device measures current, per electrode where a monitor does,
+        else None.
     impedance_kohm : mapping or None
         Per electrode where the device measures it, else None.
     cause : str
         Why it stopped, once it did.
+    ceiling : float
+        Highest level of this session; 0 while a titration has not found it.
+    warnings : tuple of str
+        What the monitor warned of.
+    by_person : bool
+        Whether somebody gave the cause, in own words.
     """
 
     state: State
     elapsed_s: float
     duration_s: float
     level: float
-    measured_ma: Mapping[int, float] | None
+    measured_ma: Mapping[int, float] | Mapping[str, float] | None
     impedance_kohm: Mapping[str, float] | None
     cause: str
+    ceiling: float = 1.0
+    warnings: tuple[str, ...] = ()
+    by_person: bool = False
 
 
 class RecordJournal:
@@ -118,6 +138,8 @@ def kernel_plan(
     capabilities: Capabilities,
     *,
     operator_lease: bool = False,
+    titrate: bool = False,
+    history: DoseHistory | None = None,
 ) -> Plan:
     """Return what the kernel needs to know of a protocol on a device.
 
@@ -131,8 +153,15 @@ def kernel_plan(
         Of the device: how long its soft stop takes.
     operator_lease : bool
         Whether the operator side must keep saying ``alive``.
+    titrate : bool
+        Whether the level rises on request only, in steps that the limits allow.
+    history : DoseHistory, optional
+        What the participant has had: the kernel stops where a limit of the day is reached.
     """
-    falls = [s for s in Waveform(protocol).segments if s.kind == "ramp_down"]
+    history = history or DoseHistory()
+    waveform, montage = Waveform(protocol), protocol.montage
+    largest_ma = max(montage.current_peak_ma(e.name) for e in montage.electrodes)
+    falls = [s for s in waveform.segments if s.kind == "ramp_down"]
     return Plan(
         duration_s=protocol.duration_s,
         ramp_up_s=protocol.ramp_up_s,
@@ -143,7 +172,33 @@ def kernel_plan(
         renew_s=limits["heartbeat_period_s"],
         soft_stop_s=capabilities.soft_stop_s,
         operator_lease_s=limits["lease_ttl_s"] if operator_lease else None,
+        titration_step=min(limits["amplitude_step_ma"] / largest_ma, 1.0) if titrate else 0.0,
+        transition_s=limits["parameter_transition_s"],
+        discomfort_pause=limits["discomfort_pause_nrs"],
+        discomfort_stop=limits["discomfort_stop_nrs"],
+        current_on_max_s=ROUNDING_S
+        + 60.0
+        * min(
+            limits["session_duration_min"],
+            limits["daily_duration_min"] - history.current_on_24h_min,
+        ),
+        level_seconds_max=ROUNDING_S + _level_seconds_left(waveform, limits, history),
     )
+
+
+def _level_seconds_left(waveform: Waveform, limits: EffectiveLimits, history: DoseHistory) -> float:
+    """Seconds of full current that the charge limits leave at the electrode with the least left."""
+    left_s = [math.inf]
+    before = history.rectified_charge_24h_c or {}
+    for name in waveform.electrodes:
+        # Of one second at full current; a passive sham has none, and its plan is silent anyway.
+        charge_c = 2.0 / math.pi * 1e-3 * waveform.protocol.montage.current_peak_ma(name)
+        allowed_c = min(
+            limits["rectified_charge_session_c"],
+            limits["rectified_charge_day_c"] - before.get(name, 0.0),
+        )
+        left_s.append(allowed_c / charge_c)
+    return min(left_s)
 
 
 class Guardian:
@@ -161,6 +216,8 @@ class Guardian:
         Open record.
     watch : callable, optional
         Given a :class:`Telemetry` after every tick; it must not raise, and cannot steer.
+    watcher : Watcher, optional
+        The rig's current monitor.
     zero_s : float, optional
         Clock time that the record's times count from; now where left out.
     """
@@ -173,17 +230,24 @@ class Guardian:
         record: RecordWriter,
         watch: Callable[[Telemetry], None] | None = None,
         *,
+        watcher: Watcher | None = None,
         zero_s: float | None = None,
     ) -> None:
+        self._record = record
+        self._watcher = watcher
         self._clock = clock
         self._zero_s = clock.now_s() if zero_s is None else zero_s
         self.journal = RecordJournal(record, lambda: self._clock.now_s() - self._zero_s)
         self.driver = driver(self.journal)
         self.session = Session(plan=plan)
         self._watch = watch
-        self._measured: Mapping[int, float] | None = None
+        self._measured: Mapping[int, float] | Mapping[str, float] | None = None
         self._impedance: Mapping[str, float] | None = None
-        self._synced_s = self._zero_s
+        self._synced_s = self._measured_s = self._zero_s
+        self._warnings: list[str] = []
+        self.timer = LoopTimer()
+        self.marks: dict[str, float] = {}
+        self._said: set[str] = set()
 
     def prepare(self) -> tuple[Identity, Achieved]:
         """Connect, silence the device and load the programme; current is still impossible.
@@ -196,6 +260,9 @@ class Guardian:
         identity = self.driver.connect()
         self._apply(Event(Trigger.CONNECTED), self._clock.now_s())
         achieved = self.driver.configure()
+        if self._watcher is not None:
+            self.journal.intent("monitor", {}, sync=False)
+            self.journal.answer("monitor", self._watcher.begin())
         self._apply(Event(Trigger.CHECKED), self._clock.now_s())
         return identity, achieved
 
@@ -224,11 +291,15 @@ class Guardian:
                 self.driver.emergency_stop()
             raise
         self._close()
+        self._record.end_background()
         return self.session
 
     def _loop(self, inbox: Inbox) -> None:
         due_s = self._clock.now_s()
         self._apply(Event(Trigger.START), due_s)
+        if not self._clock.virtual:
+            # From here on a slow disk must not hold up a tick.
+            self._record.start_background()
         while self.session.state not in TERMINAL:
             period_s = self._period_s()
             due_s += period_s
@@ -240,13 +311,14 @@ class Guardian:
             if messages:
                 # A message is handled when it comes, at the grid time before it.
                 due_s = max(due_s - period_s, min(due_s, self._clock.now_s()))
+            self.timer.round(due_s, self._clock.now_s())
             self.tick(messages, due_s)
 
     def tick(self, messages: list[str], now_s: float) -> None:
         """Handle messages, stops first, then let time pass."""
-        events = [_event(message) for message in messages]
-        for event in sorted(events, key=lambda e: e.trigger is not Trigger.STOP):
-            self._apply(event, now_s)
+        for message in sorted(messages, key=lambda m: _event(m).trigger is not Trigger.STOP):
+            self._hear(message, now_s)
+        self._look(now_s)
         self._apply(Event(Trigger.TICK), now_s)
         self._sync(now_s)
         if self._watch is not None:
@@ -259,12 +331,72 @@ class Guardian:
                     measured_ma=self._measured,
                     impedance_kohm=self._impedance,
                     cause=self.session.cause,
+                    ceiling=self.session.ceiling,
+                    warnings=tuple(self._warnings),
+                    by_person=self.session.cause in self._said,
                 )
             )
 
+    def _hear(self, message: str, now_s: float) -> None:
+        """One message of the operator side: what a person did is written down."""
+        word, _, text = message.partition(":")
+        if word == "stop":
+            self._said.add(text)
+        if word in WRITTEN:
+            try:
+                level = round(self.session.level, 6)
+                self.journal.write(
+                    "operator", {"did": word, "text": text, "level": level}, sync=False
+                )
+                if word == "mark":
+                    self.marks.setdefault(text, level)
+            except RecordError as exc:
+                self._apply(Event(Trigger.STOP, f"the record failed: {exc}"), now_s)
+        if word != "mark":
+            self._apply(_event(message), now_s)
+
+    def _look(self, now_s: float) -> None:
+        """Ask the monitor, and have the session act on what it found."""
+        if self._watcher is None or self.session.state in TERMINAL:
+            return
+        if self.session.ending or self.session.state is State.STOPPING:
+            self._watcher.judge.stopped(now_s)
+        try:
+            findings = self._watcher.look(now_s)
+        except TacsError as exc:
+            findings = [Finding("monitor_silent", "soft", str(exc))]
+        self._measured = self._watcher.judge.measured_ma()
+        self._impedance = self._watcher.judge.impedance_kohm()
+        if now_s - self._measured_s >= MEASURED_EVERY_S - 1e-9:
+            self._measured_s = now_s
+            self._note_measurement(now_s)
+        for finding in findings:
+            self._act_on(finding, now_s)
+
+    def _note_measurement(self, now_s: float) -> None:
+        try:
+            self.journal.answer("measured", self._watcher.summary() if self._watcher else {})
+        except RecordError as exc:
+            self._apply(Event(Trigger.STOP, f"the record failed: {exc}"), now_s)
+
+    def _act_on(self, finding: Finding, now_s: float) -> None:
+        if finding.urgency == "warn":
+            self._warnings.append(finding.cause)
+            self._note(finding.cause)
+            return
+        trigger = Trigger.FAULT if finding.urgency == "emergency" else Trigger.SOFT_FAULT
+        if self.session.state is State.STOPPING and finding.urgency == "soft":
+            return  # it is ending already, by the same ramp
+        self._apply(Event(trigger, finding.cause), now_s)
+
     def _period_s(self) -> float:
-        level_moves = self.session.state in {State.RAMP_UP, State.RAMP_DOWN, State.STOPPING}
-        return RAMP_TICK_S if level_moves else HOLD_TICK_S
+        quick = self.session.state in {
+            State.TITRATING,
+            State.RAMP_UP,
+            State.RAMP_DOWN,
+            State.STOPPING,
+        }
+        return RAMP_TICK_S if quick or self._watcher is not None else HOLD_TICK_S
 
     def _apply(self, event: Event, now_s: float) -> None:
         """Take one event through the kernel, write the change of state, carry out the actions.
@@ -307,9 +439,11 @@ class Guardian:
     def _send(self, action: Action, now_s: float) -> None:
         driver = self.driver
         if action.do is Do.START:
-            driver.start(action.value)
+            driver.start(action.value, now_s)
         elif action.do is Do.SET_LEVEL:
             driver.set_level(action.value, now_s)
+            if self._watcher is not None:
+                self._watcher.judge.command(action.value, now_s)
         elif action.do is Do.EXTEND_LEASE:
             left_s = self.session.plan.duration_s - action.value
             driver.extend_lease(
@@ -324,7 +458,8 @@ class Guardian:
 
     def _read_status(self, now_s: float) -> None:
         status = self.driver.status()
-        self._measured, self._impedance = status.current_peak_ma, status.impedance_kohm
+        if self._watcher is None:
+            self._measured, self._impedance = status.current_peak_ma, status.impedance_kohm
         self.journal.answer(
             "status",
             {
@@ -348,7 +483,7 @@ class Guardian:
             self.journal.write("note", {"text": text}, sync=False)
 
     def _sync(self, now_s: float) -> None:
-        if now_s - self._synced_s < SYNC_S - 1e-9:
+        if now_s - self._synced_s < SYNC_EVERY_S - 1e-9:
             return
         self._synced_s = now_s
         try:
@@ -361,6 +496,8 @@ class Guardian:
             self.driver.close()
         except TacsError as exc:
             self._note(f"closing the device: {exc}")
+        if self._watcher is not None:
+            self._watcher.close()
 
 
 def _event(message: str) -> Event:
@@ -372,10 +509,25 @@ def _event(message: str) -> Event:
         "alive": Trigger.ALIVE,
         "fault": Trigger.FAULT,
         "acknowledge": Trigger.ACKNOWLEDGE,
+        "higher": Trigger.HIGHER,
+        "lower": Trigger.LOWER,
+        "accept": Trigger.ACCEPT,
+        "rating": Trigger.RATING,
     }.get(word, Trigger.STOP)
+    if trigger is Trigger.RATING:
+        return Event(trigger, value=_number(cause))
     if trigger is Trigger.STOP and word != "stop":
         cause = f"unknown message {message!r}"
     return Event(trigger, cause or "the operator")
+
+
+def _number(text: str) -> float:
+    """A rating as a number; what is none is NaN, which the kernel takes as the worst."""
+    try:
+        value = float(text)
+    except ValueError:
+        return math.nan
+    return value if 0.0 <= value <= 10.0 else math.nan
 
 
 def _plain(data: Any) -> Any:

@@ -1,7 +1,7 @@
 """The operator's view of a running session in a terminal, with a STOP key.
 
 It runs in a thread of its own and only looks: what it shows is the last telemetry, what it sends
-are messages to the guardian's inbox. It says ``alive`` four times a second, so that a display that
+are messages for the guardian. It says ``alive`` four times a second, so that a display that
 hangs ends the session. A terminal that goes away makes writing fail; that is swallowed here:
 the hang-up signal has already asked the guardian to stop. A blinded operator sees time and nothing
 that depends on the arm.
@@ -29,6 +29,7 @@ __all__ = ["LiveView"]
 REFRESH_S = 0.25
 LINE_EVERY_S = 10.0
 WORDS = {
+    State.TITRATING: "TITRATING",
     State.RAMP_UP: "RAMP UP",
     State.HOLD: "FULL CURRENT",
     State.RAMP_DOWN: "RAMP DOWN",
@@ -39,6 +40,22 @@ WORDS = {
     State.DONE: "DONE",
     State.FAULT: "FAULT",
 }
+
+
+KEYS = {
+    "p": "pause",
+    "r": "resume",
+    "+": "higher",
+    "=": "higher",
+    "-": "lower",
+    "a": "accept",
+    "m": "mark:sensation",
+    "v": "mark:phosphene",
+    "x": "rating:10",
+    **{str(n): f"rating:{n}" for n in range(10)},
+}
+ERASE = "\r\x1b[2K"
+TITRATION_HELP = "+ higher, - lower, m felt, v flicker seen, 0-9 discomfort, a accept this level"
 
 
 class LiveView:
@@ -68,6 +85,8 @@ class LiveView:
         self._tty = stream.isatty()
         self._keys = keys
         self._latest: Telemetry | None = None
+        self._warned = 0
+        self._helped = False
         self._shown: tuple[State | None, float] = (None, -LINE_EVERY_S)
         self._over = threading.Event()
 
@@ -114,10 +133,8 @@ class LiveView:
             return
         if key[0] in " sSqQ\x1b\r\n":
             self._inbox.put("stop:the STOP key")
-        elif key[0] in "pP":
-            self._inbox.put("pause")
-        elif key[0] in "rR":
-            self._inbox.put("resume")
+        elif message := KEYS.get(key[0].lower()):
+            self._inbox.put(message)
 
     def draw(self, *, last: bool = False) -> None:
         """Show the latest telemetry: on a terminal in place, in a log as lines."""
@@ -125,11 +142,18 @@ class LiveView:
         if now is None:
             return
         state, shown_s = self._shown
+        news = [f"warning: {text}" for text in now.warnings[self._warned :]]
+        self._warned = len(now.warnings)
+        if now.state is State.TITRATING and not self._helped:
+            self._helped = True
+            news.append(TITRATION_HELP)
+        with contextlib.suppress(OSError, ValueError):
+            self._stream.writelines(f"{ERASE if self._tty else ''}{text}\n" for text in news)
         with contextlib.suppress(OSError, ValueError):
             if self._tty:
                 # A line that wraps cannot be written over: keep to the width of the terminal.
                 line = self._line(now)[: max(shutil.get_terminal_size().columns - 1, 20)]
-                self._stream.write("\r\x1b[2K" + line + ("\n" if last else ""))
+                self._stream.write(ERASE + line + ("\n" if last else ""))
             elif (
                 now.state is not state and not self._blinded
             ) or now.elapsed_s - shown_s >= LINE_EVERY_S:

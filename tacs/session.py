@@ -2,23 +2,42 @@
 
 No clock, no input or output, no NumPy. Time comes in as a number, what to do goes out as actions;
 the guardian carries them out. Three rules stand above the table: a stop is legal in every state and
-handled before everything else; a fault latches until a person acknowledges it; a tick that comes
-later than the lease is a fault, because the device has by then ended the current on its own.
+handled before everything else; a fault latches until a person acknowledges it; an event that comes
+later than the lease is a fault, because the device has by then ended the current on its own, and so
+is one that comes before the last tick, because a clock that goes back cannot hold a lease.
 
 Time runs on while a session is paused: the programme's end does not move, so that no sequence of
-pauses can lengthen the time with current.
+pauses can lengthen the time with current. Where the operator titrates, the level rises in steps on
+request only, and the level that was accepted is the session's ceiling from then on.
+
+The dose is counted as commanded, and never too low: a stop adds its ramp, a fault what the device
+plays on until its lease has run out. It outlives an acknowledgement.
 """
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from types import MappingProxyType
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from tacs.transitions import (
+    DERIVED,
+    ENERGISED,
+    RUNNING,
+    TERMINAL,
+    TITRATION,
+    TRANSITIONS,
+    WITH_CURRENT,
+    State,
+    Trigger,
+)
 
 __all__ = [
+    "RUNNING",
     "TERMINAL",
     "TRANSITIONS",
+    "WITH_CURRENT",
     "Action",
     "Do",
     "Event",
@@ -29,81 +48,7 @@ __all__ = [
     "step",
 ]
 
-
-class State(enum.Enum):
-    """Where a session stands."""
-
-    IDLE = "idle"
-    CONNECTED = "connected"
-    CHECKED = "checked"
-    ARMED = "armed"
-    RAMP_UP = "ramp_up"
-    HOLD = "hold"
-    RAMP_DOWN = "ramp_down"
-    BETWEEN_TRAINS = "between_trains"
-    PAUSED = "paused"
-    DONE = "done"
-    STOPPING = "stopping"
-    STOPPED = "stopped"
-    FAULT = "fault"
-
-
-class Trigger(enum.Enum):
-    """What can happen to a session."""
-
-    # from outside
-    CONNECTED = "connected"
-    CHECKED = "checked"
-    ARM = "arm"
-    START = "start"
-    TICK = "tick"
-    ALIVE = "alive"
-    PLAYING = "playing"
-    SILENT = "silent"
-    PAUSE = "pause"
-    RESUME = "resume"
-    STOP = "stop"
-    FAULT = "fault"
-    ACKNOWLEDGE = "acknowledge"
-    # derived from time inside a tick
-    START_SILENT = "start_silent"
-    TOP = "top"
-    HOLD_OVER = "hold_over"
-    ZERO_PAUSED = "zero_paused"
-    ZERO_QUIET = "zero_quiet"
-    ENDED = "ended"
-
-
-S, T = State, Trigger
-_BEFORE = {T.STOP: S.STOPPED, T.FAULT: S.FAULT}
-_CURRENT = {T.STOP: S.STOPPING, T.FAULT: S.FAULT}
-
-TRANSITIONS: Mapping[State, Mapping[Trigger, State]] = MappingProxyType(
-    {
-        S.IDLE: {T.CONNECTED: S.CONNECTED, **_BEFORE},
-        S.CONNECTED: {T.CHECKED: S.CHECKED, **_BEFORE},
-        S.CHECKED: {T.ARM: S.ARMED, **_BEFORE},
-        S.ARMED: {T.START: S.RAMP_UP, T.START_SILENT: S.BETWEEN_TRAINS, **_BEFORE},
-        S.RAMP_UP: {T.TOP: S.HOLD, T.HOLD_OVER: S.RAMP_DOWN, T.PAUSE: S.RAMP_DOWN, **_CURRENT},
-        S.HOLD: {T.HOLD_OVER: S.RAMP_DOWN, T.PAUSE: S.RAMP_DOWN, **_CURRENT},
-        S.RAMP_DOWN: {
-            T.ZERO_PAUSED: S.PAUSED,
-            T.ZERO_QUIET: S.BETWEEN_TRAINS,
-            T.ENDED: S.DONE,
-            **_CURRENT,
-        },
-        S.BETWEEN_TRAINS: {T.ENDED: S.DONE, **_CURRENT},
-        S.PAUSED: {T.RESUME: S.RAMP_UP, T.ENDED: S.DONE, **_CURRENT},
-        S.STOPPING: {T.SILENT: S.STOPPED, T.STOP: S.STOPPING, T.FAULT: S.FAULT},
-        S.STOPPED: {T.STOP: S.STOPPED, T.FAULT: S.FAULT, T.ACKNOWLEDGE: S.IDLE},
-        S.DONE: {T.STOP: S.DONE, T.FAULT: S.FAULT, T.ACKNOWLEDGE: S.IDLE},
-        S.FAULT: {T.STOP: S.FAULT, T.FAULT: S.FAULT, T.ACKNOWLEDGE: S.IDLE},
-    }
-)
-DERIVED = frozenset({T.START_SILENT, T.TOP, T.HOLD_OVER, T.ZERO_PAUSED, T.ZERO_QUIET, T.ENDED})
-TERMINAL = frozenset({S.DONE, S.STOPPED, S.FAULT})
-RUNNING = frozenset({S.RAMP_UP, S.HOLD, S.RAMP_DOWN, S.BETWEEN_TRAINS, S.PAUSED})
-ENERGISED = RUNNING | {S.STOPPING}
+CLOCK_SLIP_S = 1e-6  # less than this is rounding, not a clock that went back
 
 
 class Do(enum.Enum):
@@ -127,10 +72,11 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened, with the cause where a person or a monitor gave one."""
+    """Something that happened, with the cause or the number that a person or a monitor gave."""
 
     trigger: Trigger
     cause: str = ""
+    value: float = math.nan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,6 +105,15 @@ class Plan:
         How much longer than that a stop may take to be confirmed.
     operator_lease_s : float or None
         The operator side is gone after this silence; None where a script operates.
+    titration_step : float
+        Largest change of the level on one request while the operator titrates; 0 where the session
+        ramps up by itself.
+    transition_s : float
+        Time that such a change takes.
+    discomfort_pause, discomfort_stop : float
+        Ratings, 0 to 10, from which a session pauses and stops.
+    current_on_max_s, level_seconds_max : float
+        What the limits leave this person: time with current, and the integral of the level.
     """
 
     duration_s: float
@@ -172,11 +127,19 @@ class Plan:
     soft_stop_s: float = 0.8
     stop_grace_s: float = 1.0
     operator_lease_s: float | None = None
+    titration_step: float = 0.0
+    transition_s: float = 1.0
+    discomfort_pause: float = 6.0
+    discomfort_stop: float = 7.0
+    current_on_max_s: float = math.inf
+    level_seconds_max: float = math.inf
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Session:
+class Session(NamedTuple):
     """A session at one instant; every step makes a new one.
+
+    A named tuple, not a dataclass: a step copies it several times, and a million sequences of fifty
+    steps are verified with every change.
 
     Parameters
     ----------
@@ -186,8 +149,9 @@ class Session:
         Where it stands.
     cause : str
         Why it stopped or failed; empty while it runs and when it ended as planned.
-    level : float
-        Commanded fraction of the full current.
+    level, level_before : float
+        Commanded fraction of the full current, and the one before the last tick or stop: what
+        flows where the last command did not arrive.
     started_s : float
         Clock time of the start; NaN before.
     ramp_from_s, ramp_from_level : float
@@ -201,27 +165,36 @@ class Session:
         a stop ramp adds, and after a fault with what the device's lease may have added.
     top_level : float
         Highest level commanded.
+    ceiling, target : float
+        Highest level of this session (0 until a titration has found it), and the level that a
+        titration is on its way to.
     pausing, ending : bool
         Whether a ramp-down leads into a pause, and whether the planned end was sent.
+    latching : bool
+        Whether the stop under way ends in a fault.
     """
 
     plan: Plan
     state: State = State.IDLE
     cause: str = ""
     level: float = 0.0
-    started_s: float = float("nan")
-    ramp_from_s: float = 0.0
+    level_before: float = 0.0
+    started_s: float = math.nan
+    ramp_from_s: float = math.nan
     ramp_from_level: float = 0.0
-    stopping_since_s: float = float("nan")
-    tick_s: float = float("nan")
-    alive_s: float = float("nan")
-    renewed_s: float = float("nan")
-    asked_s: float = float("nan")
+    stopping_since_s: float = math.nan
+    tick_s: float = math.nan
+    alive_s: float = math.nan
+    renewed_s: float = math.nan
+    asked_s: float = math.nan
     current_on_s: float = 0.0
     level_seconds: float = 0.0
     top_level: float = 0.0
+    ceiling: float = 1.0
+    target: float = 0.0
     pausing: bool = False
     ending: bool = False
+    latching: bool = False
 
     def elapsed_s(self, now_s: float) -> float:
         """Return the time since the start."""
@@ -255,35 +228,68 @@ def step(session: Session, event: Event, now_s: float) -> Step:
     actions : tuple of Action
         What the guardian is to do, in this order.
     """
-    if event.trigger is Trigger.STOP:
+    trigger = event.trigger
+    if trigger is Trigger.STOP:
         return _stop(session, event.cause, now_s)
-    if event.trigger is Trigger.FAULT:
+    if trigger is Trigger.FAULT:
         return _fault(session, event.cause, now_s)
-    if event.trigger is Trigger.TICK:
+    if trigger is Trigger.SOFT_FAULT:
+        return _soft_fault(session, event.cause, now_s)
+    if wrong := _wrong_time(session, now_s):
+        return _fault(session, wrong, now_s)
+    if trigger is Trigger.TICK:
         return _tick(session, now_s)
-    if event.trigger is Trigger.ALIVE:
-        return replace(session, alive_s=now_s), ()
-    if event.trigger is Trigger.PLAYING:
+    if trigger is Trigger.ALIVE:
+        return session._replace(alive_s=now_s), ()
+    if trigger is Trigger.PLAYING:
         return _still_playing(session, now_s)
-    if event.trigger is Trigger.SILENT:
+    if trigger is Trigger.SILENT:
         return _fell_silent(session, now_s)
-    target = TRANSITIONS[session.state].get(event.trigger)
-    if target is None or event.trigger in DERIVED:
+    if trigger is Trigger.RATING:
+        return _rate(session, event.value, now_s)
+    target = TRANSITIONS[session.state].get(trigger)
+    if target is None or trigger in DERIVED:
         return session, ()
-    if event.trigger is Trigger.START:
+    if trigger is Trigger.START:
         return _start(session, now_s)
-    if event.trigger is Trigger.PAUSE:
-        return _ramp(replace(session, pausing=True), target, now_s), ()
-    if event.trigger is Trigger.RESUME:
+    if trigger is Trigger.PAUSE:
+        return _pause(session, now_s), ()
+    if trigger is Trigger.RESUME:
         return _resume(session, now_s)
-    if event.trigger is Trigger.ACKNOWLEDGE:
-        return Session(plan=session.plan), ()
-    return replace(session, state=target), ()
+    if trigger in TITRATION:
+        return _titrate(session, trigger, now_s), ()
+    if trigger is Trigger.ACKNOWLEDGE:
+        return _anew(session), ()
+    return session._replace(state=target), ()
+
+
+def _wrong_time(session: Session, now_s: float) -> str | None:
+    """What is wrong with the time of an event while current may flow; None where nothing is."""
+    if session.state not in ENERGISED:
+        return None
+    since_s = now_s - session.tick_s
+    if not since_s >= -CLOCK_SLIP_S:
+        return f"the clock went back by {-since_s:.2f} s"
+    if session.ending or session.state is State.STOPPING:
+        return None
+    if not now_s - session.renewed_s <= session.plan.lease_s:
+        return f"the guardian stalled for {since_s:.2f} s; the lease ran out"
+    return None
+
+
+def _anew(session: Session) -> Session:
+    """The same plan from the beginning; what was given stays given."""
+    return Session(
+        plan=session.plan,
+        current_on_s=session.current_on_s,
+        level_seconds=session.level_seconds,
+        top_level=session.top_level,
+    )
 
 
 def _go(session: Session, trigger: Trigger, **changes: object) -> Session:
     """Follow the table; a transition that it does not have is a defect, and fails here."""
-    return replace(session, state=TRANSITIONS[session.state][trigger], **changes)  # type: ignore[arg-type]
+    return session._replace(state=TRANSITIONS[session.state][trigger], **changes)  # type: ignore[arg-type]
 
 
 def _stop(session: Session, cause: str, now_s: float) -> Step:
@@ -292,42 +298,81 @@ def _stop(session: Session, cause: str, now_s: float) -> Step:
         if session.state in TERMINAL:
             actions = (Action(Do.EMERGENCY_STOP),) if after.state is State.FAULT else ()
             return after, actions
-        return replace(after, cause=cause), (Action(Do.SOFT_STOP),)
+        return after._replace(cause=cause), (Action(Do.SOFT_STOP),)
     if session.state is State.STOPPING:
         return after, ()
-    after = _count_tail(_count(after, now_s), full_s=0.0)
-    return replace(after, cause=cause, stopping_since_s=now_s, level=0.0), (Action(Do.SOFT_STOP),)
+    flowing = max(session.level, session.level_before)
+    after = _count_tail(_count(after, now_s), flowing, ramp_s=session.plan.soft_stop_s)
+    after = after._replace(cause=cause, stopping_since_s=now_s, level=0.0, level_before=flowing)
+    return after, (Action(Do.SOFT_STOP),)
 
 
 def _fault(session: Session, cause: str, now_s: float) -> Step:
     if session.state is State.FAULT:
         return session, (Action(Do.EMERGENCY_STOP),)
-    after = session
-    if session.energised:
-        after = _count_tail(_count(session, now_s), full_s=session.plan.lease_s)
+    after, plan = session, session.plan
+    flowing = max(session.level, session.level_before)
+    if session.state is State.STOPPING:
+        # The stop, whose ramp was counted, may not have arrived.
+        after = _count_tail(session, flowing, full_s=plan.lease_s)
+    elif session.energised:
+        counted = _count(session, now_s)
+        after = _count_tail(counted, flowing, full_s=plan.lease_s, ramp_s=plan.soft_stop_s)
     after = _go(after, Trigger.FAULT, cause=cause, stopping_since_s=now_s, level=0.0)
     return after, (Action(Do.EMERGENCY_STOP),)
 
 
+def _soft_fault(session: Session, cause: str, now_s: float) -> Step:
+    """A fault that leaves time for the soft stop; it latches when the device is silent."""
+    if session.state not in ENERGISED:
+        return _fault(session, cause, now_s)
+    if session.state is not State.STOPPING:
+        after, actions = _stop(session, cause, now_s)
+        return after._replace(latching=True), actions
+    if session.latching:
+        return session, ()
+    return session._replace(latching=True, cause=f"{session.cause}; {cause}"), ()
+
+
+def _rate(session: Session, rating: float, now_s: float) -> Step:
+    """A discomfort rating; one that is none counts as the worst."""
+    if session.state not in RUNNING:
+        return session, ()
+    told = f"discomfort {rating:g} of 10"
+    if not 0.0 <= rating < session.plan.discomfort_stop:
+        return _stop(session, told, now_s)
+    pauses = Trigger.PAUSE in TRANSITIONS[session.state]
+    if rating >= session.plan.discomfort_pause and pauses:
+        return _pause(session, now_s), ()
+    return session, ()
+
+
 def _start(session: Session, now_s: float) -> Step:
-    trigger = Trigger.START_SILENT if session.plan.silent else Trigger.START
+    plan = session.plan
+    trigger = Trigger.START_LOW if plan.titration_step > 0.0 else Trigger.START
     after = _go(
         session,
-        trigger,
+        Trigger.START_SILENT if plan.silent else trigger,
+        ceiling=0.0 if plan.silent or plan.titration_step > 0.0 else 1.0,
         started_s=now_s,
         ramp_from_s=now_s,
-        ramp_from_level=0.0,
         tick_s=now_s,
         alive_s=now_s,
         renewed_s=now_s,
         asked_s=now_s,
     )
-    return after, (Action(Do.START, session.plan.lease_s),)
+    return after, (Action(Do.START, plan.lease_s),)
 
 
-def _ramp(session: Session, target: State, now_s: float) -> Session:
-    """Begin a ramp at the level reached."""
-    return replace(session, state=target, ramp_from_s=now_s, ramp_from_level=session.level)
+def _ramp(
+    session: Session, trigger: Trigger, level: float, now_s: float, **changes: object
+) -> Session:
+    """Begin a ramp at a level."""
+    return _go(session, trigger, ramp_from_s=now_s, ramp_from_level=level, **changes)
+
+
+def _pause(session: Session, now_s: float) -> Session:
+    return _ramp(session, Trigger.PAUSE, session.level, now_s, pausing=True)
 
 
 def _resume(session: Session, now_s: float) -> Step:
@@ -336,34 +381,59 @@ def _resume(session: Session, now_s: float) -> Step:
     if left_s < plan.ramp_up_s:
         # Not enough left for a whole ramp: the rest of the session stays silent.
         return session, ()
-    return _ramp(replace(session, pausing=False), State.RAMP_UP, now_s), ()
+    if session.ceiling == 0.0:
+        # Paused before a level was accepted: titrate again, from nothing.
+        return _ramp(session, Trigger.RESUME_LOW, 0.0, now_s, pausing=False, target=0.0), ()
+    return _ramp(session, Trigger.RESUME, 0.0, now_s, pausing=False), ()
+
+
+def _titrate(session: Session, trigger: Trigger, now_s: float) -> Session:
+    """One request of a titration; a step up waits until the one before it has been made."""
+    step_up, level = session.plan.titration_step, session.level
+    if trigger is Trigger.LOWER:
+        target = max(min(level, session.target) - step_up, 0.0)
+    elif level != session.target:
+        return session
+    elif trigger is Trigger.HIGHER:
+        target = min(level + step_up, 1.0)
+    elif level > 0.0:
+        return _go(session, trigger, ceiling=level)
+    else:
+        return session
+    return session._replace(target=target, ramp_from_s=now_s, ramp_from_level=level)
 
 
 def _tick(session: Session, now_s: float) -> Step:
     if session.state is State.STOPPING:
-        return _while_stopping(session, now_s)
+        overdue = f"{session.cause}; the device did not confirm the stop"
+        return _while_waiting(session, overdue, now_s)
     if session.state not in RUNNING:
         return session, ()
     plan = session.plan
-    if now_s - session.tick_s > plan.lease_s:
-        late_s = now_s - session.tick_s
-        return _fault(session, f"the guardian stalled for {late_s:.2f} s; the lease ran out", now_s)
-    if plan.operator_lease_s is not None and now_s - session.alive_s > plan.operator_lease_s:
-        return _stop(session, "the operator side fell silent", now_s)
     if session.ending:
-        return _while_ending(session, now_s)
-    session = _count(session, now_s)
-    session, level = _advance(session, now_s)
-    actions: list[Action] = []
-    if level != session.level:
-        actions.append(Action(Do.SET_LEVEL, level))
-        session = replace(session, level=level, top_level=max(level, session.top_level))
-    if session.level == 0.0 and session.elapsed_s(now_s) >= plan.duration_s - 1e-9:
-        session = replace(session, ending=True, stopping_since_s=now_s)
+        return _while_waiting(session, "the device did not confirm the end of its programme", now_s)
+    operator_s = plan.operator_lease_s
+    if operator_s is not None and not now_s - session.alive_s <= operator_s:
+        return _stop(session, "the operator side fell silent", now_s)
+    current_on_s, level_seconds = _dose(session, now_s)
+    if not (current_on_s <= plan.current_on_max_s and level_seconds <= plan.level_seconds_max):
+        return _stop(session, "the dose that the limits leave was reached", now_s)
+    after, level = _advance(session, now_s)
+    actions = [Action(Do.SET_LEVEL, level)] if level != session.level else []
+    session = after._replace(
+        level=level,
+        level_before=session.level,
+        top_level=max(level, session.top_level),
+        tick_s=now_s,
+        current_on_s=current_on_s,
+        level_seconds=level_seconds,
+    )
+    if level == 0.0 and session.elapsed_s(now_s) >= plan.duration_s - 1e-9:
+        session = session._replace(ending=True, stopping_since_s=now_s)
         return session, (*actions, Action(Do.SOFT_STOP))
     if now_s - session.renewed_s >= plan.renew_s - 1e-9:
         actions.append(Action(Do.EXTEND_LEASE, session.elapsed_s(now_s)))
-        session = replace(session, renewed_s=now_s)
+        session = session._replace(renewed_s=now_s)
     return _ask(session, now_s, actions)
 
 
@@ -371,20 +441,20 @@ def _advance(session: Session, now_s: float) -> tuple[Session, float]:
     """Move along the programme; return the level due now."""
     plan, elapsed_s = session.plan, session.elapsed_s(now_s)
     if session.state is State.RAMP_UP:
-        share = (now_s - session.ramp_from_s) / plan.ramp_up_s
-        level = min(session.ramp_from_level + share, 1.0)
+        share = _into_ramp_s(session, now_s) / plan.ramp_up_s
+        level = min(session.ramp_from_level + share, session.ceiling)
         if elapsed_s >= plan.hold_end_s:
-            session = _go(replace(session, level=level), Trigger.HOLD_OVER)
-            return replace(session, ramp_from_s=now_s, ramp_from_level=level), level
-        if level >= 1.0:
-            return _go(session, Trigger.TOP), 1.0
+            return _ramp(session, Trigger.HOLD_OVER, level, now_s), level
+        if level >= session.ceiling:
+            return _go(session, Trigger.TOP), level
         return session, level
-    if session.state is State.HOLD:
+    if session.state in {State.HOLD, State.TITRATING}:
+        level = session.level if session.state is State.HOLD else _stepped(session, now_s)
         if elapsed_s >= plan.hold_end_s:
-            session = _go(session, Trigger.HOLD_OVER, ramp_from_s=now_s, ramp_from_level=1.0)
-        return session, session.level
+            session = _ramp(session, Trigger.HOLD_OVER, level, now_s)
+        return session, level
     if session.state is State.RAMP_DOWN:
-        share = (now_s - session.ramp_from_s) / plan.ramp_down_s
+        share = _into_ramp_s(session, now_s) / plan.ramp_down_s
         level = max(session.ramp_from_level - share, 0.0)
         if level <= 1e-9:
             if session.pausing:
@@ -396,18 +466,26 @@ def _advance(session: Session, now_s: float) -> tuple[Session, float]:
     return session, 0.0
 
 
-def _while_ending(session: Session, now_s: float) -> Step:
-    """The planned end was sent: wait until the device says that it is silent."""
-    session = replace(session, tick_s=now_s)
-    if now_s - session.stopping_since_s > session.plan.soft_stop_s + session.plan.stop_grace_s:
-        return _fault(session, "the device did not confirm the end of its programme", now_s)
-    return _ask(session, now_s, [])
+def _into_ramp_s(session: Session, now_s: float) -> float:
+    """Time since the present ramp began; never negative, should a tick be due before its event."""
+    return max(now_s - session.ramp_from_s, 0.0)
 
 
-def _while_stopping(session: Session, now_s: float) -> Step:
-    session = replace(session, tick_s=now_s)
-    if now_s - session.stopping_since_s > session.plan.soft_stop_s + session.plan.stop_grace_s:
-        return _fault(session, f"{session.cause}; the device did not confirm the stop", now_s)
+def _stepped(session: Session, now_s: float) -> float:
+    """The level on its way to the target of a titration."""
+    plan = session.plan
+    moved = plan.titration_step * _into_ramp_s(session, now_s) / plan.transition_s
+    if session.target > session.ramp_from_level:
+        return min(session.ramp_from_level + moved, session.target)
+    return max(session.ramp_from_level - moved, session.target)
+
+
+def _while_waiting(session: Session, overdue: str, now_s: float) -> Step:
+    """The end was sent: wait until the device says that it is silent, but not for ever."""
+    session = session._replace(tick_s=now_s)
+    waited_s = now_s - session.stopping_since_s
+    if not waited_s <= session.plan.soft_stop_s + session.plan.stop_grace_s:
+        return _fault(session, overdue, now_s)
     return _ask(session, now_s, [])
 
 
@@ -417,7 +495,7 @@ def _ask(session: Session, now_s: float, actions: list[Action]) -> Step:
     every_s = 0.1 if waiting else session.plan.status_s
     if now_s - session.asked_s >= every_s - 1e-9:
         actions.append(Action(Do.READ_STATUS))
-        session = replace(session, asked_s=now_s)
+        session = session._replace(asked_s=now_s)
     return session, tuple(actions)
 
 
@@ -429,7 +507,7 @@ def _still_playing(session: Session, now_s: float) -> Step:
 
 def _fell_silent(session: Session, now_s: float) -> Step:
     if session.state is State.STOPPING:
-        return _go(session, Trigger.SILENT), ()
+        return _go(session, Trigger.LATCH if session.latching else Trigger.SILENT), ()
     if session.state in RUNNING:
         if session.ending:
             return _go(session, Trigger.ENDED), ()
@@ -437,26 +515,28 @@ def _fell_silent(session: Session, now_s: float) -> Step:
     return session, ()
 
 
-def _count_tail(session: Session, *, full_s: float) -> Session:
-    """Book what still flows once the end was sent: ``full_s`` at this level, then the stop ramp."""
-    if session.level == 0.0:
+def _count_tail(
+    session: Session, level: float, *, full_s: float = 0.0, ramp_s: float = 0.0
+) -> Session:
+    """Book what may flow once the end was sent: for a time at a level, then down a ramp."""
+    if level == 0.0:
         return session
-    ramp_s = session.plan.soft_stop_s
-    return replace(
-        session,
+    return session._replace(
         current_on_s=session.current_on_s + full_s + ramp_s,
-        level_seconds=session.level_seconds + session.level * (full_s + 0.5 * ramp_s),
+        level_seconds=session.level_seconds + level * (full_s + 0.5 * ramp_s),
     )
 
 
 def _count(session: Session, now_s: float) -> Session:
-    """Book the time since the last tick at the level that was commanded."""
+    """Book the time since the last tick."""
+    current_on_s, level_seconds = _dose(session, now_s)
+    return session._replace(tick_s=now_s, current_on_s=current_on_s, level_seconds=level_seconds)
+
+
+def _dose(session: Session, now_s: float) -> tuple[float, float]:
+    """Both counters as they stand now; since the last tick no more than a lease can have flowed."""
     span_s = now_s - session.tick_s
-    if not span_s > 0.0:
-        return session
-    return replace(
-        session,
-        tick_s=now_s,
-        current_on_s=session.current_on_s + (span_s if session.level > 0.0 else 0.0),
-        level_seconds=session.level_seconds + span_s * session.level,
-    )
+    if not -CLOCK_SLIP_S <= span_s <= session.plan.lease_s:
+        span_s = session.plan.lease_s
+    span_s = max(span_s, 0.0) if session.level > 0.0 else 0.0
+    return session.current_on_s + span_s, session.level_seconds + span_s * session.level

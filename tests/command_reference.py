@@ -6,6 +6,7 @@ import contextlib
 import io
 import os
 from pathlib import Path
+from typing import Any
 
 TARGET = Path(__file__).resolve().parents[1] / "docs" / "commands.md"
 HEAD = """\
@@ -26,10 +27,16 @@ and prose go to standard error. With an error the object has the keys `error` an
 
 | variable | means |
 |---|---|
-| `TACS_SITE_DIR` | the site's folder: `site.toml` and the dose ledgers |
+| `TACS_SITE_DIR` | the site's folder: `site.toml`, dose ledgers, courses, studies, anchors |
+| `TACS_RUNTIME_DIR` | folder for the sockets of running sessions; only its owner may enter it |
 | `TACS_TEST_DATA` | real recordings for the tests |
 | `TACS_DEBUG` | show where a defect of the suite arose |
 """
+
+
+def _name(command: Any) -> str:
+    """Name of a command as it is typed."""
+    return str(command.name or command.callback.__name__.rstrip("_").replace("_", "-"))
 
 
 def reference() -> str:
@@ -37,8 +44,11 @@ def reference() -> str:
     from tacs.cli import app, call
 
     os.environ["COLUMNS"] = "96"
-    names = [c.name or c.callback.__name__ for c in app.registered_commands if c.callback]
-    names.append("verify kernel")
+    names = [_name(c) for c in app.registered_commands if c.callback]
+    for group in app.registered_groups:
+        if group.typer_instance is not None:
+            of_group = group.typer_instance.registered_commands
+            names += [f"{group.name} {_name(c)}" for c in of_group]
     parts = [HEAD]
     for name in names:
         out = io.StringIO()

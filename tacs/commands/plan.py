@@ -101,7 +101,7 @@ def check(
         device, rig=rig or None, site_file=site or None, participant_file=participant or None
     )
     breaches = find_breaches(prescription, setup, subject=subject or None)
-    told = cautions(prescription, setup.capabilities)
+    told = cautions(prescription, setup.capabilities, setup.rig)
     prose = [f"refused: {len(breaches)} limit(s) broken" if breaches else "every limit respected"]
     prose += [f"  {breach}" for breach in breaches] + [f"caution: {text}" for text in told]
     console.output.result(

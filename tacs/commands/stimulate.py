@@ -58,10 +58,37 @@ def run(
     confirm: Annotated[
         str, typer.Option("--confirm", help="SUBJECT:HASH, instead of typing it for a real device")
     ] = "",
+    operator: Annotated[str, typer.Option("--operator", help="who runs it, for the record")] = "",
+    role: Annotated[str, typer.Option("--role", help="the operator's role")] = "operator",
+    titrate: Annotated[
+        bool,
+        typer.Option(
+            "--titrate",
+            help="raise the current step by step with the + key; the level accepted is the ceiling",
+        ),
+    ] = False,
+    stratum: Annotated[
+        str, typer.Option("--stratum", help="of a blinded study with more than one")
+    ] = "",
+    people: Annotated[
+        bool,
+        typer.Option(
+            "--people",
+            help="rehearse with screening, consent, checklist and identity required, as on a "
+            "real device",
+        ),
+    ] = False,
+    override: Annotated[
+        list[str] | None,
+        typer.Option("--override", help="LIMIT=REASON, recorded; host_loss only; needs --operator"),
+    ] = None,
     site: SiteOption = "",
     participant: ParticipantOption = "",
 ) -> None:
-    """Run one session: check, arm, ramp, hold, ramp down, record. Space bar, Ctrl-C: STOP."""
+    """Run one session: check, arm, ramp, hold, ramp down, record. Space bar, Ctrl-C: STOP.
+
+    Keys: p pause, r resume, 0-9 and x a discomfort rating of 0-9 and 10 (6 pauses, 7 stops).
+    """
     from tacs.checking import prepare
     from tacs.clock import QueueInbox
     from tacs.live import LiveView
@@ -73,7 +100,8 @@ def run(
     setup = prepare(
         device, rig=rig or None, site_file=site or None, participant_file=participant or None
     )
-    for text in cautions(prescription, setup.capabilities):
+    told = cautions(prescription, setup.capabilities, setup.rig)
+    for text in told:
         console.output.say(f"caution: {text}")
     inbox = QueueInbox()
     real = clock == "real"
@@ -91,11 +119,26 @@ def run(
             confirm=None if setup.device.emulated else _confirmation(confirm),
             inbox=inbox,
             watch=view.watch,
+            say=console.output.say,
             operator_lease=real,
+            titrate=titrate,
+            operator=operator,
+            role=role,
+            stratum=stratum,
+            people=people,
+            overrides=dict(_pair(text) for text in override or ()),
         )
-    console.output.result(record.to_dict(), _run_prose(record.to_dict()))
+    console.output.result(record.to_dict(), _run_prose(record.to_dict(), told))
     if record.outcome != "done":
         raise typer.Exit(5)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    """``LIMIT=REASON`` as a pair."""
+    name, equals, reason = text.partition("=")
+    if not (name and equals and reason.strip()):
+        raise InputError(f"--override {text!r}: write LIMIT=REASON")
+    return name, reason
 
 
 def _confirmation(given: str) -> Any:
@@ -113,13 +156,13 @@ def _confirmation(given: str) -> Any:
     return confirm
 
 
-def _run_prose(data: dict[str, Any]) -> str:
+def _run_prose(data: dict[str, Any], known: Sequence[str]) -> str:
     lines = [f"session {data['outcome']}{': ' + data['cause'] if data['cause'] else ''}"]
     if data["outcome"] == "fault":
         lines.append("take the electrode leads off the stimulator before anything else")
     got = data["delivered"]
     if got is None:
-        lines.append("delivered: withheld (blinded)")
+        lines.append(f"delivered: {'withheld (blinded)' if data['blinded'] else 'not known yet'}")
     else:
         at = ", ".join(f"{name} {ma:.3f} mA" for name, ma in got["electrodes"].items())
         frequency = "–" if got["frequency_hz"] is None else f"{got['frequency_hz']:.4f} Hz"
@@ -129,18 +172,39 @@ def _run_prose(data: dict[str, Any]) -> str:
         )
     if data["quiet_after_stop_s"] is not None:
         lines.append(f"below 50 µA {data['quiet_after_stop_s']:.3f} s after the stop")
+    lines += [f"warning: {text}" for text in data["warnings"] if text not in known]
     lines.append(f"record: {data['record']}")
+    if data["record_anchor"]:
+        lines.append(
+            f"to be kept elsewhere, it shows that nothing was cut off: {data['record_anchor']}"
+        )
     return "\n".join(lines)
 
 
 def recover(
     dataset: Annotated[str, typer.Argument(help="data set")],
+    acknowledge: Annotated[
+        str, typer.Option("--acknowledge", help="damaged record that a person has looked at")
+    ] = "",
+    operator: Annotated[str, typer.Option("--operator", help="who has looked at it")] = "",
+    role: Annotated[str, typer.Option("--role", help="as what")] = "",
+    reason: Annotated[str, typer.Option("--reason", help="why sessions may go on")] = "",
 ) -> None:
-    """Close what a crash left open: measure or bound the dose, close the record, book it."""
+    """Close what a crash left open and book its dose; list damaged records, or acknowledge one."""
+    from tacs.anchors import verify_dataset
+    from tacs.ledger import site_folder
+    from tacs.recovery import acknowledge_damage
     from tacs.recovery import recover as close_open
 
+    if acknowledge:
+        acknowledge_damage(dataset, acknowledge, operator=operator, role=role, reason=reason)
     found = [session.to_dict() for session in close_open(dataset)]
+    damaged = [problem.to_dict() for problem in verify_dataset(dataset, site_folder())]
     prose = [f"{s['record']}: {s['outcome']}; {s['note']}" for s in found]
-    console.output.result({"sessions": found}, "\n".join(prose) or "nothing was left open")
-    if any(session["outcome"] == "damaged" for session in found):
+    for d in damaged:
+        state = "acknowledged" if d["acknowledged"] else "NOT ACKNOWLEDGED, blocks the participant"
+        prose.append(f"{d['record']}: {d['kind']}; {d['problem']}; {state}")
+    data = {"sessions": found, "damaged": damaged}
+    console.output.result(data, "\n".join(prose) or "nothing was left open")
+    if any(not d["acknowledged"] for d in damaged):
         raise typer.Exit(5)

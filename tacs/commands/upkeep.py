@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from tacs import console
+from tacs.console import RigOption
+from tacs.errors import InputError
+
+PROGRESS_EVERY_S = 5.0
+LOAD_ATTACHED = "dummy load attached"
 
 
 def demo(
@@ -27,24 +34,105 @@ def demo(
 def verify_kernel(
     sequences: Annotated[int, typer.Option("--sequences", help="how many, of 50 steps")] = 10_000,
     seed: Annotated[int, typer.Option("--seed", help="same seed, same sequences")] = 0,
+    workers: Annotated[
+        int, typer.Option("--workers", help="processes; 0: one per core, and they give way")
+    ] = 0,
 ) -> None:
-    """Throw random sequences of events at the session's state machine, and count broken rules."""
+    """Walk through the session's state machine, throw random events at it, count broken rules."""
+    import os
+
     from tacs.clock import MonotonicClock
     from tacs.verify import verify_kernel as campaign
+    from tacs.walk import walk_kernel
 
+    if sequences < 1 or workers < 0:
+        raise InputError("--sequences must be at least 1, and --workers at least 0")
     clock = MonotonicClock()
     start_s = clock.now_s()
-    found = campaign(sequences, seed)
-    seconds = round(clock.now_s() - start_s, 2)
+    told_s = start_s
+
+    def progress(done: int) -> None:
+        nonlocal told_s
+        now_s = clock.now_s()
+        if now_s - told_s >= PROGRESS_EVERY_S and done < sequences:
+            told_s = now_s
+            console.output.say(f"{done} of {sequences} sequences, {now_s - start_s:.0f} s")
+
+    walk = walk_kernel()
+    walked_s = clock.now_s()
+    found = campaign(sequences, seed, workers=workers or os.cpu_count() or 1, progress=progress)
+    end_s = clock.now_s()
+    data = found.to_dict()
+    rate = round(found.sequences / max(end_s - walked_s, 1e-6), 1)
     lines = [f"{n:>6} x {rule}" for rule, n in found.by_rule.items()]
-    lines.append(
-        f"{found.steps} steps in {found.sequences} sequences: {found.violations} violations"
-    )
-    if found.first:
-        lines.append(found.first)
-    console.output.result({**found.to_dict(), "seconds": seconds, "seed": seed}, "\n".join(lines))
-    if found.violations:
+    lines += [
+        f"walk: {walk.configurations} configurations, {len(walk.states)} states, "
+        f"{len(walk.reached)} transitions, {len(walk.deadlocks)} deadlocks; from each a stop ends "
+        f"in {walk.stop_steps_most} steps at most",
+        f"random: {len(found.states)} states, {len(found.reached)} of {found.transitions_total} "
+        f"transitions, {rate:g} sequences per second",
+        f"{found.steps} steps in {found.sequences} sequences: {found.violations} violations",
+        *walk.failures,
+        *([found.first] if found.first else []),
+    ]
+    times = {"seconds": round(end_s - start_s, 2), "sequences_per_second": rate, "seed": seed}
+    console.output.result({**data, **times, "walk": walk.to_dict()}, "\n".join(lines))
+    if found.violations or walk.deadlocks or walk.failures:
         raise typer.Exit(5)
+
+
+def verify_device(
+    device: Annotated[
+        str, typer.Argument(help="emulated:synthpal; or a real device with a dummy load attached")
+    ],
+    rig: RigOption = "",
+    only: Annotated[
+        str, typer.Option("--only", help="numbers of scenarios, separated by commas")
+    ] = "",
+    quick: Annotated[
+        bool, typer.Option("--quick", help="leave out what needs the real clock")
+    ] = False,
+    confirm: Annotated[
+        str, typer.Option("--confirm", help=f"'{LOAD_ATTACHED}', instead of typing it")
+    ] = "",
+) -> None:
+    """Put a device through the fault scenarios, judged by its emulator's oscilloscope."""
+    from tacs.verify_device import verify_device as verify
+
+    found = verify(
+        device,
+        rig=rig or None,
+        only=_numbers(only),
+        quick=quick,
+        confirm=_load_confirmation(confirm),
+        say=lambda c: console.output.say(f"scenario {c.scenario.number}: {c.verdict.outcome}"),
+    )
+    console.output.result(found.to_dict(), found.text())
+    if not found.ok:
+        raise typer.Exit(5)
+
+
+def _numbers(text: str) -> list[int]:
+    """``18,22`` as numbers."""
+    try:
+        return [int(part) for part in text.split(",") if part.strip()]
+    except ValueError as exc:
+        raise InputError(f"--only {text!r}: write numbers separated by commas") from exc
+
+
+def _load_confirmation(given: str) -> Callable[[Sequence[str]], None]:
+    """What a real device needs before current is sent into a load: typed now, or given."""
+
+    def confirm(told: Sequence[str]) -> None:
+        for text in told:
+            console.output.say(f"before current flows: {text}")
+        if not given and not sys.stdin.isatty():
+            raise InputError(f"a real device needs --confirm '{LOAD_ATTACHED}'")
+        answer = given or input(f"take every person off the leads; then type {LOAD_ATTACHED}: ")
+        if answer.strip() != LOAD_ATTACHED:
+            raise InputError(f"{answer.strip()!r} is not {LOAD_ATTACHED}; nothing was sent")
+
+    return confirm
 
 
 def doctor() -> None:

@@ -45,7 +45,8 @@ def eeg(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 COMMANDS = (
     "import", "peak", "recipes", "plan", "check", "limits", "schema", "devices", "run", "recover",
-    "compare", "report", "demo", "doctor", "verify",
+    "compare", "report", "demo", "doctor", "verify", "screen", "consent", "preflight", "adverse",
+    "identify", "override", "card", "journal", "stop", "attach", "blind", "course", "ledger",
 )  # fmt: skip
 
 
@@ -99,7 +100,7 @@ def test_the_chain_by_its_commands(capsys: pytest.CaptureFixture[str], tmp_path:
     assert (code, compared["direction"]) == (0, "none")
     assert compared["power"]["ln_ratio"] == 0.0
     code, recovered = tacs_json(capsys, "recover", data)
-    assert (code, recovered) == (0, {"sessions": []})
+    assert (code, recovered) == (0, {"sessions": [], "damaged": []})
     code, written = tacs_json(capsys, "report", data, "--subject", "P01", "--session", "01")
     assert code == 0
     assert Path(written["path"]).stat().st_size > 10_000

@@ -109,7 +109,7 @@ def test_every_command_is_written_before_it_is_sent():
     guard, log = guarded()
     guard.connect()
     guard.configure()
-    guard.start(1.0)
+    guard.start(1.0, 0.0)
     guard.set_level(0.001, 10.0)
     guard.extend_lease(0.5, 1.0)
     guard.set_frequency(10.0)
@@ -130,7 +130,7 @@ def test_every_command_is_written_before_it_is_sent():
 @given(st.floats() | st.sampled_from([float("nan"), float("inf"), -0.1, 1.0000001]))
 def test_a_level_outside_the_protocol_never_reaches_the_wire(level: float):
     guard, log = guarded()
-    guard.start(1.0)
+    guard.start(1.0, 0.0)
     before = list(log)
     if 0.0 <= level <= 1.0:
         guard.set_level(level, 10.0)
@@ -142,9 +142,29 @@ def test_a_level_outside_the_protocol_never_reaches_the_wire(level: float):
         assert guard.level == 0.0
 
 
+def test_true_is_no_level():
+    guard, log = guarded()
+    guard.start(1.0, 0.0)
+    before = list(log)
+    with pytest.raises(SafetyRefusal):
+        guard.set_level(True, 10.0)
+    assert log == before
+
+
+def test_the_first_rise_after_a_start_is_held_to_the_slew_limit_too():
+    guard, _ = guarded()
+    guard.start(1.0, 10.0)
+    with pytest.raises(SafetyRefusal) as refused:
+        guard.set_level(1.0, 10.02)
+    assert breaches(refused) == {"envelope_slew_ma_per_s"}
+    fresh, _ = guarded()
+    with pytest.raises(SafetyRefusal):
+        fresh.set_level(0.5, 10.0)  # never started
+
+
 def test_a_rise_that_is_too_fast_is_refused_and_a_fall_is_not():
     guard, log = guarded()
-    guard.start(1.0)
+    guard.start(1.0, 0.0)
     guard.set_level(0.1, 10.0)
     guard.set_level(0.3, 11.0)  # 0.2 mA/s, the limit
     with pytest.raises(SafetyRefusal) as refused:
@@ -158,7 +178,7 @@ def test_a_rise_that_is_too_fast_is_refused_and_a_fall_is_not():
 
 def test_a_lease_longer_than_the_limit_is_refused():
     guard, log = guarded()
-    for call in (lambda: guard.start(1.5), lambda: guard.extend_lease(1.0, 1.5)):
+    for call in (lambda: guard.start(1.5, 0.0), lambda: guard.extend_lease(1.0, 1.5)):
         with pytest.raises(SafetyRefusal) as refused:
             call()
         assert breaches(refused) == {"lease_ttl_s"}
@@ -177,7 +197,7 @@ def test_a_frequency_outside_the_limits_is_refused(frequency_hz: float):
 def test_a_device_that_breaks_the_phase_cannot_be_retuned_under_current(change: str):
     guard, log = guarded(frequency_change=change)
     guard.set_frequency(10.5)
-    guard.start(1.0)
+    guard.start(1.0, 0.0)
     guard.set_level(0.01, 10.0)
     with pytest.raises(SafetyRefusal) as refused:
         guard.set_frequency(10.0)
@@ -203,8 +223,9 @@ def test_stops_are_sent_although_the_journal_fails():
 
 def test_nothing_that_raises_the_current_is_sent_when_the_journal_fails():
     guard, log = guarded(broken=True)
+    guard._level_at_s = 0.0  # as after a start whose line could still be written
     for call in (
-        lambda: guard.start(1.0),
+        lambda: guard.start(1.0, 0.0),
         lambda: guard.set_level(0.001, 1.0),
         lambda: guard.extend_lease(0.1, 1.0),
         lambda: guard.set_frequency(10.0),

@@ -23,6 +23,7 @@ from tacs.recovery import recover
 from tacs.runner import RunRecord, run
 from tests.tacs.made import individual_data
 from tests.tacs.made import protocol as made_protocol
+from tests.tacs.studies import ACTIVE, SHAM, study
 
 SHORT = made_protocol(duration_s=60.0)
 DEVICE = "emulated:synthpal"
@@ -89,11 +90,27 @@ def test_shams(tmp_path: Path):
 
 
 def test_a_blinded_session_shows_nothing_of_the_arm(tmp_path: Path):
-    record = rehearse(tmp_path, protocol=made_protocol(duration_s=60.0, blinding={"label": "A"}))
-    shown = record.to_dict()
-    assert shown["delivered"] is None
-    assert record.trace is not None
-    assert "sealed" in record.trace.parts
+    study("A", ACTIVE, SHAM, {"waveform": "passive_sham"})
+    blinded = made_protocol(duration_s=60.0, blinding={"label": "A"})
+    shown = []
+    for n in range(6):
+        record = rehearse(tmp_path, protocol=blinded, subject=f"P{n}")
+        assert record.delivered is None
+        assert record.trace is None
+        files = {
+            file.name.replace(f"P{n}", "P"): file.stat().st_size
+            for file in record.record.parent.iterdir()
+        }
+        shown.append((record.outcome, record.cause, record.quiet_after_stop_s, files))
+        assert any(name.endswith("oscilloscope.tsv.gz.sealed") for name in files)
+    assert all(one == shown[0] for one in shown)
+
+
+def test_a_blinded_session_without_its_allocation_does_not_run(tmp_path: Path):
+    blinded = made_protocol(duration_s=60.0, blinding={"label": "A"})
+    with pytest.raises(InputError, match="its allocation is not on this computer"):
+        rehearse(tmp_path, protocol=blinded)
+    assert not (tmp_path / "data" / "sourcedata").exists()
 
 
 def test_a_broken_limit_refuses_before_anything_is_written(tmp_path: Path):

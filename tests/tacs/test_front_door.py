@@ -1,0 +1,186 @@
+"""Who may steer a guardian, who may look, and that everybody may STOP."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tacs.errors import InputError
+from tacs.front_door import GONE, FrontDoor
+from tacs.local_link import (
+    LONGEST_QUEUE,
+    Connection,
+    Contact,
+    connect,
+    listen,
+    running_guardians,
+    runtime_folder,
+)
+
+
+@pytest.fixture(params=["unix", "tcp"])
+def door(request: pytest.FixtureRequest) -> Iterator[tuple[FrontDoor, Contact]]:
+    server, contact, note = listen("sub-P01 ses-01", unix=request.param == "unix")
+    opened = FrontDoor(server, contact, note)
+    yield opened, contact
+    opened.close()
+    while LINKS:
+        LINKS.pop().close()
+
+
+LINKS: list[Connection] = []
+
+
+def come(
+    door: tuple[FrontDoor, Contact], role: str, name: str = "test", contact: Contact | None = None
+) -> Connection:
+    link = connect(contact or door[1], role=role, name=name)
+    LINKS.append(link)
+    door[0].collect(0.0)
+    door[0].collect(0.0)
+    return link
+
+
+def heard(link: Connection) -> list[dict[str, object]]:
+    link.wait(1.0)
+    return link.receive()
+
+
+def said(door: tuple[FrontDoor, Contact]) -> list[str]:
+    door[0].block(1.0)
+    return door[0].collect(0.0)
+
+
+def test_the_first_operator_holds_the_lease_and_the_second_may_look(door):
+    first, second = come(door, "operator"), come(door, "operator")
+    assert heard(first)[0]["welcome"]["control"] is True
+    assert heard(second)[0]["welcome"]["control"] is False
+    first.send({"say": "alive"})
+    assert said(door) == ["alive"]
+    second.send({"say": "pause"})
+    assert said(door) == []
+    assert "another front end holds the session" in str(heard(second)[0]["refused"])
+
+
+def test_whoever_looks_may_stop_and_is_named(door):
+    come(door, "operator")
+    viewer = come(door, "viewer", "second terminal")
+    heard(viewer)
+    viewer.send({"say": "stop:smoke"})
+    assert said(door) == ["stop:smoke (from second terminal)"]
+
+
+def test_an_operator_that_goes_away_is_a_stop_at_once_and_cannot_come_back(door):
+    first = come(door, "operator")
+    first.close()
+    assert said(door) == [GONE]
+    again = come(door, "operator")
+    assert heard(again)[0]["welcome"]["control"] is False
+
+
+def test_a_viewer_that_goes_away_changes_nothing(door):
+    come(door, "operator")
+    come(door, "viewer").close()
+    assert said(door) == []
+    assert door[0].controller_present
+
+
+def test_a_wrong_token_is_refused(door):
+    forged = Contact(address=door[1].address, token="0" * 32, pid=1, title="x")
+    stranger = come(door, "operator", "stranger", forged)
+    assert heard(stranger) == [{"refused": "the token is wrong"}]
+    assert not door[0].controlled
+    stranger.receive()
+    assert not stranger.open
+
+
+@pytest.mark.parametrize(
+    "line", [b"no json\n", b"[1, 2]\n", b'"stop"\n', b"[" * 50_000 + b"\n"], ids=range(4)
+)
+def test_a_line_that_is_no_message_ends_the_connection(door, line: bytes):
+    link = come(door, "operator")
+    heard(link)
+    link._peer.setblocking(True)
+    link._peer.sendall(line)
+    assert said(door) == [GONE]
+    assert "refused" in heard(link)[0]
+
+
+def test_a_front_end_that_does_not_read_is_cut_off_and_the_session_stops(door):
+    come(door, "operator")
+    message = {"telemetry": "x" * 100_000}
+    for _ in range(200 + LONGEST_QUEUE // 50_000):
+        door[0].broadcast(message)
+    assert door[0].collect(0.0) == [GONE]
+
+
+def test_what_is_said_must_be_a_short_text(door):
+    link = come(door, "operator")
+    heard(link)
+    for what in (7, None, "stop:" + "x" * 600):
+        link.send({"say": what})
+        assert said(door) == []
+        assert heard(link)[0]["refused"] == "a message must be a short text"
+
+
+def test_a_signal_handler_wakes_whoever_waits(door):
+    door[0].put("stop:SIGTERM")
+    assert said(door) == ["stop:SIGTERM"]
+
+
+def test_many_strangers_cannot_use_up_the_door(door):
+    links = [come(door, "viewer", str(i)) for i in range(20)]
+    for link in links:
+        link.receive()
+        link.receive()
+    assert [link.open for link in links] == [True] * 16 + [False] * 4
+
+
+def test_running_guardians_are_found_and_dead_ones_forgotten(door, socket_folder: Path):
+    dead = socket_folder / "1-dead.json"
+    contact = Contact(address="unix:/nonexistent.sock", token="t", pid=1, title="dead")
+    dead.write_text(json.dumps(contact.to_dict()))
+    (socket_folder / "2-torn.json").write_text("{")
+    assert [found.title for found in running_guardians()] == ["sub-P01 ses-01"]
+    assert not dead.exists()
+
+
+def test_closing_takes_the_door_away(socket_folder: Path):
+    server, contact, note = listen("x")
+    FrontDoor(server, contact, note).close()
+    assert list(socket_folder.iterdir()) == []
+    with pytest.raises(InputError, match="does not answer"):
+        connect(contact, role="operator", name="late")
+
+
+def test_a_folder_that_others_can_enter_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    tmp_path.chmod(0o755)
+    monkeypatch.setenv("TACS_RUNTIME_DIR", str(tmp_path))
+    with pytest.raises(InputError, match="only you can enter"):
+        runtime_folder()
+
+
+def test_a_line_without_end_is_bounded():
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    link = Connection(ours)
+    theirs.setblocking(False)
+    from tacs.errors import ProtocolViolation
+
+    def flood() -> None:
+        for _ in range(100):
+            try:
+                theirs.send(b"x" * 65_536)
+            except BlockingIOError:
+                pass
+            link.receive()
+
+    with pytest.raises(ProtocolViolation, match="too long"):
+        flood()
+    assert len(link._in) <= (1 << 20) + 65_536
+    link.close()
+    theirs.close()
