@@ -164,6 +164,8 @@ class LiveView:
     def _line(self, now: Telemetry) -> str:
         elapsed_s = min(max(now.elapsed_s, 0.0), now.duration_s)
         word = WORDS.get(now.state, now.state.value)
+        if now.state is State.HOLD and now.ceiling < 1.0:
+            word = "TOLERATED"  # as titrated: less than the protocol's full current
         if self._blinded and now.state in RUNNING:
             word = WORDS[State.BETWEEN_TRAINS]
         parts = [f"{word:<12}", _clock(elapsed_s, now.duration_s)]

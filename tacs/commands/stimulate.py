@@ -170,6 +170,9 @@ def _run_prose(data: dict[str, Any], known: Sequence[str]) -> str:
             f"delivered ({got['source']}): {got['duration_s']:.1f} s at {frequency}, peak {at}, "
             f"{got['rectified_charge_c']:.3f} C"
         )
+    if data["titration"]:
+        found = ", ".join(f"{name} {ma:g} mA" for name, ma in data["titration"].items())
+        lines.append(f"titration (largest electrode): {found}")
     if data["quiet_after_stop_s"] is not None:
         lines.append(f"below 50 µA {data['quiet_after_stop_s']:.3f} s after the stop")
     lines += [f"warning: {text}" for text in data["warnings"] if text not in known]

@@ -371,3 +371,80 @@ def test_a_booking_that_was_lost_is_made_up(
     closed = recover(tmp_path / "data")
     assert [session.outcome for session in closed] == ["done"]
     assert Ledger(site_folder, emulated=True).history("P01", utc_now()).open_sessions == ()
+
+
+def test_a_titration_finds_the_ceiling_and_the_thresholds(tmp_path: Path):
+    script = [(1.1 + 2.0 * n, "higher") for n in range(5)]
+    script += [(8.5, "mark:sensation"), (10.6, "mark:phosphene"), (12.0, "lower"), (14.0, "accept")]
+    record = rehearse(
+        tmp_path,
+        protocol=made_protocol(duration_s=90.0),
+        inbox=QueueInbox(script),
+        titrate=True,
+        operator="M. Curie",
+    )
+    assert record.outcome == "done"
+    assert record.titration == {"sensation": 0.4, "phosphene": 0.5, "tolerated": 0.4}
+    assert record.delivered.current_peak_ma == pytest.approx(0.5, rel=0.01)
+    lines, _ = read_record(record.record)
+    assert lines[-1].data["titration"] == record.titration
+    marks = [x.data for x in lines if x.kind == "operator" and x.data["did"] == "mark"]
+    assert [(m["text"], m["level"]) for m in marks] == [("sensation", 0.4), ("phosphene", 0.5)]
+
+
+def test_a_discomfort_of_six_pauses_and_of_seven_stops(tmp_path: Path):
+    script = [(35.0, "rating:5"), (36.0, "rating:6"), (55.0, "resume"), (90.0, "rating:7")]
+    record = rehearse(tmp_path, protocol=made_protocol(duration_s=120.0), inbox=QueueInbox(script))
+    assert (record.outcome, record.cause) == ("stopped", "discomfort 7 of 10")
+    assert record.quiet_after_stop_s < 1.0
+    lines, _ = read_record(record.record)
+    states = [x.data["to"] for x in lines if x.kind == "state"]
+    assert states[3:] == [
+        "ramp_up", "hold", "ramp_down", "paused", "ramp_up", "hold", "stopping", "stopped",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("rating", ["rating:11", "rating:-1", "rating:nan", "rating:", "rating:x"])
+def test_a_rating_that_is_none_counts_as_the_worst(tmp_path: Path, rating: str):
+    record = rehearse(tmp_path, inbox=QueueInbox([(31.0, rating)]))
+    assert record.outcome == "stopped"
+
+
+def test_a_titration_of_a_sham_or_a_blinded_arm_is_refused(tmp_path: Path):
+    sham = made_protocol(duration_s=60.0, waveform="active_sham", sham_plateau_s=2.0)
+    for protocol in (sham, made_protocol(duration_s=60.0, blinding={"label": "A"})):
+        with pytest.raises(InputError, match="titration shows the arm"):
+            rehearse(tmp_path, protocol=protocol, titrate=True)
+
+
+def test_only_host_loss_can_be_overridden_with_a_reason_and_a_name(tmp_path: Path):
+    for overrides, operator, words in (
+        ({"daily_duration_min": "more"}, "M. Curie", "only host_loss can"),
+        ({"host_loss": "bench"}, "", "needs a reason"),
+        ({"host_loss": " "}, "M. Curie", "needs a reason"),
+    ):
+        with pytest.raises(InputError, match=words):
+            rehearse(tmp_path, overrides=overrides, operator=operator)
+    record = rehearse(tmp_path, overrides={"host_loss": "bench"}, operator="M. Curie")
+    assert read_record(record.record)[0][0].data["overrides"] == {"host_loss": "bench"}
+
+
+def test_a_rehearsal_with_people_asks_for_everything_that_a_real_device_does(tmp_path: Path):
+    with pytest.raises(SafetyRefusal) as refused:
+        rehearse(tmp_path, people=True)
+    assert {b.limit for b in refused.value.breaches} >= {"screening", "consent", "preflight"}
+    lines, _ = read_record(tmp_path / "data/sourcedata/tacs/sub-P01/ses-01/"
+                           "sub-P01_ses-01_task-tacs_record.jsonl")  # fmt: skip
+    assert lines[-1].data["outcome"] == "refused"
+    assert not any(x.data.get("verb") == "start" for x in lines)
+
+
+def test_a_monitored_rig_catches_what_a_voltage_source_cannot_sense(tmp_path: Path):
+    setup = prepare(DEVICE, rig="emulated-synthpal-monitored")
+    record = rehearse(tmp_path, device=setup, faults=["open_electrode@40=Oz"])
+    assert record.outcome == "fault"
+    assert record.cause.startswith("OPEN_CIRCUIT: Oz carries 0.000 mA")
+    blind = rehearse(tmp_path, subject="P02", faults=["open_electrode@40=Oz"])
+    assert blind.outcome == "done"
+    assert any("open or detached electrode" in text for text in blind.warnings)
+    assert not any("open or detached electrode" in text for text in record.warnings)

@@ -383,6 +383,8 @@ def test_a_soft_fault_in_every_state(state: State):
     after, actions = step(session, Event(Trigger.SOFT_FAULT, "drying"), now_s)
     if state in NOT_ENERGISED:
         assert after.state is State.FAULT
+        if state is not State.FAULT:
+            assert (after.cause, after.stopping_since_s) == ("drying", now_s)
         assert [a.do for a in actions] == [Do.EMERGENCY_STOP]
         return
     assert (after.state, after.latching) == (State.STOPPING, True)
@@ -408,6 +410,7 @@ def test_silence_and_playing_in_every_state(state: State):
     if state in {State.CHECKED, State.ARMED, State.DONE, State.STOPPED}:
         assert playing.state is State.FAULT
         assert playing.cause == "the device plays although nobody started it"
+        assert playing.stopping_since_s == now_s
     else:
         assert playing is session
 
