@@ -298,13 +298,15 @@ def in_a_child(work: Callable[[], int], limit_s: float) -> int | None:
     """Do something in a copy of this process; None where it took too long."""
     child = os.fork()
     if child == 0:
-        status = 70
-        with contextlib.suppress(BaseException):
+        status, told = 70, os.dup(2)
+        try:
             null = os.open(os.devnull, os.O_RDWR)
             for stream in (0, 1, 2):
                 os.dup2(null, stream)
             os.setsid()
             status = work()
+        except BaseException as exc:
+            os.write(told, f"a test run broke off: {type(exc).__name__}: {exc}\n".encode())
         os._exit(status)
     until_s = time.monotonic() + limit_s
     while time.monotonic() < until_s:

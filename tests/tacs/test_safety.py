@@ -44,6 +44,18 @@ def names(breaches: list[Breach]) -> list[str]:
     return [breach.limit for breach in breaches]
 
 
+OLD_MONITOR = {
+    "device": "made",
+    "inputs": [{"input": 1, "electrode": "Oz"}, {"input": 2, "electrode": "Cz"}],
+    "calibration": {
+        "calibrated_on": "2025-01-01",
+        "expires_on": "2026-01-01",
+        "load_kohm": 10.0,
+        "by": "made",
+    },
+}
+
+
 def loosened(**changes: float) -> EffectiveLimits:
     """Limits with some values changed past every rule: only for looking at single predicates."""
     return EffectiveLimits({**LIMITS_NOW, **changes}, dict.fromkeys(LIMITS, "default"))
@@ -233,6 +245,9 @@ def test_a_command_is_checked_for_what_it_sets_only() -> None:
         ("rig_input_max_v", {"rig": rig(channel_data(1, "Oz", "Cz", input_max_v=0.4))}),
         ("compliance_use", {"rig": rig(channel_data(1, "Oz", "Cz", compliance_v=20.0))}),
         ("calibration_expiry", {"today": date(2027, 1, 2)}),
+        ("calibration_expiry", {"rig": rig(channel_data(1, "Oz", "Cz"), monitor=OLD_MONITOR)}),
+        ("host_loss", {"host_loss_worst_case_s": math.inf}),
+        ("host_loss", {"host_loss_worst_case_s": math.nan}),
     ],
 )
 def test_each_thing_that_a_device_or_rig_cannot_do(limit: str, changes: dict[str, object]) -> None:
