@@ -46,6 +46,7 @@ def names(breaches: list[Breach]) -> list[str]:
 
 OLD_MONITOR = {
     "device": "made",
+    "address": "/dev/ttyACM1",
     "inputs": [{"input": 1, "electrode": "Oz"}, {"input": 2, "electrode": "Cz"}],
     "calibration": {
         "calibrated_on": "2025-01-01",
