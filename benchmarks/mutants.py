@@ -21,6 +21,7 @@ import json
 import os
 import signal
 import sys
+import tempfile
 import time
 import tomllib
 from collections import Counter
@@ -41,6 +42,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     ),
 }
 WITH_TEXTS = {"tacs/session.py", "tacs/transitions.py"}
+SCRATCH = tempfile.TemporaryDirectory(prefix="mutants-")
 JUDGED = {0, 1, 2, None}  # passed, failed, could not be loaded, took too long
 OURS = ("tacs", "devices", "analysis", "tests", "conftest")
 
@@ -291,6 +293,8 @@ def run_tests(tests: tuple[str, ...], changed: _Changed | None) -> int:
         sys.meta_path.insert(0, changed)
     options = ["-x", "-q", "-n", "0", "-p", "no:cacheprovider", "--no-header"]
     options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # plugins are loaded already
+    # A folder of its own: other test runs on this computer tidy up the common one.
+    options.append(f"--basetemp={SCRATCH.name}/{os.getpid()}")
     return int(pytest.main([*options, *(str(ROOT / test) for test in tests)]))
 
 
