@@ -13,10 +13,9 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -25,6 +24,7 @@ from typing import Any
 from tacs.dataset import SessionPaths, check_label, ensure_dataset, refuse_other_spelling
 from tacs.errors import FileProblems, InputError, RecordError
 from tacs.forms import text_problem
+from tacs.locks import held
 from tacs.record import GENESIS, Line, RecordAppender, RecordWriter, canonical, read_record
 
 __all__ = ["KINDS", "ROLES", "Entry", "Journal", "Kind"]
@@ -297,23 +297,13 @@ class Journal:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         """Hold the journal against other programs."""
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            fd = os.open(self.path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
-        except OSError as exc:
-            raise InputError(f"{self.path}: cannot be written ({exc.strerror})") from exc
-        try:
-            if os.name == "posix":
-                import fcntl
-
-                fcntl.flock(fd, fcntl.LOCK_EX)
-            else:
-                import msvcrt
-
-                msvcrt.locking(fd, msvcrt.LK_LOCK, 1)  # type: ignore[attr-defined]
+        with ExitStack() as stack:
+            try:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(held(self.path.with_suffix(".lock")))
+            except OSError as exc:
+                raise InputError(f"{self.path}: cannot be written ({exc.strerror})") from exc
             yield
-        finally:
-            os.close(fd)
 
 
 def _entry_problems(

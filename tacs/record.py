@@ -29,6 +29,7 @@ from typing import Any, Self
 from tacs.background_sync import BackgroundSync
 from tacs.clock import MonotonicClock, utc_now
 from tacs.errors import InputError, RecordError
+from tacs.locks import take
 
 __all__ = [
     "LATE_AFTER_S",
@@ -129,7 +130,7 @@ class RecordWriter:
         except OSError as exc:
             raise InputError(f"{self.path}: cannot be written ({exc.strerror})") from exc
         try:
-            _hold(self._fd, wait=True)
+            take(self._fd, wait=True)
             _preallocate(self._reserve)
             _sync_folders(self.path.parent)
         except OSError as exc:
@@ -451,7 +452,7 @@ class RecordAppender(RecordWriter):
 
     def _go_on(self) -> None:
         """Find the end of what verifies, under the lock that a writer holds."""
-        if not _hold(self._fd):
+        if not take(self._fd, wait=False):
             raise RecordError(f"{self.path}: a session is writing it; wait until it is over")
         lines, problem = read_record(self.path, allow_torn_tail=True)
         if problem is not None:
@@ -482,26 +483,9 @@ def in_use(path: str | Path) -> bool:
     except OSError as exc:
         raise InputError(f"{path}: cannot be read ({exc.strerror})") from exc
     try:
-        return not _hold(fd)
+        return not take(fd, wait=False)
     finally:
         os.close(fd)
-
-
-def _hold(fd: int, *, wait: bool = False) -> bool:
-    """Take the lock of a record, which ends with its descriptor; False where another has it."""
-    if os.name != "posix":
-        return True
-    import fcntl
-
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError as exc:
-        # Some network disks cannot lock; what is written there is no less valid.
-        if exc.errno not in {errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL}:
-            raise
-    return True
 
 
 def _datasync(fd: int) -> None:

@@ -253,7 +253,7 @@ def _finish(
 ) -> Recovered | None:
     """Do what a crash after the last line left undone."""
     key, data = lines[0].hash, ended.data["delivered"]
-    delivered = None if data is None else _from_dict(data)
+    delivered = None if data is None else Delivered.from_dict(data)
     done = []
     if ledger.is_open(key):
         known = delivered or _upper_bound(protocol, lines, started)
@@ -433,17 +433,3 @@ def _book(ledger: Ledger, key: str, dose: Dose, outcome: str, utc: str, head: st
 def _last_state(lines: list[Line]) -> str:
     states = [line.data["to"] for line in lines if line.kind == "state"]
     return str(states[-1]) if states else "idle"
-
-
-def _from_dict(data: dict[str, Any]) -> Delivered:
-    """A Delivered from the JSON of a record's last line."""
-    return Delivered(
-        duration_s=data["duration_s"],
-        frequency_hz=data["frequency_hz"],
-        current_peak_ma=data["current_peak_ma"],
-        electrodes=data["electrodes"],
-        rectified_charge_c=data["electrode_charge_c"],
-        mean_ma=data["mean_ma"],
-        balance_ma=data["balance_ma"],
-        source=data["source"],
-    )

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from tacs.errors import InputError, RecordError
+from tacs.locks import held
 from tacs.record import Line, RecordAppender, RecordWriter, read_record
 
 __all__ = ["SiteLog", "site_folder"]
@@ -48,20 +49,16 @@ class SiteLog:
         InputError
             The folder cannot be written.
         """
-        lock = self.path.with_suffix(".lock")
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            fd = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
-        except OSError as exc:
-            raise InputError(
-                f"{self.path.parent}: the site's folder cannot be written ({exc.strerror}); "
-                f"set TACS_SITE_DIR to one that can"
-            ) from exc
-        try:
-            _lock(fd)
+        with ExitStack() as stack:
+            try:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(held(self.path.with_suffix(".lock")))
+            except OSError as exc:
+                raise InputError(
+                    f"{self.path.parent}: the site's folder cannot be written ({exc.strerror}); "
+                    f"set TACS_SITE_DIR to one that can"
+                ) from exc
             yield
-        finally:
-            os.close(fd)
 
     def append(
         self, kind: str, data: Mapping[str, Any], before: Callable[[], None] | None = None
@@ -101,15 +98,3 @@ class SiteLog:
                 f"{self.path}: {problem}; no session can be armed until somebody has found out why"
             )
         return lines
-
-
-def _lock(fd: int) -> None:
-    """Take an exclusive lock that the system releases when the file is closed."""
-    if os.name == "posix":
-        import fcntl
-
-        fcntl.flock(fd, fcntl.LOCK_EX)
-    else:
-        import msvcrt
-
-        msvcrt.locking(fd, msvcrt.LK_LOCK, 1)  # type: ignore[attr-defined]
