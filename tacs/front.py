@@ -81,7 +81,8 @@ def operate(
         ) from exc
     try:
         process = subprocess.Popen(
-            [sys.executable, "-m", "tacs.guardian_main"],
+            # -P: a folder of the user's called `analysis` or `devices` is none of its business.
+            [sys.executable, "-P", "-m", "tacs.guardian_main"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,

@@ -207,6 +207,17 @@ def test_the_commands_stop_and_attach(tmp_path: Path, brisk_site: Path):
     assert "no session runs" in nothing.stderr
 
 
+def test_folders_of_the_user_with_our_names_do_not_matter(
+    tmp_path: Path, brisk_site: Path, monkeypatch: pytest.MonkeyPatch
+):
+    for name in ("analysis", "devices", "tacs"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("raise RuntimeError('not ours')\n")
+    monkeypatch.chdir(tmp_path)
+    found = session(tmp_path, inbox=QueueInbox([(0.0, "stop:at once")]))
+    assert (found.outcome, found.cause) == ("stopped", "at once")
+
+
 def test_what_the_guardian_refuses_arrives_as_it_was(tmp_path: Path, brisk_site: Path):
     (tmp_path / "data").mkdir()
     session(tmp_path, watch=Watcher(0.0, None), inbox=QueueInbox([(0.0, "stop:at once")]))
