@@ -155,6 +155,14 @@ class Mutator(ast.NodeTransformer):
     def visit_Raise(self, node: ast.Raise) -> ast.AST:
         return self.without(node)
 
+    def visit_Break(self, node: ast.Break) -> ast.AST:
+        wanted = self.offer(node, "break to continue")
+        return ast.copy_location(ast.Continue(), node) if wanted else node
+
+    def visit_Continue(self, node: ast.Continue) -> ast.AST:
+        wanted = self.offer(node, "continue to break")
+        return ast.copy_location(ast.Break(), node) if wanted else node
+
     def visit_Return(self, node: ast.Return) -> ast.AST:
         if node.value is not None and not _is(node.value, None):
             if self.offer(node, "returns None"):

@@ -250,7 +250,8 @@ class _Sequence:
         events, waits_s = rng.choices(kind.events, k=STEPS), rng.choices(kind.waits_s, k=STEPS)
         for i in range(STEPS):
             trigger = self.script.pop(0) if self.script else events[i]
-            if i == self.twist_at:
+            # What the guardian makes of a lost command comes next, whatever else does.
+            if i == self.twist_at and not (witness.lost and trigger is T.FAULT):
                 trigger = rng.choice(TWISTS)
             if witness.lost and trigger in STATUS:
                 trigger = T.TICK  # nothing is heard from the device

@@ -12,15 +12,17 @@ from tacs.limits import (
     PHOSPHENE_BAND_HZ,
     ParticipantFile,
     SiteFile,
+    effective_limits,
 )
 
 SITE = {"site": "S", "approved_by": "A", "reason": "R"}
 
 
-def written(folder: Path, fields: dict[str, str]) -> Path:
+def written(folder: Path, fields: dict[str, str], **limits: float) -> Path:
     file = folder / "made.toml"
     lines = [f'{name} = "{text}"' for name, text in fields.items()]
-    file.write_text("\n".join([*lines, "[limits]"]) + "\n", encoding="utf-8")
+    lines += ["[limits]", *(f"{name} = {value}" for name, value in limits.items())]
+    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return file
 
 
@@ -50,3 +52,14 @@ def test_a_participant_file_needs_a_label(tmp_path: Path, subject: str):
 @pytest.mark.parametrize("subject", ["1", "A" * 32, "a+B9"])
 def test_labels_of_a_participant(tmp_path: Path, subject: str):
     assert ParticipantFile.from_toml(written(tmp_path, {"subject": subject})).subject == subject
+
+
+@pytest.mark.parametrize("fields", [SITE, {"subject": "01"}])
+def test_an_unknown_limit_does_not_hide_the_next_problem(tmp_path: Path, fields: dict[str, str]):
+    file = written(tmp_path, fields, no_such_ma=1.0, lease_ttl_s=99.0)
+    site = fields is SITE
+    with pytest.raises(FileProblems) as refused:
+        effective_limits(site_file=file if site else None, participant_file=None if site else file)
+    told = str(refused.value)
+    assert "limits.no_such_ma: no such limit; `tacs limits` lists them" in told
+    assert "limits.lease_ttl_s: 99 s is" in told
