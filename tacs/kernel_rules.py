@@ -136,10 +136,11 @@ def _ceiling(m: Move) -> bool:
 
 @_rule("rise no faster than the ramp", acting=True)
 def _rise_no_faster(m: Move) -> bool:
-    """A level rises no faster than the ramp, or than a titration's step over its transition."""
+    """A level rises no faster than its ramp, and a late tick makes no step that makes up for it."""
     w, plan = m.witness, m.witness.plan
     rate = plan.titration_step / plan.transition_s if w.titrating else 1.0 / plan.ramp_up_s
-    most = w.level_before + rate * (m.now_s - w.looked_before_s) + ROUNDING
+    span_s = min(m.now_s - w.looked_before_s, plan.rise_span_s)
+    most = w.level_before + rate * span_s + ROUNDING
     return all(level <= most for level in m.levels)
 
 

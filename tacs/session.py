@@ -7,8 +7,9 @@ later than the lease is a fault, because the device has by then ended the curren
 is one that comes before the last tick, because a clock that goes back cannot hold a lease.
 
 Time runs on while a session is paused: the programme's end does not move, so that no sequence of
-pauses can lengthen the time with current. Where the operator titrates, the level rises in steps on
-request only, and the level that was accepted is the session's ceiling from then on.
+pauses can lengthen the time with current. A tick that is late while the current rises delays the
+rise: what was missed is not made up for in one step. Where the operator titrates, the level rises
+in steps on request only, and the level that was accepted is the session's ceiling from then on.
 
 The dose is counted as commanded, and never too low: a stop adds its ramp, a fault what the device
 plays on until its lease has run out. It outlives an acknowledgement.
@@ -110,6 +111,8 @@ class Plan:
         ramps up by itself.
     transition_s : float
         Time that such a change takes.
+    rise_span_s : float
+        Longest time that one rise may make up for; a tick that comes later delays the ramp.
     discomfort_pause, discomfort_stop : float
         Ratings, 0 to 10, from which a session pauses and stops.
     current_on_max_s, level_seconds_max : float
@@ -129,6 +132,7 @@ class Plan:
     operator_lease_s: float | None = None
     titration_step: float = 0.0
     transition_s: float = 1.0
+    rise_span_s: float = 0.1
     discomfort_pause: float = 6.0
     discomfort_stop: float = 7.0
     current_on_max_s: float = math.inf
@@ -418,7 +422,7 @@ def _tick(session: Session, now_s: float) -> Step:
     current_on_s, level_seconds = _dose(session, now_s)
     if not (current_on_s <= plan.current_on_max_s and level_seconds <= plan.level_seconds_max):
         return _stop(session, "the dose that the limits leave was reached", now_s)
-    after, level = _advance(session, now_s)
+    after, level = _advance(_delayed(session, now_s), now_s)
     actions = [Action(Do.SET_LEVEL, level)] if level != session.level else []
     session = after._replace(
         level=level,
@@ -435,6 +439,17 @@ def _tick(session: Session, now_s: float) -> Step:
         actions.append(Action(Do.EXTEND_LEASE, session.elapsed_s(now_s)))
         session = session._replace(renewed_s=now_s)
     return _ask(session, now_s, actions)
+
+
+def _delayed(session: Session, now_s: float) -> Session:
+    """Begin a rise later by what its tick is late, so that no late tick makes one large step."""
+    titrates_up = session.state is State.TITRATING and session.target > session.level
+    if session.state is not State.RAMP_UP and not titrates_up:
+        return session
+    late_s = now_s - max(session.tick_s, session.ramp_from_s) - session.plan.rise_span_s
+    if not late_s > 0.0:
+        return session
+    return session._replace(ramp_from_s=session.ramp_from_s + late_s)
 
 
 def _advance(session: Session, now_s: float) -> tuple[Session, float]:

@@ -354,6 +354,7 @@ def _plan(rng: random.Random) -> Plan:
         operator_lease_s=rng.choice((None, None, 1.0, 2.0)),
         titration_step=rng.choice((0.0, 0.0, 0.1, 0.3)),
         transition_s=rng.choice((0.1, 0.5, 1.0)),
+        rise_span_s=rng.choice((0.1, 0.1, 1.0)),
         current_on_max_s=rng.uniform(1.0, 8.0) if rng.random() < 0.2 else math.inf,
         level_seconds_max=rng.uniform(0.5, 4.0) if rng.random() < 0.2 else math.inf,
     )

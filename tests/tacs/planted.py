@@ -50,6 +50,12 @@ BUGS = (
         "Trigger.RESUME, 0.0, now_s, pausing=False, ceiling=1.0",
     ),
     Bug(
+        "a late tick makes up for the rise that it missed",
+        "_delayed",
+        "if not late_s > 0.0",
+        "if True",
+    ),
+    Bug(
         "a soft fault does not latch",
         "_fell_silent",
         "Trigger.LATCH if session.latching else Trigger.SILENT",

@@ -242,8 +242,14 @@ def test_what_time_derives_cannot_be_sent_from_outside():
         assert step(session, Event(trigger), 110.0) == (session, ())
 
 
-QUICK = Plan(
-    duration_s=10.0, ramp_up_s=2.0, ramp_down_s=1.0, hold_end_s=9.0, silent=False, lease_s=1.0
+QUICK = Plan(  # ticks are coarse here; those of its own have the rise that a late one delays
+    duration_s=10.0,
+    ramp_up_s=2.0,
+    ramp_down_s=1.0,
+    hold_end_s=9.0,
+    silent=False,
+    lease_s=1.0,
+    rise_span_s=1.0,
 )
 TITRATED = replace(QUICK, duration_s=40.0, hold_end_s=39.0, titration_step=0.25)
 EXACT = replace(QUICK, soft_stop_s=0.5, stop_grace_s=1.5)
@@ -455,6 +461,55 @@ def test_a_wrong_time_is_a_fault_whatever_comes(state: State, trigger: Trigger):
         assert late.state is State.FAULT
         assert late.cause == "the guardian stalled for 1.01 s; the lease ran out"
         assert send(session, trigger, now_s + 1.0).state is not State.FAULT
+
+
+def test_a_late_tick_delays_the_ramp_and_makes_no_large_step():
+    session, _ = run_until(started(), 106.0, 100.0)
+    assert session.level == pytest.approx(0.2)
+    late = send(session, Trigger.TICK, 106.9)
+    assert late.level == pytest.approx(0.2 + PLAN.rise_span_s / 30.0, abs=1e-12)
+    session, levels = run_until(late, 131.0, 106.9)
+    assert session.state is State.HOLD
+    # The top is reached by what the tick was late, and later by no more than that.
+    assert levels.index(1.0) == round((130.8 - 106.9) / TICK_S) - 1
+    assert max(b - a for a, b in zip(levels, levels[1:], strict=False)) < 1.01 * TICK_S / 30.0
+
+
+def test_a_rise_makes_up_for_a_span_and_not_for_more():
+    session, _ = run_until(started(), 106.0, 100.0)
+    rate = 1.0 / 30.0
+    on_time = send(session, Trigger.TICK, 106.0 + PLAN.rise_span_s)
+    assert on_time.level == pytest.approx(0.2 + PLAN.rise_span_s * rate, abs=1e-12)
+    assert on_time.ramp_from_s == session.ramp_from_s
+    late = send(session, Trigger.TICK, 106.25)
+    assert late.ramp_from_s == pytest.approx(session.ramp_from_s + 0.15, abs=1e-12)
+
+
+def test_a_ramp_that_began_between_two_ticks_is_late_from_its_beginning_on():
+    session, _ = run_until(started(), 132.0, 100.0)
+    session, _ = run_until(send(session, Trigger.PAUSE, 132.0), 100.0, 100.0)
+    session = session._replace(state=State.PAUSED, level=0.0, plan=replace(PLAN, hold_end_s=99.0))
+    session = send(session, Trigger.RESUME, 132.9)
+    after = send(session, Trigger.TICK, 132.95)
+    assert after.level == pytest.approx(0.05 / 30.0, abs=1e-12)
+
+
+def test_a_late_tick_delays_a_step_up_of_a_titration_but_not_one_down():
+    plan = replace(TITRATED, rise_span_s=0.1)
+    session = send(started(plan, 0.0), Trigger.HIGHER, 0.0)
+    assert send(session, Trigger.TICK, 0.5).level == pytest.approx(0.025, abs=1e-12)
+    assert send(session, Trigger.TICK, 0.5).ramp_from_s == pytest.approx(0.4, abs=1e-12)
+    session = ticked(session, *(0.1 * k for k in range(1, 13)))
+    assert session.level == session.target == 0.25
+    down = send(session, Trigger.LOWER, 1.2)
+    assert send(down, Trigger.TICK, 1.7).level == pytest.approx(0.125, abs=1e-12)
+
+
+def test_a_late_tick_does_not_delay_a_fall():
+    session, _ = run_until(started(), 146.0, 100.0)
+    assert session.state is State.RAMP_DOWN
+    late = send(session, Trigger.TICK, 146.6)
+    assert late.level == pytest.approx(1.0 - 1.6 / 15.0, abs=1e-9)
 
 
 def test_a_clock_may_slip_by_its_rounding():

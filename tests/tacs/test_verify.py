@@ -22,7 +22,13 @@ from tests.tacs.planted import BUGS, Bug, planted
 FOUND_WITHIN = 2000
 REACHED_WITHIN = 3000
 PLAN = Plan(
-    duration_s=10.0, ramp_up_s=2.0, ramp_down_s=1.0, hold_end_s=9.0, silent=False, lease_s=1.0
+    duration_s=10.0,
+    ramp_up_s=2.0,
+    ramp_down_s=1.0,
+    hold_end_s=9.0,
+    silent=False,
+    lease_s=1.0,
+    rise_span_s=1.0,
 )
 
 
