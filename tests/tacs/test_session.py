@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -472,7 +473,7 @@ def test_a_late_tick_delays_the_ramp_and_makes_no_large_step():
     assert session.state is State.HOLD
     # The top is reached by what the tick was late, and later by no more than that.
     assert levels.index(1.0) == round((130.8 - 106.9) / TICK_S) - 1
-    assert max(b - a for a, b in zip(levels, levels[1:], strict=False)) < 1.01 * TICK_S / 30.0
+    assert max(b - a for a, b in pairwise(levels)) < 1.01 * TICK_S / 30.0
 
 
 def test_a_rise_makes_up_for_a_span_and_not_for_more():
