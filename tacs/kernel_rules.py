@@ -213,7 +213,8 @@ def _no_stop_without_a_reason(m: Move) -> bool:
     w = m.witness
     if not m.stops or not w.under_way or w.ended_before or w.due:
         return True
-    planned = m.event.trigger is T.TICK and w.device.level == 0.0
+    # The last level of a ramp down may be lost on its way, and the end is due all the same.
+    planned = m.event.trigger is T.TICK and (w.device.level == 0.0 or w.lost)
     if planned and m.now_s - w.started_s >= w.plan.duration_s - SLACK_S:
         return True
     return bool(w.why_stop(m.event, m.now_s, -SLACK_S))

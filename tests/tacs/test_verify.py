@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 from dataclasses import replace
@@ -188,6 +189,20 @@ def test_a_step_without_fault_breaks_no_rule():
     fine = (Action(Do.SET_LEVEL, 0.6), Action(Do.EXTEND_LEASE, 0.75))
     dose: dict[str, Any] = {"current_on_s": 0.25, "level_seconds": 0.125}
     assert broken_rules(move(actions=fine, **dose)) == []
+
+
+def test_the_end_is_due_although_the_last_level_before_it_was_lost():
+    end = (Action(Do.SET_LEVEL, 0.0), Action(Do.SOFT_STOP))
+    late = move(state=State.RAMP_DOWN)
+    for lost in (False, True):
+        witness = copy.deepcopy(late.witness)
+        witness.started_s -= PLAN.duration_s
+        before, event = late.after, Event(Trigger.TICK)
+        witness.hear(before, event, 2.4)
+        witness.send(before, event, before, end, 2.4, 0)
+        witness.lost = lost
+        told = broken_rules(Move(before, event, before, end, 2.4, witness))
+        assert ("no stop without a reason" in told) is not lost
 
 
 @pytest.mark.parametrize(
