@@ -73,7 +73,7 @@ class Chain:
                 f"channel {self.channel.channel}: {current_peak_ma} mA is not a zero-to-peak "
                 f"current; it must be a finite number, 0 or more"
             )
-        volts = _exact(current_peak_ma) / _exact(self.channel.gain_ma_per_v)
+        volts = _exact(current_peak_ma) / self._gain
         self._refuse_beyond(current_peak_ma, volts)
         grid = next(step for top_v, step in self.ranges if volts <= _exact(top_v))
         return math.floor(math.floor(volts * PEAKS * UV_PER_V / grid) * grid)
@@ -81,13 +81,24 @@ class Chain:
     def current_peak_ma(self, amplitude_uv_pp: int) -> float:
         """Return the zero-to-peak current that an amplitude commands."""
         volts = Fraction(amplitude_uv_pp, PEAKS * UV_PER_V)
-        return float(volts * _exact(self.channel.gain_ma_per_v))
+        return float(volts * self._gain)
+
+    @property
+    def _gain(self) -> Fraction:
+        """Milliampere per volt, exact."""
+        if self.channel.gain_ma_per_v is None:
+            raise InputError(
+                f"channel {self.channel.channel}: the rig states no gain_ma_per_v; "
+                f"tacs calibrate measures it"
+            )
+        return _exact(self.channel.gain_ma_per_v)
 
     def _refuse_beyond(self, current_peak_ma: float, volts: Fraction) -> None:
         """Raise with every limit of the chain that would be passed."""
+        input_max_v = self.channel.input_max_v
         limits = (
             ("rig_current_max_ma", _exact(current_peak_ma), self.channel.current_max_ma, "mA"),
-            ("rig_input_max_v", volts, self.channel.input_max_v, "V"),
+            ("rig_input_max_v", volts, 0.0 if input_max_v is None else input_max_v, "V"),
             ("device_amplitude_v", volts, self.amplitude_max_uv_pp / (PEAKS * UV_PER_V), "V"),
         )
         breaches = [

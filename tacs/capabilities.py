@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -20,6 +21,12 @@ class Capabilities:
         Whether somebody ran this driver on the hardware, on a dummy load.
     output : {"voltage", "current"}
         A voltage source needs a rig with isolated current stimulators behind it.
+    wiring : {"loops", "electrodes"}
+        Whether an output drives an isolated pair of electrodes, or one electrode against all the
+        others, so that the currents of all outputs must add up to nothing.
+    waveforms : tuple of str
+        What it can play: ``"tacs"`` (a sine), ``"am_tacs"`` (a carrier with the rhythm as its
+        envelope).
     n_channels : int
         Outputs.
     shared_frequency : bool
@@ -36,6 +43,11 @@ class Capabilities:
         What a new frequency does while current flows.
     device_ramps, soft_stop, status_readback : bool
         Ramps held in the device; a stop over a ramp; whether the device reports its state.
+    level_control : bool
+        Whether the level can be changed while it plays. Where it cannot, the device runs the whole
+        envelope by itself once it is started: no pause, no titration.
+    machine_verified : bool
+        Whether a machine, and not a person, set the device up and started it.
     impedance, current_readback : bool
         What it can sense. What it cannot is not pretended.
     play_duration_max_s : float
@@ -45,7 +57,12 @@ class Capabilities:
     on_host_loss : str
         What happens to the current when the host vanishes, in one sentence.
     host_loss_worst_case_s : float
-        Longest time that current can go on after host loss, in seconds.
+        Longest time that current can go on after host loss, in seconds; infinite where it would
+        not end, which is refused without a recorded override. Where ``host_loss`` is
+        ``"programme"``, this is what the device adds to the rest of the programme.
+    host_loss : {"lease", "programme", "never"}
+        What ends the current when the host vanishes: a lease that is not renewed, the end of the
+        programme that the device holds, or nothing.
     not_detectable : tuple of str
         Faults that this device cannot sense, shown before arming.
     not_detectable_monitored : tuple of str
@@ -55,6 +72,8 @@ class Capabilities:
     name: str
     verified: bool
     output: Literal["voltage", "current"]
+    wiring: Literal["loops", "electrodes"] = "loops"
+    waveforms: tuple[str, ...] = ("tacs",)
     n_channels: int
     shared_frequency: bool
     frequency_min_hz: float
@@ -67,6 +86,8 @@ class Capabilities:
     device_ramps: bool
     soft_stop: bool
     status_readback: bool
+    level_control: bool = True
+    machine_verified: bool = True
     impedance: bool
     current_readback: bool
     play_duration_max_s: float
@@ -74,6 +95,7 @@ class Capabilities:
     emergency_stop_s: float
     on_host_loss: str
     host_loss_worst_case_s: float
+    host_loss: Literal["lease", "programme", "never"] = "lease"
     not_detectable: tuple[str, ...] = ()
     not_detectable_monitored: tuple[str, ...] = ()
 
@@ -82,10 +104,24 @@ class Capabilities:
         step = self.frequency_step_hz
         return round(round(frequency_hz / step) * step, 9)
 
+    def after_host_loss_s(self, duration_s: float) -> float:
+        """Return how long current can go on at most in a session of this length.
+
+        Parameters
+        ----------
+        duration_s : float
+            From first to last current.
+        """
+        programme_s = duration_s if self.host_loss == "programme" else 0.0
+        return self.host_loss_worst_case_s + programme_s
+
     def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON types."""
+        """Return plain JSON types; what would not end is null."""
+        worst_s = self.host_loss_worst_case_s
         return {
             **asdict(self),
+            "waveforms": list(self.waveforms),
+            "host_loss_worst_case_s": worst_s if math.isfinite(worst_s) else None,
             "not_detectable": list(self.not_detectable),
             "not_detectable_monitored": list(self.not_detectable_monitored),
         }

@@ -41,13 +41,19 @@ class Program:
     Parameters
     ----------
     frequency_hz : float
-        Frequency of all channels.
+        Frequency of all channels; of an amplitude-modulated waveform, that of its envelope.
     currents_peak_ma : mapping of int to float
         Zero-to-peak current of each generator channel, counted from 1.
     phases_deg : mapping of int to float
         Phase of each channel; all equal on a device without a phase setting.
     soft_stop_s, emergency_stop_s : float
         Ramps of the two stops.
+    envelope : tuple of (float, float)
+        Knots of the whole session's piecewise linear envelope: seconds from the start, level 0 to
+        1. A device whose level the host steps needs only its end; one without level control plays
+        it by itself.
+    carrier_hz : float or None
+        Of an amplitude-modulated waveform, ``½(1 - cos 2πft)·sin 2πf_c t``; None of a sine.
     """
 
     frequency_hz: float
@@ -55,6 +61,13 @@ class Program:
     phases_deg: Mapping[int, float]
     soft_stop_s: float
     emergency_stop_s: float
+    envelope: tuple[tuple[float, float], ...] = ((0.0, 0.0), (0.0, 0.0))
+    carrier_hz: float | None = None
+
+    @property
+    def duration_s(self) -> float:
+        """Length of the session in seconds."""
+        return self.envelope[-1][0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +152,10 @@ class Driver(ABC):
 
     @abstractmethod
     def set_level(self, level: float) -> None:
-        """Set the fraction of the full current, 0 to 1, quantised down to the device's grid."""
+        """Set the fraction of the full current, 0 to 1, quantised down to the device's grid.
+
+        A device without level control follows its own envelope, and takes this as told.
+        """
 
     @abstractmethod
     def extend_lease(self, elapsed_s: float, lease_s: float) -> None:
@@ -148,6 +164,18 @@ class Driver(ABC):
     @abstractmethod
     def set_frequency(self, frequency_hz: float) -> float:
         """Change the frequency, keeping the phase; return the one achieved."""
+
+    def pump(self, now_s: float) -> None:  # noqa: B027 - most drivers have nothing to do
+        """Do what is due by now: stream samples, take the next step of a stop.
+
+        Called at every tick, 25 to 50 times a second, from the start until the session is over; it
+        must not wait.
+
+        Parameters
+        ----------
+        now_s : float
+            Scheduled time of the tick.
+        """
 
     @abstractmethod
     def soft_stop(self) -> None:

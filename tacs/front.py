@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import subprocess
 import sys
@@ -162,6 +163,8 @@ def _lost(request: SessionRequest) -> RunRecord:
     """The guardian is gone without a word."""
     capabilities = request.setup.capabilities
     paths = SessionPaths.of(request.dataset, request.subject, request.session)
+    longest_s = capabilities.after_host_loss_s(request.protocol.duration_s)
+    bound = f"at most {longest_s:g} s" if math.isfinite(longest_s) else "WITHOUT END"
     return RunRecord(
         outcome="interrupted",
         cause="the guardian process was lost",
@@ -173,7 +176,7 @@ def _lost(request: SessionRequest) -> RunRecord:
         subject=request.subject,
         session=request.session,
         warnings=(
-            f"{capabilities.on_host_loss}: at most {capabilities.host_loss_worst_case_s:g} s; "
+            f"{capabilities.on_host_loss}: {bound}; "
             f"take the electrode leads off, then run `tacs recover {request.dataset}`",
         ),
     )

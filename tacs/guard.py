@@ -14,6 +14,7 @@ from tacs.limits import EffectiveLimits
 from tacs.protocol import Protocol as Prescription
 from tacs.rig import Rig
 from tacs.safety import Breach, command_breaches
+from tacs.waveform import Waveform
 from tacs.wiring import wire
 
 __all__ = ["GuardedDriver", "Journal"]
@@ -41,7 +42,8 @@ class GuardedDriver:
     program : Program
         The checked programme; nothing else can be configured.
     areas_cm2, electrodes_of : mapping
-        Contact area of each electrode, and the electrodes (source, sink) of each channel.
+        Contact area of each electrode, and the electrodes of each channel: source and sink of a
+        loop, or one.
     journal : Journal
         Where intents and answers go.
     """
@@ -52,7 +54,7 @@ class GuardedDriver:
         limits: EffectiveLimits,
         program: Program,
         areas_cm2: Mapping[str, float],
-        electrodes_of: Mapping[int, tuple[str, str]],
+        electrodes_of: Mapping[int, tuple[str, ...]],
         journal: Journal,
     ) -> None:
         self._driver = driver
@@ -88,19 +90,22 @@ class GuardedDriver:
         journal : Journal
             Where intents and answers go.
         """
-        loops = wire(protocol.montage, rig).loops if rig is not None else ()
+        channels = wire(protocol.montage, rig).channels if rig is not None else ()
+        waveform = Waveform(protocol)
         return cls(
             driver,
             limits,
             Program(
                 frequency_hz=protocol.frequency_hz,
-                currents_peak_ma={w.channel.channel: w.loop.current_peak_ma for w in loops},
-                phases_deg={w.channel.channel: w.channel_phase_deg for w in loops},
+                currents_peak_ma={w.channel: w.current_peak_ma for w in channels},
+                phases_deg={w.channel: w.phase_deg for w in channels},
                 soft_stop_s=driver.capabilities.soft_stop_s,
                 emergency_stop_s=driver.capabilities.emergency_stop_s,
+                envelope=waveform.knots,
+                carrier_hz=protocol.carrier_hz,
             ),
             {e.name: e.area_cm2 for e in protocol.montage.electrodes},
-            {w.channel.channel: (w.loop.source, w.loop.sink) for w in loops},
+            {w.channel: w.electrodes for w in channels},
             journal,
         )
 
@@ -234,6 +239,10 @@ class GuardedDriver:
             self._driver.emergency_stop()
         finally:
             self._journal.intent("emergency_stop", {}, sync=False)
+
+    def pump(self, now_s: float) -> None:
+        """Have the driver do what is due: samples, the next step of a stop."""
+        self._driver.pump(now_s)
 
     def status(self) -> Status:
         """Ask the device for its state."""

@@ -174,6 +174,7 @@ def kernel_plan(
         operator_lease_s=limits["lease_ttl_s"] if operator_lease else None,
         titration_step=min(limits["amplitude_step_ma"] / largest_ma, 1.0) if titrate else 0.0,
         transition_s=limits["parameter_transition_s"],
+        can_pause=capabilities.level_control,
         discomfort_pause=limits["discomfort_pause_nrs"],
         discomfort_stop=limits["discomfort_stop_nrs"],
         current_on_max_s=ROUNDING_S
@@ -192,7 +193,7 @@ def _level_seconds_left(waveform: Waveform, limits: EffectiveLimits, history: Do
     before = history.rectified_charge_24h_c or {}
     for name in waveform.electrodes:
         # Of one second at full current; a passive sham has none, and its plan is silent anyway.
-        charge_c = 2.0 / math.pi * 1e-3 * waveform.protocol.montage.current_peak_ma(name)
+        charge_c = waveform.rectified * 1e-3 * waveform.protocol.montage.current_peak_ma(name)
         allowed_c = min(
             limits["rectified_charge_session_c"],
             limits["rectified_charge_day_c"] - before.get(name, 0.0),
@@ -320,6 +321,7 @@ class Guardian:
             self._hear(message, now_s)
         self._look(now_s)
         self._apply(Event(Trigger.TICK), now_s)
+        self._pump(now_s)
         self._sync(now_s)
         if self._watch is not None:
             self._watch(
@@ -336,6 +338,15 @@ class Guardian:
                     by_person=self.session.cause in self._said,
                 )
             )
+
+    def _pump(self, now_s: float) -> None:
+        """Give the driver its turn; what it cannot do ends the session."""
+        if self.session.state in TERMINAL:
+            return
+        try:
+            self.driver.pump(now_s)
+        except TacsError as exc:
+            self._apply(Event(Trigger.FAULT, str(exc)), now_s)
 
     def _hear(self, message: str, now_s: float) -> None:
         """One message of the operator side: what a person did is written down."""

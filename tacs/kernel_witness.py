@@ -215,6 +215,9 @@ class Witness:
             self._forget()
         running = self.under_way and not self.ended
         self.due = self.why_stop(event, now_s, SLACK_S) if running else ""
+        if running and not self.plan.can_pause and before.state in RISING:
+            if trigger is Trigger.PAUSE or self._is_bad(event):
+                self.due = self.due or "no pause"
         if self.due or trigger in STOP_EVENTS:
             self.ended = True
         if trigger is Trigger.TICK:

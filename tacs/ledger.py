@@ -100,7 +100,8 @@ def as_active(protocol: Protocol) -> Protocol:
     """Return the active arm that a sham stands for; an active protocol itself."""
     if not protocol.is_sham:
         return protocol
-    return protocol.model_copy(update={"waveform": "tacs", "sham_plateau_s": None})
+    waveform = "tacs" if protocol.carrier_hz is None else "am_tacs"
+    return protocol.model_copy(update={"waveform": waveform, "sham_plateau_s": None})
 
 
 class Ledger:

@@ -19,6 +19,8 @@ from tacs.files import StrictModel
 
 __all__ = ["Blinding", "Electrode", "ExpectedEffect", "Individual", "Loop", "Montage", "Protocol"]
 
+ACTIVE = ("tacs", "am_tacs")
+CARRIER_AT_LEAST = 3.0  # times the envelope's frequency: its sidebands stay clear of the rhythm
 Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9+]{1,32}$")]
 
 
@@ -132,13 +134,21 @@ class Protocol(StrictModel):
     ``duration_s`` is the time from the first to the last instant at which current may flow, ramps
     included. An active sham ramps up, holds for ``sham_plateau_s``, ramps down and stays silent for
     the rest of that time; a passive sham is silent throughout. Both keep the active arm's timing.
+
+    ``am_tacs`` is ``½(1 - cos 2πft)·sin 2πf_c t``: the rhythm ``f`` is the envelope of a carrier
+    ``f_c``, modulated to the full depth, and there is no current at ``f`` itself and none at 0 Hz.
     """
 
     schema_version: Literal[1] = 1
     name: str = Field(min_length=1, description="name of the protocol")
     recipe: str | None = Field(default=None, description="recipe it was planned from")
-    waveform: Literal["tacs", "active_sham", "passive_sham"]
-    frequency_hz: float = _unit("Hz", "frequency of the sine", gt=0.0)
+    waveform: Literal["tacs", "am_tacs", "active_sham", "passive_sham"]
+    frequency_hz: float = _unit(
+        "Hz", "frequency of the sine; of am_tacs, of the carrier's envelope", gt=0.0
+    )
+    carrier_hz: float | None = _unit(
+        "Hz", "am_tacs, and its shams: frequency of the carrier", gt=0.0, default=None
+    )
     duration_s: float = _unit("s", "session from first to last current, ramps included", gt=0.0)
     ramp_up_s: float = _unit("s", "linear rise to the full current", gt=0.0)
     ramp_down_s: float = _unit("s", "linear fall to zero", gt=0.0)
@@ -157,7 +167,11 @@ class Protocol(StrictModel):
     @classmethod
     def problems_between(cls, data: Mapping[str, Any]) -> list[str]:
         """List electrodes declared twice, undeclared or unused, and ramps that do not fit."""
-        return [*_montage_problems(data.get("montage")), *_timing_problems(data)]
+        return [
+            *_montage_problems(data.get("montage")),
+            *_timing_problems(data),
+            *_carrier_problems(data),
+        ]
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -168,7 +182,7 @@ class Protocol(StrictModel):
     @property
     def is_sham(self) -> bool:
         """Whether this is a sham arm."""
-        return self.waveform != "tacs"
+        return self.waveform not in ACTIVE
 
 
 def _montage_problems(montage: Any) -> list[str]:
@@ -203,6 +217,24 @@ def _montage_problems(montage: Any) -> list[str]:
         if name not in used
     ]
     return problems
+
+
+def _carrier_problems(data: Mapping[str, Any]) -> list[str]:
+    """Problems between a carrier and the rest of raw data."""
+    waveform, carrier_hz, rhythm_hz = (
+        data.get(name) for name in ("waveform", "carrier_hz", "frequency_hz")
+    )
+    if carrier_hz is None:
+        missing = "carrier_hz: missing (hertz); am_tacs needs a carrier"
+        return [missing] if waveform == "am_tacs" else []
+    if waveform == "tacs":
+        return ["carrier_hz: a sine has none; leave it out, or write am_tacs"]
+    if _is_time(carrier_hz) and _is_time(rhythm_hz) and carrier_hz < CARRIER_AT_LEAST * rhythm_hz:
+        return [
+            f"carrier_hz: {carrier_hz:g} Hz is less than {CARRIER_AT_LEAST:g} times the "
+            f"frequency_hz of {rhythm_hz:g} Hz; its sidebands would reach the rhythm"
+        ]
+    return []
 
 
 def _is_time(value: Any) -> TypeGuard[float]:

@@ -33,6 +33,11 @@ def refusals(request: SessionRequest) -> list[Breach]:
         raise InputError(
             "titration shows the arm: titrate in a session of its own, before a blinded or sham one"
         )
+    if request.titrate and not setup.capabilities.level_control:
+        raise InputError(
+            f"--titrate: {setup.capabilities.name} runs its whole envelope by itself; its level "
+            f"cannot be raised step by step"
+        )
     for name, reason in request.overrides.items():
         if name not in OVERRIDABLE:
             raise InputError(

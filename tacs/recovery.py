@@ -3,8 +3,9 @@
 A record without its last line belongs to a session whose host died. What it delivered is measured
 where an oscilloscope outlived the host and saw the current end; else the upper bound is booked:
 everything that was commanded, what the lines that may not have reached the disk could have
-commanded, and what the device would have gone on to deliver until its lease and its stop ramp had
-run out. A trace that was cut off with its host is a lower bound only.
+commanded, and what the device would have gone on to deliver until its lease and its stop ramp, or
+the programme that it holds, had run out. A trace that was cut off with its host is a lower bound
+only.
 
 Every step may be cut off in its turn and is done again by the next `tacs recover`: close the
 record, book the dose, anchor the head, store the trace.
@@ -23,7 +24,7 @@ from typing import Any
 from tacs.anchors import RecordProblem, acknowledge, anchor, verify_dataset
 from tacs.bids import SessionPaths, find_records, left_trace, store_trace
 from tacs.blinding import load_study
-from tacs.clock import MonotonicClock, moment_now
+from tacs.clock import MonotonicClock, moment_now, utc_now
 from tacs.dose import Delivered, measure, quiet_after_s, read_trace
 from tacs.errors import InputError, RecordError, TacsError
 from tacs.guardian import SYNC_S
@@ -376,10 +377,14 @@ def _upper_bound(protocol: Protocol, lines: list[Line], started: list[Line]) -> 
         level, at_s = 1.0, started[0].t_s
     # The level may have risen after the last line on disk, also from zero: a start, a resumption.
     highest = min(level + LOST_S / protocol.ramp_up_s, 1.0)
+    if not lines[0].data["capabilities"].get("level_control", True):
+        highest = 1.0  # the device follows an envelope of its own
     if protocol.waveform == "passive_sham":
         highest = 0.0
-    tail_s = _tail_s(lines)
-    area += (lines[-1].t_s - at_s + tail_s) * highest
+    tail_s = _tail_s(protocol, lines, started)
+    # What would not end holds its last value: direct current, π/2 of the charge of a sine.
+    held = 1.0 if _ends_by_itself(lines) else 0.5 * math.pi
+    area += (lines[-1].t_s - at_s + held * tail_s) * highest
     on_s = lines[-1].t_s - started[0].t_s + tail_s
     dose = dose_at_level(protocol, on_s, area, "upper bound")
     top = max([highest, *(new for _, new in steps)], default=0.0)
@@ -404,7 +409,7 @@ def _is_blinded(lines: list[Line]) -> bool:
 def _dose(protocol: Protocol, delivered: Delivered, lines: list[Line], started: list[Line]) -> Dose:
     """The dose to book; whether a sham was given must not be seen in it."""
     if started and (protocol.is_sham or _is_blinded(lines)):
-        on_s = lines[-1].t_s - started[0].t_s + _tail_s(lines)
+        on_s = lines[-1].t_s - started[0].t_s + _tail_s(protocol, lines, started)
         return dose_at_level(protocol, on_s, on_s, "upper bound")
     return Dose(
         current_on_s=delivered.duration_s,
@@ -413,9 +418,22 @@ def _dose(protocol: Protocol, delivered: Delivered, lines: list[Line], started: 
     )
 
 
-def _tail_s(lines: list[Line]) -> float:
+def _ends_by_itself(lines: list[Line]) -> bool:
+    """Whether the device's current ends without its host."""
+    worst_s: float | None = lines[0].data["capabilities"].get("host_loss_worst_case_s", 0.0)
+    return worst_s is not None
+
+
+def _tail_s(protocol: Protocol, lines: list[Line], started: list[Line]) -> float:
     """How long current may have flowed after the last line on disk."""
     limits, capabilities = lines[0].data["limits"], lines[0].data["capabilities"]
+    if not _ends_by_itself(lines):
+        # Until somebody ended it, and nobody knows when: until now.
+        last = datetime.fromisoformat(lines[-1].utc)
+        return LOST_S + max((utc_now() - last).total_seconds(), 0.0)
+    if capabilities.get("host_loss", "lease") == "programme":
+        left_s = protocol.duration_s - (lines[-1].t_s - started[0].t_s) if started else 0.0
+        return LOST_S + max(left_s, 0.0) + float(capabilities["host_loss_worst_case_s"])
     return LOST_S + float(limits["lease_ttl_s"]) + float(capabilities["soft_stop_s"])
 
 

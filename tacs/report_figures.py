@@ -109,6 +109,7 @@ def plot_waveform(protocol: Protocol) -> Any:
     finish(whole, f"time ({unit})", "current (mA)")
     sort = {
         "tacs": "",
+        "am_tacs": ", modulated carrier",
         "active_sham": ", active sham",
         "passive_sham": ", passive sham: no current",
     }

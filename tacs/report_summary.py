@@ -44,6 +44,7 @@ OUTCOMES: Mapping[str, tuple[str, str, str]] = {
 }
 WAVEFORMS: Mapping[str, str] = {
     "tacs": "a sine",
+    "am_tacs": "a carrier whose envelope is the rhythm",
     "active_sham": "an active sham (a short sine, then no current)",
     "passive_sham": "a passive sham (no current)",
 }

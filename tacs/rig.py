@@ -1,8 +1,8 @@
 """What is wired to what: generator channels, stimulators behind them, electrode pairs, a monitor.
 
-A rig file is written by whoever cabled the room and is mandatory for a voltage source, because the
-same command gives another current behind another stimulator. There is no default gain. Emulated
-rigs ship with the suite.
+A rig file is written by whoever cabled the room and is mandatory, because the same command gives
+another current behind another stimulator, and at another electrode. There is no default gain.
+Emulated rigs ship with the suite.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ __all__ = [
     "Rig",
     "RigChannel",
     "RigMonitor",
+    "RigOutput",
     "load_rig",
     "shipped_rigs",
 ]
@@ -58,13 +59,38 @@ class RigChannel(StrictModel):
     isolated: bool = Field(
         description="whether the loop floats; loops that share an electrode must"
     )
-    gain_ma_per_v: float = Field(gt=0.0, description="measured current per volt at the input, mA/V")
-    input_max_v: float = Field(gt=0.0, description="largest input magnitude, V zero-to-peak")
+    gain_ma_per_v: float | None = Field(
+        default=None,
+        gt=0.0,
+        description="measured current per volt at the input, mA/V; of a voltage source only",
+    )
+    input_max_v: float | None = Field(
+        default=None,
+        gt=0.0,
+        description="largest input magnitude, V zero-to-peak; of a voltage source only",
+    )
     current_max_ma: float = Field(gt=0.0, description="largest current magnitude, mA zero-to-peak")
     compliance_v: float = Field(gt=0.0, description="largest voltage the stimulator can apply, V")
     calibration: Calibration
 
     @field_validator("positive", "negative")
+    @classmethod
+    def _is_a_site(cls, name: str) -> str:
+        if problem := site_problem(name):
+            raise ValueError(problem)
+        return name
+
+
+class RigOutput(StrictModel):
+    """One output of a device that drives each electrode by itself."""
+
+    channel: int = Field(ge=1, description="output of the device, counted from 1")
+    electrode: str = Field(description="electrode that it drives")
+    current_max_ma: float = Field(gt=0.0, description="largest current magnitude, mA zero-to-peak")
+    compliance_v: float = Field(gt=0.0, description="largest voltage that it can apply, V")
+    calibration: Calibration
+
+    @field_validator("electrode")
     @classmethod
     def _is_a_site(cls, name: str) -> str:
         if problem := site_problem(name):
@@ -106,19 +132,41 @@ class RigMonitor(StrictModel):
 
 
 class Rig(StrictModel):
-    """A cabled set-up: one generator, the loops behind it, and perhaps a current monitor."""
+    """A cabled set-up: one device, what is behind its outputs, and perhaps a current monitor.
+
+    A device of isolated loops has ``channels``, one that drives each electrode by itself has
+    ``outputs``; never both.
+    """
 
     name: str = Field(min_length=1)
     device: str = Field(min_length=1, description="driver that this rig is for, e.g. synthpal")
     emulated: bool = Field(default=False, description="true for the rigs of emulated devices only")
-    channels: tuple[RigChannel, ...] = Field(min_length=1)
+    channels: tuple[RigChannel, ...] = ()
+    outputs: tuple[RigOutput, ...] = ()
+    options: Mapping[str, str | float | int | bool] = Field(
+        default_factory=dict, description="what only this device's driver knows; see its page"
+    )
     monitor: RigMonitor | None = None
 
     @classmethod
     def problems_between(cls, data: Mapping[str, Any]) -> list[str]:
         """List channels and inputs used twice, and electrodes that the monitor leaves out."""
         channels = _tables(data.get("channels"))
-        problems = [
+        outputs = list(_tables(data.get("outputs")).values())
+        problems = []
+        if not data.get("channels") and not data.get("outputs"):
+            problems.append(
+                "channels: missing; write one table per isolated loop, or outputs, one per "
+                "electrode, for a device that drives each electrode by itself"
+            )
+        if data.get("channels") and data.get("outputs"):
+            problems.append("channels, outputs: a rig has one or the other")
+        problems += [
+            f"outputs: {what} {value} is wired {count} times; wire each once"
+            for what in ("channel", "electrode")
+            for value, count in _repeated(entry.get(what) for entry in outputs)
+        ]
+        problems += [
             f"channels: generator channel {number} is wired {count} times; wire each once"
             for number, count in _repeated(c.get("channel") for c in channels.values())
         ]
@@ -133,13 +181,27 @@ class Rig(StrictModel):
             return problems
         if data.get("emulated") is not True and "address" not in monitor:
             problems.append("monitor.address: missing; write its port, such as /dev/ttyACM1")
-        return problems + _monitor_problems(monitor.get("inputs"), list(channels.values()))
+        driven = {e for c in channels.values() for end in _ENDS if isinstance(e := c.get(end), str)}
+        driven |= {e for c in outputs if isinstance(e := c.get("electrode"), str)}
+        return problems + _monitor_problems(monitor.get("inputs"), driven)
+
+    @property
+    def electrodes(self) -> tuple[str, ...]:
+        """Every electrode that is wired, in the order of the file."""
+        ends = [name for c in self.channels for name in (c.positive, c.negative)]
+        return tuple(dict.fromkeys([*ends, *(output.electrode for output in self.outputs)]))
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if problems := self.problems_between(self.to_data()):
             raise ValueError("; ".join(problems))
         return self
+
+    def to_data(self) -> dict[str, Any]:
+        """Return plain JSON types; what is unset or empty is left out."""
+        data = super().to_data()
+        empty = [name for name in ("channels", "outputs", "options") if not data[name]]
+        return {name: value for name, value in data.items() if name not in empty}
 
 
 def _tables(entries: Any) -> dict[int, Mapping[str, Any]]:
@@ -155,8 +217,8 @@ def _repeated(values: Iterable[Any]) -> list[tuple[Any, int]]:
     return [(value, count) for value, count in counts.items() if count > 1]
 
 
-def _monitor_problems(inputs: Any, channels: list[Mapping[str, Any]]) -> list[str]:
-    """What is wrong between the inputs of a monitor and the channels."""
+def _monitor_problems(inputs: Any, driven: set[str]) -> list[str]:
+    """What is wrong between the inputs of a monitor and the electrodes that are driven."""
     wired = list(_tables(inputs).values())
     if not wired:
         return []  # told as missing, or as no list
@@ -166,7 +228,6 @@ def _monitor_problems(inputs: Any, channels: list[Mapping[str, Any]]) -> list[st
         for value, count in _repeated(entry.get(what) for entry in wired)
     ]
     measured = {e for entry in wired if isinstance(e := entry.get("electrode"), str)}
-    driven = {e for c in channels for end in _ENDS if isinstance(e := c.get(end), str)}
     problems += [
         f"monitor.inputs: electrode {name} is not measured; wire each electrode of the channels "
         f"to an input"

@@ -42,6 +42,7 @@ __all__ = [
 ]
 
 
+_TABLES = {"loops": "[[channels]], one per loop", "electrodes": "[[outputs]], one per electrode"}
 CLOCKS_DIFFER_D = 5.0 / 1440.0  # two computers' clocks may differ by minutes
 COURSE_S = 90.0 * DAY_S
 
@@ -234,6 +235,8 @@ def margins(protocol: Protocol, limits: EffectiveLimits) -> list[Margin]:
     found = _current_margins(limits, peaks_ma, areas_cm2)
     found += [_margin(limits, "electrode_area_cm2", area, name) for name, area in areas_cm2.items()]
     found += _frequency_margins(limits, protocol.frequency_hz)
+    if protocol.carrier_hz is not None:
+        found.append(_margin(limits, "frequency_highest_hz", protocol.carrier_hz, "carrier"))
     found += [
         _margin(limits, "ramp_up_shortest_s", protocol.ramp_up_s, "ramp_up_s"),
         _margin(limits, "ramp_up_longest_s", protocol.ramp_up_s, "ramp_up_s"),
@@ -295,11 +298,18 @@ def device_breaches(
             )
         )
 
+    waveform = "tacs" if protocol.carrier_hz is None else "am_tacs"
+    if waveform not in capabilities.waveforms:
+        playable = ", ".join(capabilities.waveforms)
+        refuse("device_waveform", waveform, playable, "", f"{name} cannot play it")
+    for played_hz in (protocol.frequency_hz, protocol.carrier_hz):
+        if played_hz is None:
+            continue
+        if not played_hz >= capabilities.frequency_min_hz:
+            refuse("device_frequency_min_hz", played_hz, capabilities.frequency_min_hz, "Hz", name)
+        if not played_hz <= capabilities.frequency_max_hz:
+            refuse("device_frequency_max_hz", played_hz, capabilities.frequency_max_hz, "Hz", name)
     frequency_hz = protocol.frequency_hz
-    if not frequency_hz >= capabilities.frequency_min_hz:
-        refuse("device_frequency_min_hz", frequency_hz, capabilities.frequency_min_hz, "Hz", name)
-    if not frequency_hz <= capabilities.frequency_max_hz:
-        refuse("device_frequency_max_hz", frequency_hz, capabilities.frequency_max_hz, "Hz", name)
     error_hz = abs(capabilities.achieved_frequency_hz(frequency_hz) - frequency_hz)
     if not protocol.duration_s <= capabilities.play_duration_max_s:
         refuse(
@@ -314,8 +324,8 @@ def device_breaches(
         _margin(limits, "emergency_stop_s", capabilities.emergency_stop_s, name),
     ]
     if rig is None:
-        if capabilities.output == "voltage":
-            refuse("rig", "no rig file", "a rig file", "", f"{name} is a voltage source")
+        what = "a voltage source" if capabilities.output == "voltage" else "a current source"
+        refuse("rig", "no rig file", "a rig file", "", f"{name} is {what}; what is wired to it?")
         return breaches + _broken(found)
     if rig.device != name:
         refuse("rig", rig.device, name, "", f"rig {rig.name!r} is for another device")
@@ -324,14 +334,17 @@ def device_breaches(
     wiring = wire(protocol.montage, rig)
     for problem in wiring.problems:
         refuse("wiring", problem, "one isolated channel per loop", "", "montage")
-    for missing in [c.channel for c in rig.channels if c.channel > capabilities.n_channels]:
+    kind = "electrodes" if rig.outputs else "loops"
+    if kind != capabilities.wiring:
+        refuse("wiring", kind, capabilities.wiring, "",
+               f"rig {rig.name!r}: {name} needs {_TABLES[capabilities.wiring]}")  # fmt: skip
+    wired_to = [*(c.channel for c in rig.channels), *(o.channel for o in rig.outputs)]
+    for missing in [number for number in wired_to if number > capabilities.n_channels]:
         refuse("channel", float(missing), float(capabilities.n_channels), "", f"rig {rig.name!r}")
-    if capabilities.phase_step_deg is None and wiring.loops and not wiring.phases_agree:
+    if capabilities.phase_step_deg is None and wiring.channels and not wiring.phases_agree:
         refuse(
             "phase_deg",
-            ", ".join(
-                f"{w.loop.source}-{w.loop.sink} {w.channel_phase_deg:g}°" for w in wiring.loops
-            ),
+            ", ".join(f"{w.name} {w.phase_deg:g}°" for w in wiring.channels),
             "one phase on all channels",
             "",
             f"{name} has no phase setting; for opposite phase swap the two leads in the rig",
@@ -347,15 +360,22 @@ def device_breaches(
                 where="monitor; have the current monitor calibrated again",
             )
         )
-    for wired in wiring.loops:
-        channel, at = wired.channel, f"{wired.loop.source}-{wired.loop.sink}"
-        current_ma = wired.loop.current_peak_ma
+    for wired in wiring.channels:
+        channel, at, current_ma = wired.wired, wired.name, wired.current_peak_ma
         source = f"rig {rig.name}"
-        for limit, value, allowed, unit in (
-            ("rig_current_max_ma", current_ma, channel.current_max_ma, "mA"),
-            ("rig_input_max_v", wired.amplitude_v, channel.input_max_v, "V"),
-            ("device_amplitude_v", wired.amplitude_v, capabilities.amplitude_max_v, "V"),
-        ):
+        bounds = [("rig_current_max_ma", current_ma, wired.current_max_ma, "mA")]
+        if capabilities.output == "voltage":
+            volts, input_max_v = wired.amplitude_v, wired.input_max_v
+            if volts is None or input_max_v is None:
+                refuse("rig", "a channel without gain_ma_per_v or input_max_v", "both", "",
+                       f"rig {rig.name!r}, channel {wired.channel}; tacs calibrate measures the "
+                       f"gain")  # fmt: skip
+                continue
+            bounds += [
+                ("rig_input_max_v", volts, input_max_v, "V"),
+                ("device_amplitude_v", volts, capabilities.amplitude_max_v, "V"),
+            ]
+        for limit, value, allowed, unit in bounds:
             if not value <= allowed:
                 breaches.append(
                     Breach(
@@ -378,9 +398,9 @@ def device_breaches(
                     where=f"channel {channel.channel}; calibrate the gain again",
                 )
             )
-        # Two contacts, each at the highest impedance that a session may start with.
-        loop_kohm = 2.0 * limits["impedance_start_kohm"]
-        use = current_ma * loop_kohm / channel.compliance_v
+        # Every contact at the highest impedance that a session may start with.
+        loop_kohm = len(wired.electrodes) * limits["impedance_start_kohm"]
+        use = current_ma * loop_kohm / wired.compliance_v
         found.append(_margin(limits, "compliance_use", use, at))
     return breaches + _broken(found)
 
@@ -670,10 +690,21 @@ def cautions(
     if capabilities is not None:
         if not capabilities.verified:
             found.append(f"the driver {capabilities.name} has not been verified on hardware")
-        found.append(
-            f"if this computer dies: {capabilities.on_host_loss} "
-            f"(at most {capabilities.host_loss_worst_case_s:g} s)"
-        )
+        longest_s = capabilities.after_host_loss_s(protocol.duration_s)
+        bound = f"at most {longest_s:g} s" if math.isfinite(longest_s) else "WITHOUT END"
+        found.append(f"if this computer dies: {capabilities.on_host_loss} ({bound})")
+        if not capabilities.machine_verified:
+            found.append(
+                f"{capabilities.name}: a person sets, starts and stops the device; nothing that it "
+                f"does is verified by a machine"
+            )
+        if not capabilities.level_control:
+            found.append(
+                f"{capabilities.name} runs the whole envelope by itself: there is no pause, and a "
+                f"stop is "
+                + (f"a ramp of {capabilities.soft_stop_s:g} s" if capabilities.soft_stop
+                   else "a step to zero")
+            )  # fmt: skip
         monitored = rig is not None and rig.monitor is not None
         missed = capabilities.not_detectable_monitored if monitored else capabilities.not_detectable
         if missed:

@@ -113,6 +113,8 @@ class Plan:
         Time that such a change takes.
     rise_span_s : float
         Longest time that one rise may make up for; a tick that comes later delays the ramp.
+    can_pause : bool
+        Whether the level can be changed while the device plays; where not, a pause is a stop.
     discomfort_pause, discomfort_stop : float
         Ratings, 0 to 10, from which a session pauses and stops.
     current_on_max_s, level_seconds_max : float
@@ -133,6 +135,7 @@ class Plan:
     titration_step: float = 0.0
     transition_s: float = 1.0
     rise_span_s: float = 0.1
+    can_pause: bool = True
     discomfort_pause: float = 6.0
     discomfort_stop: float = 7.0
     current_on_max_s: float = math.inf
@@ -257,7 +260,7 @@ def step(session: Session, event: Event, now_s: float) -> Step:
     if trigger is Trigger.START:
         return _start(session, now_s)
     if trigger is Trigger.PAUSE:
-        return _pause(session, now_s), ()
+        return _pause(session, event.cause, now_s)
     if trigger is Trigger.RESUME:
         return _resume(session, now_s)
     if trigger in TITRATION:
@@ -347,7 +350,7 @@ def _rate(session: Session, rating: float, now_s: float) -> Step:
         return _stop(session, told, now_s)
     pauses = Trigger.PAUSE in TRANSITIONS[session.state]
     if rating >= session.plan.discomfort_pause and pauses:
-        return _pause(session, now_s), ()
+        return _pause(session, told, now_s)
     return session, ()
 
 
@@ -375,8 +378,10 @@ def _ramp(
     return _go(session, trigger, ramp_from_s=now_s, ramp_from_level=level, **changes)
 
 
-def _pause(session: Session, now_s: float) -> Session:
-    return _ramp(session, Trigger.PAUSE, session.level, now_s, pausing=True)
+def _pause(session: Session, cause: str, now_s: float) -> Step:
+    if not session.plan.can_pause:
+        return _stop(session, f"{cause}: the device cannot pause", now_s)
+    return _ramp(session, Trigger.PAUSE, session.level, now_s, pausing=True), ()
 
 
 def _resume(session: Session, now_s: float) -> Step:

@@ -30,6 +30,11 @@ FAILS = "no step fails"
 CHUNK = 2000
 T = Trigger
 OPENING = (T.CONNECTED, T.CHECKED, T.ARM, T.START)
+# Rare by chance: a level is accepted, the session pauses, and goes on.
+ACCEPTED_AND_RESUMED = (
+    *(T.HIGHER, T.TICK, T.TICK, T.ALIVE, T.TICK, T.ACCEPT, T.TICK, T.PAUSE),
+    *(T.TICK, T.ALIVE, T.TICK, T.TICK, T.RESUME),
+)
 BAD_TIMES_S = (math.nan, math.inf, -5.0)
 RATINGS = (math.nan, math.inf, -math.inf, -1.0, 0.0, 3.0, 5.0, 6.0, 6.5, 7.0, 10.0, 11.0)
 TWISTS = (T.STOP, T.SOFT_FAULT, T.FAULT, T.PAUSE)
@@ -48,7 +53,7 @@ class _Kind:
 
 
 CALM = _Kind(
-    events=(*[T.TICK] * 24, *[T.ALIVE] * 4, T.PAUSE, *[T.RESUME] * 2),
+    events=(*[T.TICK] * 24, *[T.ALIVE] * 4, *[T.PAUSE] * 2, *[T.RESUME] * 4),
     waits_s=(0.02, 0.05, 0.2, 0.5, 0.7),
     ratings=(0.0,),
 )
@@ -58,8 +63,8 @@ OPERATED = _Kind(
         *[T.ALIVE] * 6,
         *[T.HIGHER] * 8,
         *[T.ACCEPT] * 4,
-        *[T.RESUME] * 4,
-        *[T.PAUSE] * 2,
+        *[T.RESUME] * 6,
+        *[T.PAUSE] * 3,
         *[T.RATING] * 2,
         T.LOWER,
         T.STOP,
@@ -272,6 +277,8 @@ class _Sequence:
         script = list(OPENING)
         if self.rng.random() < 0.15:
             script.insert(self.rng.randrange(len(script)), self.rng.choice(TWISTS))
+        if self.kind is OPERATED and self.plan.titration_step and self.rng.random() < 0.3:
+            script += ACCEPTED_AND_RESUMED
         return script
 
     def _value(self, trigger: Trigger) -> float:
@@ -354,7 +361,8 @@ def _plan(rng: random.Random) -> Plan:
         operator_lease_s=rng.choice((None, None, 1.0, 2.0)),
         titration_step=rng.choice((0.0, 0.0, 0.1, 0.3)),
         transition_s=rng.choice((0.1, 0.5, 1.0)),
-        rise_span_s=rng.choice((0.1, 0.1, 1.0)),
+        rise_span_s=rng.choice((0.1, 1.0, 1.0)),
+        can_pause=rng.random() < 0.95,
         current_on_max_s=rng.uniform(1.0, 8.0) if rng.random() < 0.2 else math.inf,
         level_seconds_max=rng.uniform(0.5, 4.0) if rng.random() < 0.2 else math.inf,
     )

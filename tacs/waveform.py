@@ -4,8 +4,9 @@ One synthesis for everything that shows or counts current: the emulator, the pre
 the dose figures. Formulas for peaks and doses use :mod:`math` alone; only :meth:`Waveform.sample`,
 which draws many instants at once, imports NumPy.
 
-Conventions: current is zero-to-peak milliampere; a sine starts at zero, rising; the envelope is
-piecewise linear; the phase runs on through ramps, pauses of the envelope and frequency changes.
+Conventions: current is zero-to-peak milliampere; a sine starts at zero, rising, and so does the
+envelope of a modulated carrier, ``½(1 - cos 2πft)·sin 2πf_c t``; ramps are piecewise linear; the
+phase runs on through ramps, pauses of the envelope and frequency changes.
 """
 
 from __future__ import annotations
@@ -65,7 +66,8 @@ def envelope_segments(
     Parameters
     ----------
     waveform : str
-        ``"tacs"``, ``"active_sham"`` (up, short plateau, down, silent) or ``"passive_sham"``.
+        ``"tacs"``, ``"am_tacs"``, ``"active_sham"`` (up, short plateau, down, silent) or
+        ``"passive_sham"``.
     duration_s, ramp_up_s, ramp_down_s : float
         As in :class:`tacs.protocol.Protocol`; the duration includes the ramps.
     sham_plateau_s : float, optional
@@ -163,6 +165,21 @@ class Waveform:
             protocol.sham_plateau_s,
         )
         self.phase = PhaseTrack(protocol.frequency_hz)
+        self.carrier = None if protocol.carrier_hz is None else PhaseTrack(protocol.carrier_hz)
+
+    @property
+    def rectified(self) -> float:
+        """Mean size of the full waveform: 2/π of its peak for a sine, half of that modulated."""
+        return (2.0 if self.carrier is None else 1.0) / math.pi
+
+    @property
+    def knots(self) -> tuple[tuple[float, float], ...]:
+        """Corners of the envelope: seconds from the start, and level."""
+        first = self.segments[0]
+        return (
+            (first.start_s, first.start_level),
+            *((segment.end_s, segment.end_level) for segment in self.segments),
+        )
 
     @property
     def duration_s(self) -> float:
@@ -187,9 +204,20 @@ class Waveform:
         return 0.0
 
     def loop_current_ma(self, loop: Loop, time_s: float) -> float:
-        """Return the instantaneous current of a loop in mA."""
+        """Return the instantaneous current of a loop in mA.
+
+        Of a modulated carrier, the loop's phase is that of the envelope: the carriers of all loops
+        run in phase.
+        """
         angle = 2.0 * math.pi * self.phase.cycles(time_s) + math.radians(loop.phase_deg)
-        return self.envelope(time_s) * loop.current_peak_ma * math.sin(angle)
+        unit = math.sin(angle)
+        if self.carrier is not None:
+            unit = (
+                0.5
+                * (1.0 - math.cos(angle))
+                * math.sin(2.0 * math.pi * self.carrier.cycles(time_s))
+            )
+        return self.envelope(time_s) * loop.current_peak_ma * unit
 
     def electrode_currents_ma(self, time_s: float) -> dict[str, float]:
         """Return the instantaneous current out of every electrode in mA; they sum to zero."""
@@ -204,10 +232,13 @@ class Waveform:
         """Return the peak of the sine that an electrode carries with its loops in phase, in mA.
 
         Loops of one frequency add as phasors; a sink counts with the opposite sign. The worst case
-        that limits are checked against is :meth:`tacs.protocol.Montage.current_peak_ma`.
+        that limits are checked against is :meth:`tacs.protocol.Montage.current_peak_ma`. The
+        peak of modulated loops at one electrode is the largest size of their summed envelopes.
         """
         if self.protocol.waveform == "passive_sham":
             return 0.0
+        if self.carrier is not None:
+            return self._modulated_peak_ma(electrode)
         re = im = 0.0
         for loop in self.protocol.montage.loops_at(electrode):
             sign = 1.0 if loop.source == electrode else -1.0
@@ -215,6 +246,16 @@ class Waveform:
             re += sign * loop.current_peak_ma * math.cos(angle)
             im += sign * loop.current_peak_ma * math.sin(angle)
         return math.hypot(re, im)
+
+    def _modulated_peak_ma(self, electrode: str) -> float:
+        """Largest size of ``Σ ±I/2·(1 - cos(x + φ))``: a constant and one cosine."""
+        constant = re = im = 0.0
+        for loop in self.protocol.montage.loops_at(electrode):
+            half = 0.5 * loop.current_peak_ma * (1.0 if loop.source == electrode else -1.0)
+            constant += half
+            re += half * math.cos(math.radians(loop.phase_deg))
+            im += half * math.sin(math.radians(loop.phase_deg))
+        return abs(constant) + math.hypot(re, im)
 
     @property
     def full_current_equivalent_s(self) -> float:
@@ -224,9 +265,14 @@ class Waveform:
         )
 
     def rectified_charge_c(self, electrode: str) -> float:
-        """Worst-case rectified charge through an electrode in coulomb, (2/π)·I·T for a sine."""
+        """Worst-case rectified charge through an electrode in coulomb.
+
+        ``(2/π)·I·T`` for a sine, ``(1/π)·I·T`` for a carrier modulated to the full depth: the
+        envelope's mean is a half, and the harmonics of a rectified carrier, at even multiples of
+        its frequency, are never at the envelope's.
+        """
         peak_a = self.protocol.montage.current_peak_ma(electrode) * 1e-3
-        return (2.0 / math.pi) * peak_a * self.full_current_equivalent_s
+        return self.rectified * peak_a * self.full_current_equivalent_s
 
     def sample(self, times_s: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the current of every electrode at many instants.
@@ -243,13 +289,17 @@ class Waveform:
         """
         import numpy as np
 
-        knots_s = [self.segments[0].start_s, *(s.end_s for s in self.segments)]
-        levels = [self.segments[0].start_level, *(s.end_level for s in self.segments)]
+        knots_s, levels = zip(*self.knots, strict=True)
         envelope = np.interp(times_s, knots_s, levels, left=0.0, right=0.0)
         angle: Any = 2.0 * np.pi * self.phase.cycles_at(times_s)
+        carrier: Any = None
+        if self.carrier is not None:
+            carrier = np.sin(2.0 * np.pi * self.carrier.cycles_at(times_s))
         currents = np.zeros((len(self.electrodes), len(times_s)))
         for loop in self.protocol.montage.loops:
-            current = envelope * loop.current_peak_ma * np.sin(angle + np.radians(loop.phase_deg))
+            turned = angle + np.radians(loop.phase_deg)
+            unit = np.sin(turned) if carrier is None else 0.5 * (1.0 - np.cos(turned)) * carrier
+            current = envelope * loop.current_peak_ma * unit
             currents[self.electrodes.index(loop.source)] += current
             currents[self.electrodes.index(loop.sink)] -= current
         return currents

@@ -70,7 +70,7 @@ class Electrodes:
 
     def __init__(self, rig: Rig, contacts: Sequence[str], start_s: float) -> None:
         found: dict[str, _Contact] = {}
-        known = {name for c in rig.channels for name in (c.positive, c.negative)}
+        known = set(rig.electrodes)
         for text in contacts:
             name, impedance_kohm = parse_contact(text)
             if name not in known:
@@ -84,6 +84,7 @@ class Electrodes:
             raise InputError("no contact is attached; give at least one, such as Oz=5")
         self._names = tuple(found)
         self._loops = tuple(c for c in rig.channels if {c.positive, c.negative} <= set(found))
+        self._outputs = tuple(o for o in rig.outputs if o.electrode in found)
         self._times_s = [start_s]
         self._states = [_State(found)]
 
@@ -94,8 +95,9 @@ class Electrodes:
 
     @property
     def generator_outputs(self) -> tuple[int, ...]:
-        """Outputs whose loops are attached at both ends, counted from 1."""
-        return tuple(loop.channel for loop in self._loops)
+        """Outputs whose loops are attached at both ends, or whose electrode is, from 1."""
+        loops = tuple(loop.channel for loop in self._loops)
+        return loops + tuple(output.channel for output in self._outputs)
 
     @property
     def state(self) -> object:
@@ -153,7 +155,7 @@ class Electrodes:
         times_s : ndarray, shape (n,)
             Clock times in ascending order, none before what was forgotten.
         volts : mapping of int to ndarray, shape (n,)
-            Voltage at each of :attr:`generator_outputs`.
+            Voltage at each of :attr:`generator_outputs`; of a current source, milliampere.
 
         Returns
         -------
@@ -173,6 +175,14 @@ class Electrodes:
                 for name, sign in ((loop.positive, 1.0), (loop.negative, -1.0)):
                     through = sign * (1.0 - state.contacts[name].leak)
                     currents[self._names.index(name), part] += through * current
+            for output in self._outputs:
+                contact = state.contacts[output.electrode]
+                ends = (contact,)
+                current = _driven_ma(
+                    state, ends, times_s[part], volts[output.channel][part], output.compliance_v
+                )
+                row = self._names.index(output.electrode)
+                currents[row, part] += (1.0 - contact.leak) * current
         return currents
 
     def forget(self, before_s: float) -> None:
@@ -212,15 +222,28 @@ def _loop_ma(
 ) -> NDArray[np.float64]:
     """Current of one loop while one state holds."""
     ends = (state.contacts[loop.positive], state.contacts[loop.negative])
+    wanted_ma = volts * (1.0 if loop.gain_ma_per_v is None else loop.gain_ma_per_v)
+    return _driven_ma(state, ends, times_s, wanted_ma, loop.compliance_v)
+
+
+def _driven_ma(
+    state: _State,
+    ends: Sequence[_Contact],
+    times_s: NDArray[np.float64],
+    wanted_ma: NDArray[np.float64],
+    compliance_v: float,
+) -> NDArray[np.float64]:
+    """Current through one or two contacts of what is wanted while one state holds."""
     if not all(contact.attached for contact in ends):
         return np.zeros(len(times_s))
     since_s = float(times_s[0]) if len(times_s) else 0.0
     kohm: float | NDArray[np.float64] = sum(contact.kohm(since_s) for contact in ends)
     if drying := sum(contact.drying_kohm_per_s for contact in ends):
         kohm = kohm + drying * (times_s - since_s)
-    limit_ma = min(loop.compliance_v, state.compliance_v) / kohm
-    wanted_ma = volts * (loop.gain_ma_per_v * state.gain_factor) + state.offset_ma
-    return np.minimum(np.maximum(wanted_ma, -limit_ma), limit_ma)
+    limit_ma = min(compliance_v, state.compliance_v) / kohm
+    given_ma = wanted_ma * state.gain_factor + state.offset_ma
+    limited: NDArray[np.float64] = np.minimum(np.maximum(given_ma, -limit_ma), limit_ma)
+    return limited
 
 
 def parse_contact(text: str) -> tuple[str, float]:

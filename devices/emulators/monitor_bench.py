@@ -6,8 +6,7 @@ from collections.abc import Callable, Sequence
 
 from devices.emulators.electrodes import Electrodes
 from devices.emulators.monitor_firmware import N_INPUTS, MonitorFirmware
-from devices.emulators.monitor_probe import Probe
-from devices.emulators.synthpal_channel import Channel
+from devices.emulators.monitor_probe import Probe, Source
 from tacs.errors import InputError
 from tacs.rig import RigMonitor
 
@@ -23,7 +22,7 @@ class MonitorBench:
     ----------
     monitor : RigMonitor
         Which electrode runs through which input.
-    channels : sequence of Channel
+    sources : sequence of Source
         Outputs of the generator.
     electrodes : Electrodes
         Stimulators and contacts.
@@ -41,7 +40,7 @@ class MonitorBench:
     def __init__(
         self,
         monitor: RigMonitor,
-        channels: Sequence[Channel],
+        sources: Sequence[Source],
         electrodes: Electrodes,
         now_s: float,
         advance: Callable[[float], None],
@@ -54,7 +53,7 @@ class MonitorBench:
                 f"monitor input {highest} ({wired[highest]}): the emulated {NAME} has {N_INPUTS}"
             )
         inputs = [wired.get(number) for number in range(1, N_INPUTS + 1)]
-        self.firmware = MonitorFirmware(Probe(channels, electrodes, inputs), now_s)
+        self.firmware = MonitorFirmware(Probe(sources, electrodes, inputs), now_s)
         self.linked = True
         self._advance = advance
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from devices.emulators.electrodes import Electrodes
 from devices.emulators.synthpal_channel import FIXED, SINE, SQUARE, TRIANGLE, Channel, Segment
 
-__all__ = ["FRAME_S", "RANGE_NA", "Probe", "Reading"]
+__all__ = ["FRAME_S", "RANGE_NA", "ChannelSource", "Probe", "Reading", "Source"]
 
 FRAME_S = 0.01
 SAMPLES_PER_FRAME = 50  # 5 kHz: the crest of a 100 Hz sine is met within 0.2 %
@@ -42,6 +42,39 @@ class Reading(NamedTuple):
     beyond: bool
 
 
+class Source(Protocol):
+    """One output of a generator, as a probe meets it."""
+
+    @property
+    def course(self) -> object:
+        """What it goes on as; another object after every change."""
+
+    def sense(self, times_s: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return volts, or milliampere of a current source, at many instants in order."""
+
+
+class ChannelSource:
+    """An output of the Synth Pal as a continuous function.
+
+    Parameters
+    ----------
+    channel : Channel
+        The output.
+    """
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+
+    @property
+    def course(self) -> object:
+        """What the output goes on as; another object after every change."""
+        return self._channel.course
+
+    def sense(self, times_s: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return its voltage at many instants, in ascending order."""
+        return _volts(self._channel, times_s)
+
+
 class Probe:
     """The sensing end of a monitor.
 
@@ -50,7 +83,7 @@ class Probe:
 
     Parameters
     ----------
-    channels : sequence of Channel
+    sources : sequence of Source
         Outputs of the generator.
     electrodes : Electrodes
         Stimulators and contacts.
@@ -59,9 +92,9 @@ class Probe:
     """
 
     def __init__(
-        self, channels: Sequence[Channel], electrodes: Electrodes, inputs: Sequence[str | None]
+        self, sources: Sequence[Source], electrodes: Electrodes, inputs: Sequence[str | None]
     ) -> None:
-        self._channels = channels
+        self._sources = sources
         self._electrodes = electrodes
         self._inputs = tuple(inputs)
         names = electrodes.contacts
@@ -117,13 +150,13 @@ class Probe:
 
     def _present(self, gain: float) -> tuple[object, ...]:
         """Objects that are others as soon as the currents to come are."""
-        return (gain, self._electrodes.state, *(channel.course for channel in self._channels))
+        return (gain, self._electrodes.state, *(source.course for source in self._sources))
 
     def _measure(self, first: int, n: int, gain: float) -> list[Reading]:
         times_s = (self.end_s(first) + FRAME_S * np.arange(n))[:, None] + _OFFSETS_S
         times_s = times_s.ravel()
         outputs = self._electrodes.generator_outputs
-        volts = {k: _volts(self._channels[k - 1], times_s) for k in outputs}
+        volts = {k: self._sources[k - 1].sense(times_s) for k in outputs}
         sensed = gain * _NA_PER_MA * self._electrodes.currents_ma(times_s, volts)
         sensed = np.clip(sensed, -RANGE_NA, RANGE_NA).reshape(-1, n, SAMPLES_PER_FRAME)
         measures = np.stack(

@@ -15,48 +15,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
+from devices.emulators.bench import InMemory
 from devices.emulators.server import EmulatorProcess, main_of, start_process
 from devices.emulators.synthpal_bench import FAULTS, SynthPalBench
-from devices.transport import MemoryTransport, Transport
 from tacs.clock import Clock
-from tacs.driver import TraceInfo
 from tacs.rig import Rig, load_rig
 
-__all__ = ["EmulatedSynthPal", "InMemory"]
-
-
-class InMemory:
-    """An emulated device in this process.
-
-    Parameters
-    ----------
-    bench : SynthPalBench
-        The device.
-    clock : Clock
-        Of the session.
-    """
-
-    address = "memory"
-
-    def __init__(self, bench: SynthPalBench, clock: Clock) -> None:
-        self.bench = bench
-        self.transport: Transport = MemoryTransport(bench, clock)
-        self.monitor_transport: Transport | None = None
-        self.monitor_address: str | None = None
-        if bench.monitor is not None:
-            self.monitor_transport = MemoryTransport(bench.monitor, clock)
-            self.monitor_address = self.address
-        self._clock = clock
-
-    def finish(self, timeout_s: float = 10.0) -> TraceInfo | None:
-        """Wait until the output is silent, at most ``timeout_s``, and close the oscilloscope."""
-        now_s = self._clock.now_s()
-        self.bench.advance(now_s)
-        deadline_s = now_s + timeout_s
-        while not self.bench.silent and self._clock.now_s() < deadline_s:
-            self._clock.wait(min(self.bench.silent_at_s(), deadline_s))
-            self.bench.advance(self._clock.now_s())
-        return self.bench.finish(self._clock.now_s())
+__all__ = ["EmulatedSynthPal"]
 
 
 class EmulatedSynthPal:

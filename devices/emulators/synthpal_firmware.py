@@ -11,37 +11,28 @@ github.com/sanworks/PulsePal.
 
 from __future__ import annotations
 
+import math
 import struct
-from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from devices.emulators.monitor_probe import ChannelSource
+from devices.emulators.replies import Replies
 from devices.emulators.synthpal_channel import Channel, ChannelSettings
 
-__all__ = ["Firmware", "ReplyFaults"]
+__all__ = ["Firmware"]
 
 START = 213
 N_CHANNELS = 4
 FREQUENCY_MIN, FREQUENCY_MAX = 100, 2_000_000  # centihertz
 DEFAULT_FREQUENCY = 10_000
 GAP_S = 0.1
-REPLY_LATENCY_S = 0.0002  # one USB round trip
 PARAM_SYNC, GATED, TOGGLE = 3, 2, 1
 ALL_SETTINGS = struct.Struct("<I4B4i4i4i4I4I4I8B2B")
-
-
-@dataclass(slots=True)
-class ReplyFaults:
-    """What is wrong with the next replies; the counts run down."""
-
-    drop: int = 0
-    duplicate: int = 0
-    reorder: int = 0
-    corrupt: int = 0
-    garbage: int = 0
-    refuse: int = 0
-    delay_s: float = 0.0
 
 
 class Firmware:
@@ -56,15 +47,14 @@ class Firmware:
     def __init__(self, now_s: float) -> None:
         self.letter = ord("S")
         self.version = 1
-        self.faults = ReplyFaults()
+        self._replies = Replies()
+        self.faults = self._replies.faults
         self.first_start_s: float | None = None
         self.screen = ""
         self.locked = False
         self._now_s = now_s
         self._buffer = bytearray()
         self._last_byte_s = now_s
-        self._replies: deque[tuple[float, bytes]] = deque()
-        self._held_back = b""
         self._frequency = DEFAULT_FREQUENCY
         self._trigger_modes = (0, 0)
         self._trigger_high = [False, False]
@@ -74,6 +64,7 @@ class Firmware:
             Channel(DEFAULT_FREQUENCY / 100, self._samples_per_cycle, now_s)
             for _ in range(N_CHANNELS)
         ]
+        self.sources = [ChannelSource(channel) for channel in self.channels]
         # Op code to payload length and handler: settings answer 1 or 0, the others bytes or none.
         self._settings_ops: dict[int, tuple[int, Callable[[bytes], bool]]] = {
             70: (4, self._set_frequency),
@@ -106,6 +97,25 @@ class Firmware:
         """Whether any output plays."""
         return any(channel.playing for channel in self.channels)
 
+    def drive(self, number: int, times_s: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the voltage of an output, counted from 1, at many instants."""
+        return self.channels[number - 1].volts(times_s)
+
+    def silent_at_s(self) -> float:
+        """Return when the outputs come to rest if no command comes; infinite where they do not."""
+        due_s = [c.next_change_s for c in self.channels if c.playing]
+        return max(due_s, default=-math.inf)
+
+    def stick(self) -> None:
+        """Have what plays play on, whatever is commanded."""
+        for channel in self.channels:
+            channel.stuck = channel.playing
+
+    def forget(self, seen_s: float) -> None:
+        """Drop what both instruments have seen."""
+        for channel in self.channels:
+            channel.forget(seen_s)
+
     def advance(self, now_s: float) -> None:
         """Let time pass: ramps, ends of playing, and the gap that no command may have."""
         gap_s = self._last_byte_s + GAP_S
@@ -126,14 +136,11 @@ class Firmware:
 
     def take(self, now_s: float) -> bytes:
         """Give the bytes for the host that are due."""
-        data = b""
-        while self._replies and self._replies[0][0] <= now_s:
-            data += self._replies.popleft()[1]
-        return data
+        return self._replies.take(now_s)
 
     def next_due_s(self) -> float | None:
         """Return when the next byte for the host is due."""
-        return self._replies[0][0] if self._replies else None
+        return self._replies.next_due_s()
 
     def fail(self) -> None:
         """Stop every output and wait for a click: COMM. FAILURE."""
@@ -158,7 +165,6 @@ class Firmware:
             channel.cut(now_s)
         self._buffer.clear()
         self._replies.clear()
-        self._held_back = b""
         self.locked = False
         self._load_defaults()
 
@@ -233,32 +239,7 @@ class Firmware:
         else:
             reply = self._other_ops[op][1](payload)
         if reply:
-            self._send(reply)
-
-    def _send(self, reply: bytes) -> None:
-        """Queue a reply, with whatever is wrong with it."""
-        faults = self.faults
-        if faults.drop:
-            faults.drop -= 1
-            return
-        if faults.corrupt:
-            faults.corrupt -= 1
-            reply = bytes(byte ^ 0xA5 for byte in reply)
-        if faults.duplicate:
-            faults.duplicate -= 1
-            reply *= 2
-        if faults.garbage:
-            reply = bytes(0x80 | 37 * k % 128 for k in range(faults.garbage)) + reply
-            faults.garbage = 0
-        if faults.reorder and not self._held_back:
-            faults.reorder -= 1
-            self._held_back = reply
-            return
-        reply, self._held_back = reply + self._held_back, b""
-        due_s = self._now_s + REPLY_LATENCY_S + faults.delay_s
-        if self._replies:
-            due_s = max(due_s, self._replies[-1][0])
-        self._replies.append((due_s, reply))
+            self._replies.send(reply, self._now_s)
 
     def _set(self, field: str, values: Sequence[Any]) -> bool:
         """Set one field of the four outputs, or of none."""

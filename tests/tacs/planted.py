@@ -56,6 +56,12 @@ BUGS = (
         "if True",
     ),
     Bug(
+        "a pause is believed of a device that cannot",
+        "_pause",
+        "not session.plan.can_pause",
+        "False",
+    ),
+    Bug(
         "a soft fault does not latch",
         "_fell_silent",
         "Trigger.LATCH if session.latching else Trigger.SILENT",

@@ -59,6 +59,9 @@ class Recorder(Driver):
         self.log.append("sent frequency")
         return frequency_hz
 
+    def pump(self, now_s: float) -> None:
+        self.log.append(f"pumped at {now_s:g}")
+
     def soft_stop(self) -> None:
         self.log.append("sent soft stop")
 
@@ -245,3 +248,26 @@ def test_a_stop_that_the_link_refuses_is_still_written():
     with pytest.raises(LinkLost):
         guard.emergency_stop()
     assert log == ["wrote emergency_stop"]
+
+
+def test_the_driver_gets_its_turn_through_the_guard() -> None:
+    guard, log = guarded()
+    guard.pump(3.25)
+    assert log[-1] == "pumped at 3.25"
+
+
+def test_the_programme_that_is_loaded_has_the_whole_envelope() -> None:
+    seen: list[Program] = []
+
+    class Seeing(Recorder):
+        def configure(self, program: Program) -> Achieved:
+            seen.append(program)
+            return super().configure(program)
+
+    made = protocol(duration_s=60.0)
+    GuardedDriver.of(Seeing([]), made, load_rig("emulated-synthpal"), effective_limits(), Log([]))\
+        .configure()  # fmt: skip
+    (program,) = seen
+    assert program.envelope == ((0.0, 0.0), (30.0, 1.0), (45.0, 1.0), (60.0, 0.0))
+    assert program.duration_s == 60.0
+    assert program.carrier_hz is None

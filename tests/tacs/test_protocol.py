@@ -59,7 +59,7 @@ def renamed(old: str, new: str) -> dict[str, Any]:
         (protocol_data(duration_s=float("inf")), ["duration_s: must be a finite number"]),
         (protocol_data(frequency_hz="10"), ["frequency_hz: must be a number, not '10'"]),
         (protocol_data(frequency_hz=0.0), ["frequency_hz: must be more than 0"]),
-        (protocol_data(waveform="tdcs"), ["waveform: must be 'tacs', 'active_sham' or"]),
+        (protocol_data(waveform="tdcs"), ["waveform: must be 'tacs', 'am_tacs', 'active_sham' or"]),
         (with_loop(current_peak_ma=-1.0), ["current_peak_ma: must be more than 0.0, not -1.0"]),
         (with_loop(current_peak_ma=0.0), ["current_peak_ma: must be more than 0.0"]),
         (with_loop(phase_deg=360.0), ["phase_deg: must be less than 360"]),

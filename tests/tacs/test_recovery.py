@@ -8,7 +8,8 @@ import os
 import random
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -457,3 +458,50 @@ def test_the_command_lists_damage_and_takes_an_acknowledgement(
     assert code == 0
     assert [d["acknowledged"] for d in told["damaged"]] == [True]
     assert told["sessions"] == []
+
+
+def lines_of(capabilities: dict[str, Any], last_s: float, ago_s: float) -> list[Line]:
+    """A start at 2 s at full level, and a last line; whatever the device declares."""
+    first = {"capabilities": {"soft_stop_s": 0.8, **capabilities}, "limits": {"lease_ttl_s": 1.0}}
+    told = ((0.0, first), (2.0, {"verb": "start"}), (last_s, {"verb": "set_level", "level": 1.0}))
+    utc = (utc_now() - timedelta(seconds=ago_s)).isoformat()
+    return [
+        Line(seq=i, t_s=t_s, utc=utc, kind="intent", data=data, hash="")
+        for i, (t_s, data) in enumerate(told)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "tail_s"),
+    [
+        ({}, LOST_S + LEASE_S + STOP_S),
+        ({"host_loss": "lease", "host_loss_worst_case_s": 1.8}, LOST_S + LEASE_S + STOP_S),
+        # 14 s of programme, of which 5 s are over.
+        ({"host_loss": "programme", "host_loss_worst_case_s": 0.5}, LOST_S + 9.0 + 0.5),
+    ],
+)
+def test_what_may_follow_the_last_line_is_what_the_device_declares(
+    capabilities: dict[str, Any], tail_s: float
+):
+    lines = lines_of(capabilities, 7.0, 3600.0)
+    bound = recovery._upper_bound(SHORT, lines, lines[1:2])
+    assert bound.duration_s == pytest.approx(5.0 + tail_s)
+    # Level 1 for the five seconds, counted from the higher of two neighbours, and for the tail.
+    assert bound.rectified_charge_c["Oz"] == pytest.approx(MEAN_PER_PEAK * 1e-3 * (5.0 + tail_s))
+
+
+def test_current_that_would_not_end_is_booked_as_direct_current_until_now():
+    lines = lines_of({"host_loss": "never", "host_loss_worst_case_s": None}, 7.0, 100.0)
+    bound = recovery._upper_bound(SHORT, lines, lines[1:2])
+    assert bound.duration_s == pytest.approx(5.0 + LOST_S + 100.0, abs=1.0)
+    assert bound.rectified_charge_c["Oz"] == pytest.approx(
+        1e-3 * (MEAN_PER_PEAK * 5.0 + LOST_S + 100.0), abs=1e-3
+    )
+
+
+def test_a_device_that_runs_its_own_envelope_is_bounded_at_the_full_current():
+    lines = lines_of({"host_loss": "programme", "host_loss_worst_case_s": 0.0,
+                      "level_control": False}, 7.0, 10.0)  # fmt: skip
+    lines[2] = replace(lines[2], data={"verb": "set_level", "level": 0.1})
+    bound = recovery._upper_bound(SHORT, lines, lines[1:2])
+    assert bound.current_peak_ma == pytest.approx(1.0)

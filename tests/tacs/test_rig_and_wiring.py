@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import cmath
+import math
 from pathlib import Path
 from typing import Any
 
@@ -117,13 +119,81 @@ def test_every_kind_of_mistake(changes: dict[str, Any], expected: str) -> None:
     assert any(expected in problem for problem in found), found
 
 
-@pytest.mark.parametrize(
-    "missing", ["gain_ma_per_v", "isolated", "calibration", "compliance_v", "current_max_ma"]
-)
+@pytest.mark.parametrize("missing", ["isolated", "calibration", "compliance_v", "current_max_ma"])
 def test_nothing_of_a_channel_has_a_default(missing: str) -> None:
     channel = channel_data(1, "Oz", "Cz")
     del channel[missing]
     assert any(f"channels[0].{missing}: missing" in problem for problem in problems(channel))
+
+
+OUTPUT: dict[str, Any] = {
+    key: value
+    for key, value in channel_data(1, "Oz", "Cz").items()
+    if key in ("channel", "current_max_ma", "compliance_v", "calibration")
+}
+
+
+def electrode_rig(*names: str, **changes: Any) -> dict[str, Any]:
+    outputs = [{**OUTPUT, "channel": k + 1, "electrode": name} for k, name in enumerate(names)]
+    return {"name": "cap", "device": "made", "outputs": outputs, **changes}
+
+
+def test_a_rig_has_loops_or_electrodes_and_not_both() -> None:
+    for data, expected in (
+        ({"name": "x", "device": "y"}, "channels: missing; write one table per isolated loop"),
+        (
+            electrode_rig("Oz", "Cz", channels=[channel_data(1, "Oz", "Cz")]),
+            "channels, outputs: a rig has one or the other",
+        ),
+        (electrode_rig("Oz", "Oz"), "outputs: electrode Oz is wired 2 times; wire each once"),
+    ):
+        with pytest.raises(FileProblems) as caught:
+            Rig.from_data(data, "made rig")
+        assert any(expected in problem for problem in caught.value.problems), expected
+
+
+def test_an_electrode_carries_the_sum_of_its_loops() -> None:
+    cap = Rig.from_data(electrode_rig("Oz", "Cz", "F3"), "cap")
+    found = wire(montage(("Oz", "Cz", 1.0, 30.0), ("F3", "Cz", 0.5, 30.0)), cap)
+    assert found.problems == ()
+    assert found.loops == ()
+    assert {c.name: (c.channel, c.current_peak_ma, c.phase_deg) for c in found.channels} == {
+        "Oz": (1, pytest.approx(1.0), pytest.approx(30.0)),
+        "Cz": (2, pytest.approx(1.5), pytest.approx(210.0)),
+        "F3": (3, pytest.approx(0.5), pytest.approx(30.0)),
+    }
+
+
+def test_loops_of_different_phase_add_as_phasors_and_all_electrodes_to_nothing() -> None:
+    cap = Rig.from_data(electrode_rig("Oz", "Cz", "F3", "F4"), "cap")
+    loops = montage(("Oz", "Cz", 1.0, 0.0), ("F3", "Cz", 1.0, 90.0), ("F4", "Oz", 0.3, 200.0))
+    found = wire(loops, cap).channels
+    shared = next(c for c in found if c.name == "Cz")
+    assert shared.current_peak_ma == pytest.approx(math.sqrt(2.0))
+    assert shared.phase_deg == pytest.approx(225.0)
+    phasors = [cmath.rect(c.current_peak_ma, math.radians(c.phase_deg)) for c in found]
+    assert abs(sum(phasors)) < 1e-9
+
+
+def test_loops_that_cancel_at_an_electrode_leave_nothing_there() -> None:
+    cap = Rig.from_data(electrode_rig("Oz", "Cz", "F3"), "cap")
+    found = wire(montage(("Oz", "Cz", 0.7, 40.0), ("Cz", "F3", 0.7, 40.0)), cap)
+    middle = next(c for c in found.channels if c.name == "Cz")
+    assert (middle.current_peak_ma, middle.phase_deg) == (0.0, 0.0)
+
+
+def test_an_electrode_without_an_output_is_told() -> None:
+    cap = Rig.from_data(electrode_rig("Oz", "Cz"), "cap")
+    found = wire(montage(("Oz", "Pz", 1.0)), cap)
+    assert found.problems == ("no output of rig 'cap' is wired to Pz (it has Oz, Cz)",)
+
+
+def test_a_rig_of_electrodes_survives_the_file(tmp_path: Path) -> None:
+    made = Rig.from_data(electrode_rig("Oz", "Cz", options={"protocol": "zero"}), "cap")
+    made.to_toml(tmp_path / "cap.toml")
+    assert Rig.from_toml(tmp_path / "cap.toml") == made
+    assert made.electrodes == ("Oz", "Cz")
+    assert "channels" not in made.to_data()
 
 
 def test_a_channel_is_wired_once() -> None:

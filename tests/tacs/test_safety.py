@@ -262,8 +262,44 @@ def test_an_emulated_rig_is_for_an_emulated_device() -> None:
     assert device(protocol(), rig=emulated, emulated=True) == []
 
 
-def test_a_current_source_needs_no_rig() -> None:
-    assert device(protocol(), rig=None, output="current") == []
+def test_a_current_source_needs_a_rig_too_but_no_gain() -> None:
+    (found,) = device(protocol(), rig=None, output="current")
+    assert (found.limit, found.where) == ("rig", "made is a current source; what is wired to it?")
+    plain = rig(channel_data(1, "Oz", "Cz", gain_ma_per_v=None, input_max_v=None))
+    assert device(protocol(), rig=plain, output="current") == []
+    (found,) = device(protocol(), rig=plain)
+    assert found.limit == "rig"
+    assert "tacs calibrate measures the gain" in found.where
+
+
+def test_a_device_of_electrodes_needs_a_rig_of_electrodes() -> None:
+    assert names(device(protocol(), wiring="electrodes")) == ["wiring"]
+
+
+def test_a_waveform_that_the_device_cannot_play_is_refused() -> None:
+    am = protocol(waveform="am_tacs", carrier_hz=80.0)
+    assert names(device(am)) == ["device_waveform"]
+    both = ("tacs", "am_tacs")
+    assert device(am, waveforms=both) == []
+    assert names(device(am, waveforms=both, frequency_max_hz=79.0)) == ["device_frequency_max_hz"]
+    sham = protocol(waveform="active_sham", sham_plateau_s=5.0, carrier_hz=80.0)
+    assert names(device(sham)) == ["device_waveform"]
+
+
+def test_a_programme_that_runs_on_is_told_with_its_length_and_not_refused() -> None:
+    runs_on = {"host_loss": "programme", "host_loss_worst_case_s": 0.5}
+    assert device(protocol(), **runs_on) == []
+    told = cautions(protocol(), capabilities(**runs_on))
+    assert any(text.endswith("(at most 1200.5 s)") for text in told)
+    endless = cautions(protocol(), capabilities(host_loss_worst_case_s=math.inf))
+    assert any(text.endswith("(WITHOUT END)") for text in endless)
+
+
+def test_what_a_person_does_and_what_cannot_be_paused_is_told() -> None:
+    by_hand = capabilities(machine_verified=False, level_control=False, soft_stop=False)
+    told = " ".join(cautions(protocol(), by_hand))
+    assert "nothing that it does is verified by a machine" in told
+    assert "there is no pause, and a stop is a step to zero" in told
 
 
 def test_calibration_holds_through_its_last_day() -> None:

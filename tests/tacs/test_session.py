@@ -513,6 +513,18 @@ def test_a_late_tick_does_not_delay_a_fall():
     assert late.level == pytest.approx(1.0 - 1.6 / 15.0, abs=1e-9)
 
 
+def test_where_the_device_cannot_pause_a_pause_is_a_stop():
+    session = held(replace(QUICK, can_pause=False))
+    after, actions = step(session, Event(Trigger.PAUSE, "the operator"), 2.0)
+    assert after.state is State.STOPPING
+    assert after.cause == "the operator: the device cannot pause"
+    assert [a.do for a in actions] == [Do.SOFT_STOP]
+    rated, actions = step(session, Event(Trigger.RATING, "", 6.0), 2.0)
+    assert rated.cause == "discomfort 6 of 10: the device cannot pause"
+    assert [a.do for a in actions] == [Do.SOFT_STOP]
+    assert send(session, Trigger.RATING, 2.0, 5.0).state is State.HOLD
+
+
 def test_a_clock_may_slip_by_its_rounding():
     session = held()
     assert send(session, Trigger.TICK, 2.0 - 1e-6).state is State.HOLD

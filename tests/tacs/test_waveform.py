@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tacs.errors import FileProblems
 from tacs.protocol import Protocol
 from tacs.waveform import PhaseTrack, Waveform, envelope_segments
 from tests.tacs.made import montage_data, numbers, protocol, protocols
@@ -191,3 +192,62 @@ def test_a_retuned_waveform_does_not_jump() -> None:
     times_s = 600.013 + np.linspace(-1e-3, 1e-3, 2001)
     steps_ma = np.abs(np.diff(waveform.sample(times_s)[0]))
     assert steps_ma.max() < 2.0 * math.pi * 11.2 * 1e-6
+
+
+AM = protocol(waveform="am_tacs", carrier_hz=83.0, frequency_hz=10.24, duration_s=100.0)
+
+
+def test_a_modulated_carrier_has_no_direct_current_and_none_at_the_rhythm() -> None:
+    rate_hz, waveform = 1000.0, Waveform(AM)
+    times_s = 30.0 + np.arange(int(50.0 * rate_hz)) / rate_hz
+    current = waveform.sample(times_s)[0]
+    lines = 2.0 * np.abs(np.fft.rfft(current * np.hanning(len(current)))) / (0.5 * len(current))
+    grid_hz = np.fft.rfftfreq(len(current), 1.0 / rate_hz)
+
+    def size(at_hz: float) -> float:
+        near = np.abs(grid_hz - at_hz) < 0.1
+        return float(lines[near].max())
+
+    assert size(0.0) < 1e-6
+    assert size(10.24) < 1e-6
+    assert size(83.0) == pytest.approx(0.5, rel=0.01)
+    assert size(83.0 - 10.24) == pytest.approx(0.25, rel=0.05)
+    assert size(83.0 + 10.24) == pytest.approx(0.25, rel=0.05)
+    assert np.abs(current).max() == pytest.approx(1.0, rel=0.01)
+
+
+def test_the_rectified_charge_of_a_modulated_carrier_is_half_of_a_sines() -> None:
+    waveform = Waveform(AM)
+    times_s = np.arange(0.0, 100.0, 1e-4)
+    flowed_c = np.abs(waveform.sample(times_s)[0]).sum() * 1e-4 * 1e-3
+    assert waveform.rectified_charge_c("Oz") == pytest.approx(flowed_c, rel=1e-3)
+    assert waveform.rectified == 1.0 / math.pi
+
+
+def test_the_peak_of_modulated_loops_at_one_electrode() -> None:
+    loops = montage_data(("Oz", "Cz", 1.0, 0.0), ("Oz", "Pz", 0.6, 70.0), ("F3", "Oz", 0.3, 190.0))
+    made = protocol(waveform="am_tacs", carrier_hz=83.7, duration_s=400.0, montage=loops)
+    waveform = Waveform(made)
+    times_s = np.arange(50.0, 300.0, 1e-3)
+    seen = np.abs(waveform.sample(times_s)[waveform.electrodes.index("Oz")]).max()
+    assert seen <= waveform.peak_ma("Oz") * (1 + 1e-12)
+    assert seen == pytest.approx(waveform.peak_ma("Oz"), rel=0.01)
+
+
+def test_a_carrier_goes_with_modulation_only_and_stays_clear_of_the_rhythm() -> None:
+    for changes, expected in (
+        ({"waveform": "am_tacs"}, "carrier_hz: missing (hertz)"),
+        ({"carrier_hz": 80.0}, "carrier_hz: a sine has none"),
+        ({"waveform": "am_tacs", "carrier_hz": 30.0}, "is less than 3 times"),
+    ):
+        with pytest.raises(FileProblems) as caught:
+            protocol(**changes)
+        assert any(expected in problem for problem in caught.value.problems)
+
+
+def test_the_knots_are_the_corners_of_the_envelope() -> None:
+    assert Waveform(protocol(duration_s=60.0)).knots == (
+        (0.0, 0.0), (30.0, 1.0), (45.0, 1.0), (60.0, 0.0),
+    )  # fmt: skip
+    sham = protocol(waveform="passive_sham", duration_s=60.0)
+    assert Waveform(sham).knots == ((0.0, 0.0), (60.0, 0.0))
