@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FrequencyChoice",
+    "accept_grid",
     "choose_frequency",
     "frequency_breaches",
     "grid_reason",
@@ -151,6 +152,57 @@ def choose_frequency(
         "method": peak.method,
     }
     return FrequencyChoice(frequency_hz=chosen_hz, reason=reason, individual=individual)
+
+
+def accept_grid(
+    choice: FrequencyChoice, capabilities: Capabilities | None, reason: str
+) -> FrequencyChoice:
+    """Take the frequency that a device of a coarse grid can play, on a person's word.
+
+    Parameters
+    ----------
+    choice : FrequencyChoice
+        Of an individual peak.
+    capabilities : Capabilities or None
+        Of the device.
+    reason : str
+        Why the difference is accepted.
+
+    Returns
+    -------
+    FrequencyChoice
+        With the device's frequency, the peak it differs from, and the difference in words; the
+        choice itself where the device plays it exactly.
+
+    Raises
+    ------
+    InputError
+        No rig, no reason, or no individual peak that the frequency comes from.
+    """
+    if capabilities is None or not reason.strip():
+        raise InputError(
+            "accepting a device's grid needs the device (--rig RIG.toml) and a reason "
+            "(--accept-grid REASON)"
+        )
+    if choice.individual is None:
+        raise InputError(
+            "accepting a device's grid needs an individual peak that it differs from; for a fixed "
+            "frequency name it (--frequency-hz, --fallback-note)"
+        )
+    achieved_hz = capabilities.achieved_frequency_hz(choice.frequency_hz)
+    if achieved_hz == choice.frequency_hz:
+        return choice
+    note = (
+        f"{achieved_hz:g} Hz instead of the individual {choice.frequency_hz:g} Hz "
+        f"({achieved_hz - choice.frequency_hz:+.2f} Hz): {capabilities.name} plays steps of "
+        f"{capabilities.frequency_step_hz:g} Hz; accepted: {reason.strip()}"
+    )
+    return FrequencyChoice(
+        frequency_hz=achieved_hz,
+        reason=f"{choice.reason}; {note}",
+        individual=choice.individual,
+        fallback_note=note,
+    )
 
 
 def is_replication(peak: PeakEstimate) -> bool:

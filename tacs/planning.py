@@ -21,6 +21,7 @@ from tacs.errors import InputError, SafetyRefusal
 from tacs.limits import EffectiveLimits, effective_limits
 from tacs.matching import (
     FrequencyChoice,
+    accept_grid,
     choose_frequency,
     frequency_breaches,
     grid_reason,
@@ -176,6 +177,7 @@ def make_plan(
     current_peak_ma: float | None = None,
     frequency_hz: float | None = None,
     fallback_note: str | None = None,
+    grid_accepted: str | None = None,
 ) -> Plan:
     """Make a protocol and list everything that speaks against it.
 
@@ -201,6 +203,9 @@ def make_plan(
         Frequency instead of the one that the rule gives; needs ``fallback_note``.
     fallback_note : str, optional
         Why the frequency is not the individual one.
+    grid_accepted : str, optional
+        Why the frequency that a device of a coarse grid can play is taken instead of the
+        individual one.
 
     Returns
     -------
@@ -235,6 +240,8 @@ def make_plan(
             "give both or neither"
         )
     choice = choose_frequency(peak, recipe, frequency_hz, fallback_note)
+    if grid_accepted is not None:
+        choice = accept_grid(choice, capabilities, grid_accepted)
     montage, current_reason = _montage(recipe, current_peak_ma)
     protocol = _protocol(recipe, choice, montage)
     achieved_hz = choice.frequency_hz

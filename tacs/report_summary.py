@@ -133,7 +133,9 @@ def banners(
         found.append(
             Banner(
                 kind="caution",
-                title="Not individualized",
+                title="Not individualized"
+                if protocol.individual is None
+                else "Not at the individual peak",
                 text="The frequency is not this person's own peak: "
                 f"{_stop(protocol.fallback_note)}",
             )

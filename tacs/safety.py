@@ -686,7 +686,8 @@ def cautions(
                 f"{CURRENT_DENSITY_CAUTION_A_M2:g} A/m²"
             )
     if protocol.fallback_note:
-        found.append(f"not individualized: {protocol.fallback_note}")
+        what = "individualized" if protocol.individual is None else "at the individual peak"
+        found.append(f"not {what}: {protocol.fallback_note}")
     if capabilities is not None:
         if not capabilities.verified:
             found.append(f"the driver {capabilities.name} has not been verified on hardware")

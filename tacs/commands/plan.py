@@ -45,6 +45,13 @@ def plan(
     fallback_note: Annotated[
         str, typer.Option("--fallback-note", help="why the frequency is not the individual one")
     ] = "",
+    accept_grid: Annotated[
+        str,
+        typer.Option(
+            "--accept-grid",
+            help="REASON to play the device's nearest frequency where it cannot play the peak's",
+        ),
+    ] = "",
     preview: Annotated[str, typer.Option("--preview", help="write a figure of the waveform")] = "",
 ) -> None:
     """Turn a peak and a recipe into a checked protocol; where a limit objects, write nothing."""
@@ -61,6 +68,7 @@ def plan(
         limits=effective_limits(site or None, participant or None),
         frequency_hz=frequency_hz or None,
         fallback_note=fallback_note or None,
+        grid_accepted=accept_grid or None,
     )
     if blinding_label:
         made = made.blinded(blinding_label)

@@ -30,15 +30,53 @@ def devices() -> None:
         entries.append({**capabilities.to_dict(), "name": name, "emulated": False})
         if name in installed("tacs.emulators"):
             entries.append({**capabilities.to_dict(), "name": f"emulated:{name}", "emulated": True})
-    prose = []
+    console.output.result({"devices": entries}, _device_table(entries))
+
+
+RETUNE = {"phase_continuous": "phase-continuous", "glitch": "with a glitch", "stop_first": "no"}
+
+
+def _device_table(entries: list[dict[str, Any]]) -> str:
+    """One row per device, and what becomes of its current without the host."""
+    rows = [
+        ("device", "state", "out", "waveforms", "step", "ramp", "soft stop", "retune", "reads back")
+    ]
     for e in entries:
         state = "emulated" if e["emulated"] else "verified" if e["verified"] else "NOT VERIFIED"
-        prose.append(
-            f"{e['name']:<24} {state:<13} {e['n_channels']} channels, "
-            f"{e['frequency_min_hz']:g} to {e['frequency_max_hz']:g} Hz\n"
-            f"    host loss: {e['on_host_loss']}"
+        read = [
+            word
+            for word, has in (
+                ("state", e["status_readback"]),
+                ("current", e["current_readback"]),
+                ("impedance", e["impedance"]),
+            )
+            if has
+        ]
+        rows.append(
+            (
+                e["name"],
+                state,
+                f"{e['n_channels']} {e['wiring']}",
+                ", ".join(e["waveforms"]),
+                f"{e['frequency_step_hz']:g} Hz",
+                "by the host" if e["level_control"] else "in the device",
+                f"{e['soft_stop_s']:g} s" if e["soft_stop"] else "none, a step",
+                RETUNE[e["frequency_change"]],
+                ", ".join(read) or "nothing",
+            )
         )
-    console.output.result({"devices": entries}, "\n".join(prose))
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) for row in rows]
+    told = [line.rstrip() for line in lines] + ["", "Without its host:"]
+    for e in entries:
+        if e["emulated"]:
+            continue
+        worst_s = e["host_loss_worst_case_s"]
+        bound = "WITHOUT END" if worst_s is None else f"at most {worst_s:g} s"
+        if e["host_loss"] == "programme":
+            bound += " after the programme's end"
+        told.append(f"  {e['name']}: {e['on_host_loss']} ({bound})")
+    return "\n".join(told)
 
 
 def run(

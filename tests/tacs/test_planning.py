@@ -104,6 +104,52 @@ def test_the_rigs_driver_brings_the_device() -> None:
     assert limits_of(one_loop) == ["wiring", "wiring"]
 
 
+WHOLE_HERTZ = capabilities(name="coarse", frequency_step_hz=1.0)
+
+
+def test_a_coarse_grid_is_refused_until_somebody_accepts_it() -> None:
+    refused = made(peak(frequency_hz=10.27), capabilities=WHOLE_HERTZ)
+    assert (refused.frequency_hz, refused.achieved_frequency_hz) == (10.27, 10.0)
+    assert "recipe_tolerance_hz" in limits_of(refused)
+    note = (
+        "10 Hz instead of the individual 10.27 Hz (-0.27 Hz): coarse plays steps of 1 Hz; "
+        "accepted: the only stimulator here"
+    )
+    taken = made(
+        peak(frequency_hz=10.27), capabilities=WHOLE_HERTZ, grid_accepted="the only stimulator here"
+    )
+    assert (taken.frequency_hz, taken.achieved_frequency_hz) == (10.0, 10.0)
+    assert taken.protocol.fallback_note == note
+    assert taken.protocol.individual is not None
+    assert taken.protocol.individual.peak_hz == 10.27
+    assert f"not at the individual peak: {note}" in taken.cautions
+    assert note in taken.reasons[0]
+    assert "frequency_error_hz" not in limits_of(taken)
+
+
+def test_a_grid_that_fits_needs_no_acceptance() -> None:
+    taken = made(peak(frequency_hz=10.0), capabilities=WHOLE_HERTZ, grid_accepted="whatever")
+    assert taken.protocol.fallback_note is None
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"grid_accepted": "because"},
+        {"grid_accepted": "  ", "capabilities": WHOLE_HERTZ},
+        {
+            "grid_accepted": "because",
+            "capabilities": WHOLE_HERTZ,
+            "frequency_hz": 10.2,
+            "fallback_note": "control",
+        },
+    ],
+)
+def test_accepting_a_grid_needs_a_device_a_reason_and_a_peak(options: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match="accepting a device's grid needs"):
+        made(peak(frequency_hz=10.27), **options)
+
+
 def test_an_offset_is_added_and_said() -> None:
     found = made(recipe=changed(rule="offset", offset_hz=-0.2))
     assert found.frequency_hz == 10.07
