@@ -130,7 +130,12 @@ class Closing:
         if info is None:
             return None
         trace = read_trace(info.path, len(info.columns))
-        delivered = measure(trace, info.columns, info.sampling_frequency_hz)
+        delivered = measure(
+            trace,
+            info.columns,
+            info.sampling_frequency_hz,
+            carrier_hz=self.protocol.carrier_hz,
+        )
         if not session.cause:
             return delivered, None
         since_s = session.stopping_since_s - info.start_s

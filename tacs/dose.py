@@ -21,6 +21,7 @@ __all__ = ["Delivered", "measure", "read_trace"]
 
 SILENT_MA = 0.001  # below one microampere nothing flows
 QUIET_MA = 0.050  # what a stop must reach: 50 µA
+SLOWEST_ENVELOPE_HZ = 0.4  # below are the ramps of a session
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +33,8 @@ class Delivered:
     duration_s : float
         From the first to the last instant with current.
     frequency_hz : float or None
-        Of the sine at full current; None where there was too little of it.
+        Of the sine at full current, or of a modulated carrier's envelope; None where there was
+        too little of it.
     current_peak_ma : float
         Largest magnitude at any electrode.
     electrodes : mapping of str to float
@@ -126,7 +128,11 @@ def _unpack(content: bytes) -> bytes:
 
 
 def measure(
-    trace: NDArray[np.float64], columns: tuple[str, ...], sampling_frequency_hz: float
+    trace: NDArray[np.float64],
+    columns: tuple[str, ...],
+    sampling_frequency_hz: float,
+    *,
+    carrier_hz: float | None = None,
 ) -> Delivered:
     """Measure a trace.
 
@@ -138,6 +144,8 @@ def measure(
         Electrodes.
     sampling_frequency_hz : float
         Samples per second.
+    carrier_hz : float, optional
+        Of a modulated carrier; the frequency is then that of its envelope.
 
     Returns
     -------
@@ -156,7 +164,7 @@ def measure(
     balance = np.abs(trace.sum(axis=0)).max(initial=0.0)
     return Delivered(
         duration_s=flowing.shape[1] / sampling_frequency_hz,
-        frequency_hz=_frequency_hz(flowing, sampling_frequency_hz),
+        frequency_hz=_frequency_hz(flowing, sampling_frequency_hz, carrier_hz),
         current_peak_ma=max(peaks.values(), default=0.0),
         electrodes=peaks,
         rectified_charge_c=dict(zip(columns, charge_c.tolist(), strict=True)),
@@ -166,15 +174,26 @@ def measure(
     )
 
 
-def _frequency_hz(flowing: NDArray[np.float64], rate_hz: float) -> float | None:
-    """Frequency of the strongest electrode: slope of its phase against the spectrum's maximum."""
+def _frequency_hz(
+    flowing: NDArray[np.float64], rate_hz: float, carrier_hz: float | None
+) -> float | None:
+    """Frequency of the strongest electrode: slope of its phase against the spectrum's maximum.
+
+    The size of a modulated carrier has its envelope's frequency, and nothing else below the
+    carrier's but the ramps.
+    """
     import numpy as np
 
     if flowing.shape[1] < 2 * rate_hz:
         return None
     signal = flowing[int(np.argmax(np.abs(flowing).max(axis=1)))]
     n = len(signal)
+    if carrier_hz is not None:
+        signal = np.abs(signal) - np.abs(signal).mean()
     spectrum = np.abs(np.fft.rfft(signal * np.hanning(n)))
+    if carrier_hz is not None:
+        grid_hz = np.arange(len(spectrum)) * rate_hz / n
+        spectrum[(grid_hz < SLOWEST_ENVELOPE_HZ) | (grid_hz > 0.5 * carrier_hz)] = 0.0
     coarse_hz = float(np.argmax(spectrum) * rate_hz / n)
     if coarse_hz <= 0.0:
         return None

@@ -330,7 +330,8 @@ def _measured(
         trace = read_trace(info.path, len(info.columns))
     except (OSError, ValueError):
         return None, None
-    delivered = measure(trace, info.columns, info.sampling_frequency_hz)
+    carrier_hz = lines[0].data["protocol"].get("carrier_hz")
+    delivered = measure(trace, info.columns, info.sampling_frequency_hz, carrier_hz=carrier_hz)
     since_s = float(lines[0].data["clock_zero_s"]) + lines[-1].t_s - info.start_s
     return delivered, quiet_after_s(trace, info.sampling_frequency_hz, since_s)
 

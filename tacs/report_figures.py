@@ -230,13 +230,18 @@ def plot_full_current(trace: Trace, commanded: Commanded, at_s: float) -> Any:
     turn = np.exp(-2j * np.pi * commanded.frequency_hz * times_s)
     looks = styles(trace.columns)
     for row, name, (color, style) in zip(samples, trace.columns, looks, strict=True):
+        if commanded.carrier_hz is not None:
+            axes.plot(
+                times_s - at_s, row, color=color, ls=style, lw=1.2, label=f"{name}, delivered"
+            )
+            continue
         angle = np.angle(np.sum(row * turn)) if row.size else 0.0
         sine = commanded.peaks_ma[name] * np.cos(
             2.0 * np.pi * commanded.frequency_hz * times_s + angle
         )
-        axes.plot(times_s - at_s, sine, color=color, alpha=0.25, lw=5.0)
-        axes.plot(times_s - at_s, row, color=color, ls=style, lw=1.2, label=f"{name}, delivered")
-    axes.plot([], [], color=GREY, alpha=0.35, lw=5.0, label="commanded")
+        axes.plot(times_s - at_s, sine, color=color, alpha=0.25, lw=5.0, zorder=1.5)
+    if commanded.carrier_hz is None:
+        axes.plot([], [], color=GREY, alpha=0.35, lw=5.0, label="commanded")
     finish(axes, f"time after {clock(at_s)} (s)", "current (mA)")
     legend(axes)
     return figure

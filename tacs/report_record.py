@@ -59,13 +59,19 @@ class Commanded:
     peaks_ma : mapping of str to float
         Zero-to-peak current of each electrode at level 1.
     frequency_hz : float
-        Of the sine, as the device achieved it.
+        Of the sine, or of a carrier's envelope, as the device achieved it.
+    rectified : float
+        Mean size of the waveform at full level, as a part of its peak.
+    carrier_hz : float or None
+        Of a modulated carrier.
     """
 
     times_s: tuple[float, ...]
     levels: tuple[float, ...]
     peaks_ma: Mapping[str, float]
     frequency_hz: float
+    rectified: float = 2.0 / math.pi
+    carrier_hz: float | None = None
 
     @property
     def current_peak_ma(self) -> float:
@@ -86,14 +92,17 @@ class Commanded:
 
     @property
     def rectified_charge_c(self) -> float:
-        """Charge of the commanded sine through the electrode with most of it, (2/π)·∫I dt."""
+        """Charge of the commanded waveform through the electrode with most of it.
+
+        ``(2/π)·∫I dt`` of a sine with the envelope ``I``.
+        """
         area_s = sum(
             0.5 * (low + high) * (end_s - start_s)
             for (start_s, end_s), (low, high) in zip(
                 pairwise(self.times_s), pairwise(self.levels), strict=True
             )
         )
-        return (2.0 / math.pi) * 1e-3 * max(self.peaks_ma.values()) * area_s
+        return self.rectified * 1e-3 * max(self.peaks_ma.values()) * area_s
 
 
 class RecordView:
@@ -259,6 +268,8 @@ class RecordView:
             levels=levels,
             peaks_ma={name: waveform.peak_ma(name) for name in waveform.electrodes},
             frequency_hz=self.achieved_hz or self.protocol.frequency_hz,
+            rectified=waveform.rectified,
+            carrier_hz=self.protocol.carrier_hz,
         )
 
     def _corners(self, started: Line) -> tuple[tuple[float, ...], tuple[float, ...]]:

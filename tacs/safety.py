@@ -349,6 +349,9 @@ def device_breaches(
             "",
             f"{name} has no phase setting; for opposite phase swap the two leads in the rig",
         )
+    if rig.monitor is not None and protocol.carrier_hz is not None:
+        refuse("monitor", "am_tacs", "tacs", "",
+               "what the rig's monitor measures is judged as a sine")  # fmt: skip
     if rig.monitor is not None and not today <= rig.monitor.calibration.expires_on:
         breaches.append(
             Breach(

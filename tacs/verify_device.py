@@ -1,4 +1,4 @@
-"""``tacs verify device``: the fault scenarios against a device, judged by its oscilloscope.
+"""``tacs verify device``: conformance and fault scenarios, judged by the oscilloscope.
 
 An emulated device is put through all of them: most on the virtual clock in this process, some as
 processes of their own on the real clock, side by side. A real device on a dummy load has no
@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tacs.checking import check as breaches_of
 from tacs.clock import MonotonicClock
 from tacs.driver import DeviceName
 from tacs.errors import InputError
@@ -31,10 +32,11 @@ from tacs.scenarios import (
     people_rows,
 )
 from tacs.scenarios.bench import Bench
-from tacs.scenarios.evidence import Outcome, Row, Verdict
+from tacs.scenarios.conformance import CHECKS
+from tacs.scenarios.evidence import Evidence, Outcome, Row, Verdict
 from tacs.scenarios.table import SCENARIOS, Scenario
 
-__all__ = ["Check", "Verification", "verify_device"]
+__all__ = ["PARTS", "Check", "Conformed", "Verification", "verify_device"]
 
 NO_CLOSED_LOOP = "this version has no closed loop"
 CLOSED_LOOP = (35, 36, 37, 38)
@@ -53,7 +55,8 @@ ROWS: dict[int, Row] = {
     **people_rows.ROWS,
     **blinding_rows.ROWS,
 }
-Say = Callable[["Check"], None]
+PARTS = ("conformance", "scenarios")
+Say = Callable[["Check | Conformed"], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +113,55 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Conformed:
+    """One check of the conformance suite and what came of it.
+
+    Parameters
+    ----------
+    name, required : str
+        What is checked, and the sentence that must hold.
+    verdict : Verdict
+        Outcome, figures and reason.
+    seconds : float
+        How long it took.
+    """
+
+    name: str
+    required: str
+    verdict: Verdict
+    seconds: float
+
+    @property
+    def ok(self) -> bool:
+        """Whether it did not fail."""
+        return self.verdict.outcome in GOOD
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON types."""
+        return {
+            "name": self.name,
+            "required": self.required,
+            "outcome": self.verdict.outcome,
+            "figures": dict(self.verdict.figures),
+            "bounds": dict(self.verdict.bounds),
+            "reason": self.verdict.reason,
+            "seconds": round(self.seconds, 2),
+        }
+
+    def line(self) -> str:
+        """Return one line for a person: outcome, name, and the figures with their bounds."""
+        verdict = self.verdict
+        figures = ", ".join(
+            f"{name} {verdict.figures[name]} {bound}"
+            for name, bound in verdict.bounds.items()
+            if isinstance(verdict.figures[name], float)
+        )
+        parts = [f"    {verdict.outcome.replace('_', ' '):<32} {self.name}"]
+        parts += [f"    {text}" for text in (figures, verdict.reason) if text]
+        return "\n".join(parts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Verification:
     """The whole matrix.
 
@@ -119,6 +171,8 @@ class Verification:
         What was verified.
     checks : tuple of Check
         In the order of their numbers.
+    conformance : tuple of Conformed
+        What every driver must do.
     seconds : float
         In all.
     """
@@ -127,20 +181,19 @@ class Verification:
     rig: str
     checks: tuple[Check, ...]
     seconds: float
+    conformance: tuple[Conformed, ...] = ()
 
     @property
     def ok(self) -> bool:
-        """Whether no scenario failed, and one at least was played."""
-        played = any(c.verdict.outcome in PLAYED for c in self.checks)
-        return played and all(check.ok for check in self.checks)
+        """Whether nothing failed, and one thing at least was played."""
+        done: list[Check | Conformed] = [*self.checks, *self.conformance]
+        played = any(c.verdict.outcome in PLAYED for c in done)
+        return played and all(c.ok for c in done)
 
     @property
     def counts(self) -> dict[str, int]:
         """How many scenarios had which outcome."""
-        found: dict[str, int] = {}
-        for check in self.checks:
-            found[check.verdict.outcome] = found.get(check.verdict.outcome, 0) + 1
-        return found
+        return _counts(self.checks)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON of ``tacs verify device``."""
@@ -151,15 +204,24 @@ class Verification:
             "counts": self.counts,
             "seconds": round(self.seconds, 1),
             "checks": [check.to_dict() for check in self.checks],
+            "conformance": [check.to_dict() for check in self.conformance],
         }
 
     def text(self) -> str:
         """Return the matrix for a person."""
-        told = ", ".join(f"{n} {outcome.replace('_', ' ')}" for outcome, n in self.counts.items())
+        told = [
+            f"{what}: " + ", ".join(f"{n} {outcome.replace('_', ' ')}" for outcome, n in counts)
+            for what, counts in (
+                ("conformance", _counts(self.conformance).items()),
+                ("scenarios", _counts(self.checks).items()),
+            )
+            if counts
+        ]
         return "\n".join(
             [
+                *(check.line() for check in self.conformance),
                 *(check.line() for check in self.checks),
-                f"{self.device} on rig {self.rig}: {told}; {self.seconds:.0f} s",
+                f"{self.device} on rig {self.rig}: {'; '.join(told)}; {self.seconds:.0f} s",
                 "An emulated device is not a person and not the device itself."
                 if self.device.startswith("emulated:")
                 else "A dummy load is not a person.",
@@ -167,16 +229,25 @@ class Verification:
         )
 
 
+def _counts(done: Sequence[Check | Conformed]) -> dict[str, int]:
+    """How many had which outcome."""
+    found: dict[str, int] = {}
+    for check in done:
+        found[check.verdict.outcome] = found.get(check.verdict.outcome, 0) + 1
+    return found
+
+
 def verify_device(
     device: str,
     *,
     rig: str | Path | None = None,
     only: Sequence[int] = (),
+    parts: Sequence[str] = PARTS,
     quick: bool = False,
     confirm: Callable[[Sequence[str]], None] | None = None,
     say: Say | None = None,
 ) -> Verification:
-    """Put a device through the fault scenarios.
+    """Put a device through the conformance suite and the fault scenarios.
 
     Parameters
     ----------
@@ -185,7 +256,9 @@ def verify_device(
     rig : path or str, optional
         Rig file, or the name of a shipped one.
     only : sequence of int
-        Numbers of the scenarios; all where left out.
+        Numbers of the scenarios, without the conformance suite; all and both where left out.
+    parts : sequence of str
+        ``conformance``, ``scenarios``, or both.
     quick : bool
         Leave out those that need the real clock.
     confirm : callable, optional
@@ -206,11 +279,18 @@ def verify_device(
     wanted = sorted(set(only)) or list(SCENARIOS)
     if unknown := [n for n in wanted if n not in SCENARIOS]:
         raise InputError(f"scenario {unknown[0]}: there are 1 to {max(SCENARIOS)}")
+    if wrong := [part for part in parts if part not in PARTS]:
+        raise InputError(f"part {wrong[0]!r}: there are {' and '.join(PARTS)}")
+    if "scenarios" not in parts:
+        wanted = []
     clock = MonotonicClock()
     start_s = clock.now_s()
     with tempfile.TemporaryDirectory(prefix="tacs-verify-", ignore_cleanup_errors=True) as name:
         bench = Bench.of(device, rig, Path(name))
         with _site_of_its_own(bench.setup.site):
+            conformance = []
+            if "conformance" in parts and not only:
+                conformance = _conformance(bench, clock, say=say)
             if bench.setup.device.emulated:
                 checks = _emulated(bench, wanted, clock, quick=quick, say=say)
             else:
@@ -221,7 +301,38 @@ def verify_device(
         rig=rig_name,
         checks=tuple(sorted(checks, key=lambda check: check.scenario.number)),
         seconds=clock.now_s() - start_s,
+        conformance=tuple(conformance),
     )
+
+
+def _conformance(bench: Bench, clock: MonotonicClock, *, say: Say | None) -> list[Conformed]:
+    """Run the conformance suite; a real device has no oscilloscope to judge it by."""
+    done = []
+    for name, run in CHECKS.items():
+        start_s = clock.now_s()
+        if not bench.setup.device.emulated:
+            reason = "needs the emulator's oscilloscope; put a scope on the load"
+            verdict = Verdict(outcome="skipped", reason=reason)
+        else:
+            verdict = _guarded(lambda run=run: run(bench))  # type: ignore[misc]
+        required = " ".join((run.__doc__ or name).split())
+        done.append(
+            Conformed(
+                name=name, required=required, verdict=verdict, seconds=clock.now_s() - start_s
+            )
+        )
+        if say is not None:
+            say(done[-1])
+    return done
+
+
+def _guarded(run: Callable[[], Verdict]) -> Verdict:
+    """Run one; whatever goes wrong in it is a failure, and none of the others'."""
+    try:
+        return run()
+    except Exception as exc:
+        text = " ".join(str(exc).split())
+        return Verdict(outcome="fail", reason=f"{type(exc).__name__}: {text}")
 
 
 @contextmanager
@@ -286,11 +397,20 @@ def _verdict(bench: Bench, number: int, *, quick: bool) -> Verdict:
         return Verdict(outcome="skipped", reason="needs the real clock; left out by --quick")
     if row.processes and os.name != "posix":
         return Verdict(outcome="skipped", reason="needs the signals of a POSIX system")
-    try:
-        return row.run(bench)
-    except Exception as exc:
-        text = " ".join(str(exc).split())
-        return Verdict(outcome="fail", reason=f"{type(exc).__name__}: {text}")
+    if row.without_host and bench.overrides:
+        return _guarded(lambda: _endless(bench))
+    return _guarded(lambda: row.run(bench))
+
+
+def _endless(bench: Bench) -> Verdict:
+    """A device whose current would not end without its host: arming must have been refused."""
+    proof = Evidence()
+    found = breaches_of(bench.protocol(), bench.setup)
+    proof.contains("refused", " ".join(breach.limit for breach in found), "host_loss")
+    return proof.verdict(
+        f"{bench.setup.capabilities.on_host_loss}; refused at arming without a recorded override",
+        outcome="not_applicable",
+    )
 
 
 def _on_a_load(

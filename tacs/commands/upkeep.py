@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -89,6 +89,9 @@ def verify_device(
     only: Annotated[
         str, typer.Option("--only", help="numbers of scenarios, separated by commas")
     ] = "",
+    part: Annotated[
+        str, typer.Option("--part", help="conformance or scenarios; both where left out")
+    ] = "",
     quick: Annotated[
         bool, typer.Option("--quick", help="leave out what needs the real clock")
     ] = False,
@@ -96,20 +99,29 @@ def verify_device(
         str, typer.Option("--confirm", help=f"'{LOAD_ATTACHED}', instead of typing it")
     ] = "",
 ) -> None:
-    """Put a device through the fault scenarios, judged by its emulator's oscilloscope."""
+    """Put a device through conformance and fault scenarios, judged by its oscilloscope."""
+    from tacs.verify_device import PARTS
     from tacs.verify_device import verify_device as verify
 
     found = verify(
         device,
         rig=rig or None,
         only=_numbers(only),
+        parts=(part,) if part else PARTS,
         quick=quick,
         confirm=_load_confirmation(confirm),
-        say=lambda c: console.output.say(f"scenario {c.scenario.number}: {c.verdict.outcome}"),
+        say=lambda c: console.output.say(_progress(c)),
     )
     console.output.result(found.to_dict(), found.text())
     if not found.ok:
         raise typer.Exit(5)
+
+
+def _progress(check: Any) -> str:
+    """One line while it runs."""
+    scenario = getattr(check, "scenario", None)
+    name = check.name if scenario is None else f"scenario {scenario.number}"
+    return f"{name}: {check.verdict.outcome}"
 
 
 def _numbers(text: str) -> list[int]:

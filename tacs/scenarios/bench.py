@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from tacs.bids import SessionPaths
 from tacs.checking import Setup, prepare
-from tacs.clock import Clock, QueueInbox, VirtualClock
+from tacs.clock import Clock, QueueInbox, VirtualClock, utc_now
 from tacs.conduct import Conduct
 from tacs.dose import QUIET_MA, quiet_after_s, read_trace
 from tacs.driver import TraceInfo, find_emulator
@@ -23,7 +23,9 @@ from tacs.guardian import Telemetry
 from tacs.judge import RULES
 from tacs.protocol import Protocol
 from tacs.record import Line, RecordWriter, read_record
+from tacs.rig import Rig
 from tacs.run_record import RunRecord
+from tacs.safety import device_breaches
 from tacs.session import State
 from tacs.session_request import SessionRequest
 
@@ -43,6 +45,7 @@ __all__ = [
     "Rehearsed",
     "Stage",
     "after",
+    "pairs_of",
     "protocol_on",
     "reaching",
     "watching",
@@ -50,7 +53,9 @@ __all__ = [
 
 FREQUENCY_HZ = 10.27
 RAMP_UP_S, HOLD_END_S, DURATION_S = 5.0, 8.0, 10.0
+CURRENTS_MA = (1.0, 0.5, 0.2, 0.1)
 FAULT_S = 6.0  # in hold
+LEASE_Z_S = 2.0
 LINGER_S = 0.5  # how long a bench is watched after a session is over
 LEASE_LINGER_S = 2.5  # and where the device's own lease ends the current
 SILENT_TAIL_S = 0.3  # quiet at the end of a trace for less than this shows nothing
@@ -165,6 +170,8 @@ class Rehearsed:
         From the first sample to the start of the session; NaN where it never started.
     played : Protocol or None
         With its arm, where the session was a blinded one.
+    frequency_hz, full_ma : float
+        Of the protocol: its frequency, and the peak at the most loaded electrode.
     """
 
     result: RunRecord | None
@@ -176,6 +183,8 @@ class Rehearsed:
     rate_hz: float
     start_s: float
     played: Protocol | None = None
+    frequency_hz: float = FREQUENCY_HZ
+    full_ma: float = 1.0
 
     @property
     def outcome(self) -> str:
@@ -229,7 +238,7 @@ class Rehearsed:
         import numpy as np
 
         lead = self.trace[int(np.argmax(np.abs(self.trace).max(axis=1)))]
-        half = self.rate_hz / FREQUENCY_HZ / 2.0
+        half = self.rate_hz / self.frequency_hz / 2.0
         edges = np.flatnonzero(np.diff(np.sign(lead)) != 0) + 1
         pieces = [
             slice(a, b)
@@ -242,7 +251,7 @@ class Rehearsed:
     def slew_ma_per_s(self, to_s: float = math.inf) -> float:
         """Return the fastest rise over half a second."""
         times_s, sizes = self.half_cycle_peaks()
-        n = round(FREQUENCY_HZ)
+        n = round(self.frequency_hz)
         use = times_s[n:] <= to_s
         rises = (sizes[n:] - sizes[:-n]) / (times_s[n:] - times_s[:-n])
         return float(rises[use].max(initial=0.0))
@@ -256,7 +265,8 @@ class Rehearsed:
 
         part = abs(self.part(from_s, to_s)).max(axis=0)
         times_s = from_s + np.arange(len(part)) / self.rate_hz
-        return float((part - np.minimum(times_s / RAMP_UP_S, 1.0)).max(initial=0.0))
+        plan = self.full_ma * np.minimum(times_s / RAMP_UP_S, 1.0)
+        return float((part - plan).max(initial=0.0))
 
     def step_ma(self) -> float:
         """Return the largest rise from one half-cycle to the next."""
@@ -307,6 +317,9 @@ class Bench:
         For data sets.
     faults : mapping of str to str
         Those that the emulator knows.
+    current_ma : float
+        Peak at the most loaded electrode of a bench's protocol: the largest of a few that the
+        device and its rig may play.
     cache : dict
         What one scenario leaves for another.
     """
@@ -314,6 +327,7 @@ class Bench:
     setup: Setup
     folder: Path
     faults: Mapping[str, str]
+    current_ma: float = 1.0
     cache: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -333,7 +347,31 @@ class Bench:
             raise InputError(f"{device}: needs --rig, with at least one channel")
         emulated = setup.device.emulated
         faults = find_emulator(setup.device.driver).faults if emulated else {}
-        return cls(setup=setup, folder=folder, faults=faults)
+        return cls(setup=setup, folder=folder, faults=faults, current_ma=_playable_ma(setup))
+
+    @property
+    def frequency_hz(self) -> float:
+        """Frequency of a bench's protocol: the device's own, nearest to 10.27 Hz."""
+        return self.setup.capabilities.achieved_frequency_hz(FREQUENCY_HZ)
+
+    def z_s(self, since_s: float) -> float:
+        """Return how soon the current must end when the host falls silent at a session time.
+
+        Two seconds where the device has a lease; else what it declares and shows before arming.
+        """
+        by_itself_s = self.ends_by_itself_s(since_s)
+        return LEASE_Z_S if self.setup.capabilities.host_loss == "lease" else by_itself_s
+
+    def linger_s(self, since_s: float) -> float:
+        """Return how long to watch on where the current ends without the host."""
+        return max(LEASE_LINGER_S, self.z_s(since_s) + 0.5)
+
+    def ends_by_itself_s(self, since_s: float, duration_s: float = DURATION_S) -> float:
+        """Return how long after a session time the current ends at most without its host."""
+        capabilities = self.setup.capabilities
+        if capabilities.host_loss == "programme":
+            return capabilities.after_host_loss_s(duration_s) - since_s
+        return capabilities.host_loss_worst_case_s
 
     @property
     def monitored(self) -> bool:
@@ -347,8 +385,9 @@ class Bench:
 
     @property
     def source(self) -> str:
-        """Electrode at the positive end of the first channel."""
-        return "" if self.setup.rig is None else self.setup.rig.channels[0].positive
+        """Electrode at the positive end of the first loop."""
+        pairs = pairs_of(self.setup.rig)
+        return pairs[0][0] if pairs else ""
 
     def site_beside(self, name: str) -> Path:
         """Return another site's folder, with the same limits and nothing else."""
@@ -356,6 +395,12 @@ class Bench:
         site.mkdir()
         (site / "site.toml").write_text(SITE, encoding="utf-8")
         return site
+
+    @property
+    def overrides(self) -> dict[str, str]:
+        """What must be overridden to play on this device at all: current that would not end."""
+        endless = not math.isfinite(self.setup.capabilities.host_loss_worst_case_s)
+        return {"host_loss": "an emulator, or a dummy load"} if endless else {}
 
     def request(self, label: str, **changes: Any) -> SessionRequest:
         """Return a request for one session of a participant of that name."""
@@ -367,12 +412,16 @@ class Bench:
             "dataset": self.folder / f"data-{label}",
             "operator": "bench",
             "role": "operator",
+            "overrides": self.overrides,
             **changes,
         }
         return SessionRequest(**fields)
 
-    def protocol(self, n_loops: int = 1, current_ma: float = 1.0, **changes: Any) -> Protocol:
+    def protocol(
+        self, n_loops: int = 1, current_ma: float | None = None, **changes: Any
+    ) -> Protocol:
         """Return a short protocol for the first loops of the rig."""
+        current_ma = self.current_ma if current_ma is None else current_ma
         return protocol_on(self.setup, n_loops, current_ma, **changes)
 
     def rehearse(
@@ -421,9 +470,10 @@ class Bench:
         clock = clock or VirtualClock()
         inbox = QueueInbox(before)
         watch = watching(acts, Stage(clock, inbox), told)
+        played = protocol or self.protocol()
         request = self.request(
             label,
-            protocol=protocol or self.protocol(),
+            protocol=played,
             setup=setup or self.setup,
             subject=subject or label,
             session=session,
@@ -462,6 +512,8 @@ class Bench:
             rate_hz=info.sampling_frequency_hz,
             start_s=lines[0].data["clock_zero_s"] + _started_t_s(lines) - info.start_s,
             played=running.protocol,
+            frequency_hz=played.frequency_hz,
+            full_ma=max(played.montage.current_peak_ma(e.name) for e in played.montage.electrodes),
         )
 
 
@@ -479,13 +531,13 @@ def protocol_on(setup: Setup, n_loops: int, current_ma: float, **changes: Any) -
     **changes
         Entries of the protocol.
     """
-    channels = () if setup.rig is None else setup.rig.channels[:n_loops]
-    names = [name for c in channels for name in (c.positive, c.negative)]
+    pairs = pairs_of(setup.rig)[:n_loops]
+    names = [name for pair in pairs for name in pair]
     share_ma = current_ma / max(names.count(name) for name in names)
     data: dict[str, Any] = {
         "name": "verification",
         "waveform": "tacs",
-        "frequency_hz": FREQUENCY_HZ,
+        "frequency_hz": setup.capabilities.achieved_frequency_hz(FREQUENCY_HZ),
         "duration_s": DURATION_S,
         "ramp_up_s": RAMP_UP_S,
         "ramp_down_s": DURATION_S - HOLD_END_S,
@@ -495,14 +547,40 @@ def protocol_on(setup: Setup, n_loops: int, current_ma: float, **changes: Any) -
                 for name in dict.fromkeys(names)
             ],
             "loops": [
-                {"source": c.positive, "sink": c.negative, "current_peak_ma": share_ma}
-                for c in channels
+                {"source": source, "sink": sink, "current_peak_ma": share_ma}
+                for source, sink in pairs
             ],
         },
         "expected_effect": {"direction": "none", "measure": "nothing", "region": "all"},
         **changes,
     }
     return Protocol.from_data(data, "the verification's protocol")
+
+
+def pairs_of(rig: Rig | None) -> list[tuple[str, str]]:
+    """Return the loops that a rig can carry: as wired, or each electrode against the second."""
+    if rig is None:
+        return []
+    if rig.channels:
+        return [(channel.positive, channel.negative) for channel in rig.channels]
+    first, back, *others = rig.electrodes
+    return [(first, back), *((name, back) for name in others)]
+
+
+def _playable_ma(setup: Setup) -> float:
+    """The largest of a few currents that the device and its rig may play."""
+    for current_ma in CURRENTS_MA:
+        found = device_breaches(
+            protocol_on(setup, 1, current_ma),
+            setup.capabilities,
+            setup.rig,
+            setup.limits,
+            today=utc_now().date(),
+            emulated=setup.device.emulated,
+        )
+        if not {breach.limit for breach in found} - {"host_loss"}:
+            return current_ma
+    return CURRENTS_MA[0]  # refused at arming, with every reason
 
 
 def _started_t_s(lines: Sequence[Line]) -> float:

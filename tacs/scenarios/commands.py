@@ -200,7 +200,7 @@ def wrong_unit(bench: Bench) -> Verdict:
         run = bench.rehearse(f"R15x{factor:g}", protocol=bench.protocol(current_ma=factor))
         proof.equal(f"outcome_x{factor:g}", run.outcome, "refused")
         proof.equal(f"lines_x{factor:g}", len(run.lines), 0)
-    for asked_ma in (0.2, 0.5, 1.0):
+    for asked_ma in (0.2 * bench.current_ma, 0.5 * bench.current_ma, bench.current_ma):
         run = bench.rehearse(
             f"R15at{round(1000 * asked_ma)}", protocol=bench.protocol(current_ma=asked_ma)
         )

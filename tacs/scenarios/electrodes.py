@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
-from tacs.scenarios.bench import FAULT_S, Bench, Rehearsed
+from tacs.scenarios.bench import FAULT_S, Bench, Rehearsed, pairs_of
 from tacs.scenarios.evidence import Evidence, Row, Verdict
 
 __all__ = ["ROWS"]
@@ -56,16 +56,16 @@ def played(bench: Bench, label: str, trial: Trial) -> Rehearsed:
 
 
 def third(bench: Bench) -> str:
-    """Return the electrode at the positive end of the last channel."""
-    rig = bench.setup.rig
-    return "" if rig is None else rig.channels[-1].positive
+    """Return the electrode at the positive end of the third loop, or of the last before it."""
+    pairs = pairs_of(bench.setup.rig)[:3]
+    return pairs[-1][0] if pairs else ""
 
 
 def trials(bench: Bench, number: int, which: tuple[Trial, ...], reason: str = "") -> Verdict:
     """Judge a row that is one fault, or some of a kind."""
     proof = Evidence()
     rig = bench.setup.rig
-    n_loops = 0 if rig is None else len(rig.channels)
+    n_loops = len(pairs_of(rig))
     possible = [trial for trial in which if trial.n_loops <= n_loops]
     for k, trial in enumerate(possible):
         run = played(bench, f"R{number}t{k}", trial)
@@ -159,7 +159,7 @@ def drying(bench: Bench) -> Verdict:
     fault = f"drying@{since_s}={bench.source}:{60.0 * kohm_per_s:g}"
     run = bench.rehearse("R21", protocol=protocol, faults=[fault], linger_s=1.0)
     proof = Evidence()
-    proof.at_most("peak_ma", run.peak_ma, 1.0)
+    proof.at_most("peak_ma", run.peak_ma, bench.current_ma)
     if not bench.monitored:
         proof.equal("outcome", run.outcome, "done")
         proof.shown_before_arming(run.cautions, "drying")

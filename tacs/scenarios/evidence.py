@@ -55,12 +55,15 @@ class Row:
         Why the scenario does not exist without a current monitor; empty where it does.
     processes : bool
         Whether it needs processes of their own on the real clock: seconds, not milliseconds.
+    without_host : bool
+        Whether the device has to end the current without its host in it.
     """
 
     run: Callable[[Bench], Verdict]
     needs: tuple[str, ...] = ()
     monitor: str = ""
     processes: bool = False
+    without_host: bool = False
 
 
 class Evidence:

@@ -7,18 +7,21 @@ from typing import Any
 
 from tacs.driver import Driver
 from tacs.rig import Rig
-from tacs.scenarios.bench import FAULT_S, FREQUENCY_HZ, LEASE_LINGER_S, Bench, Rehearsed, after
+from tacs.scenarios.bench import FAULT_S, Bench, Rehearsed, after
 from tacs.scenarios.evidence import Evidence, Row, Verdict
 
 __all__ = ["ROWS"]
 
-Z_S = 2.0
-COMMANDED_MA = 1.0
 FEW = 3  # fewer damaged frames than make a fault
 RAMP_S = 3.0  # a time in the ramp-up
-CREST_S = 31.25 / FREQUENCY_HZ - 0.012  # in the ramp-up, a command before a crest of the sine
+BEFORE_CREST_S = 0.012
 SETTING_BITS = 64  # questions and stops are shorter, commands with settings longer
 TURNED = (13, 25, 37, 43)  # bits of the operation and of the first channel's value
+
+
+def crest_s(bench: Bench) -> float:
+    """A time in the ramp-up: a command before a crest of the sine."""
+    return 31.25 / bench.frequency_hz - BEFORE_CREST_S
 
 
 def held(proof: Evidence, run: Rehearsed, name: str = "") -> None:
@@ -26,14 +29,14 @@ def held(proof: Evidence, run: Rehearsed, name: str = "") -> None:
 
     A command that is applied twice, or out of order, would pass it.
     """
-    proof.at_most(f"above_plan_ma{name}", run.excess_ma(), 0.01 * COMMANDED_MA)
+    proof.at_most(f"above_plan_ma{name}", run.excess_ma(), 0.01 * run.full_ma)
     proof.equal(f"record{name}", run.problem or "verifies", "verifies")
 
 
-def ended(proof: Evidence, run: Rehearsed, since_s: float, name: str = "") -> None:
+def ended(proof: Evidence, bench: Bench, run: Rehearsed, since_s: float, name: str = "") -> None:
     """Require a latched fault, and silence from then on."""
     proof.equal(f"outcome{name}", run.outcome, "fault")
-    proof.at_most(f"quiet_s{name}", run.quiet_after_s(since_s), Z_S)
+    proof.at_most(f"quiet_s{name}", run.quiet_after_s(since_s), bench.z_s(since_s))
 
 
 def link_loss(bench: Bench) -> Verdict:
@@ -41,8 +44,8 @@ def link_loss(bench: Bench) -> Verdict:
     proof = Evidence()
     for at_s, name in ((RAMP_S, "_in_ramp"), (FAULT_S, "")):
         label = f"R05{name.replace('_', '')}"
-        run = bench.rehearse(label, faults=[f"link_loss@{at_s}"], linger_s=LEASE_LINGER_S)
-        ended(proof, run, at_s, name)
+        run = bench.rehearse(label, faults=[f"link_loss@{at_s}"], linger_s=bench.linger_s(at_s))
+        ended(proof, bench, run, at_s, name)
         held(proof, run, name)
     return proof.verdict("no EEG is recorded during a session by this version")
 
@@ -51,7 +54,7 @@ def link_flap(bench: Bench) -> Verdict:
     """Row 6: ten drops a minute, watched for three more of them after the session is over."""
     run = bench.rehearse("R06", faults=[f"link_flap@{FAULT_S}=6"], linger_s=18.0)
     proof = Evidence()
-    ended(proof, run, FAULT_S)
+    ended(proof, bench, run, FAULT_S)
     held(proof, run)
     proof.equal("faults_in_record", len(run.said("state", to="fault")), 1)
     return proof.verdict()
@@ -63,14 +66,14 @@ def late_replies(bench: Bench) -> Verdict:
     for delay_s, at_s in ((0.1, RAMP_S), (0.1, FAULT_S), (1.0, RAMP_S), (10.0, FAULT_S)):
         label = f"R07{delay_s}{at_s}".replace(".", "")
         late = [f"delay_reply@{at_s}={delay_s}"]
-        run = bench.rehearse(label, faults=late, linger_s=LEASE_LINGER_S)
+        run = bench.rehearse(label, faults=late, linger_s=bench.linger_s(at_s))
         name = f"_{delay_s:g}s_at_{at_s:g}s"
         told.append(f"{delay_s:g} s: {run.outcome}")
         held(proof, run, name)
         if run.outcome == "done":
             proof.at_most(f"quiet_s{name}", run.quiet_after_s(0.0), run_end_s(bench))
         else:
-            ended(proof, run, at_s, name)
+            ended(proof, bench, run, at_s, name)
     return proof.verdict("; ".join(dict.fromkeys(told)))
 
 
@@ -85,7 +88,7 @@ def lost_reply(bench: Bench) -> Verdict:
     proof = Evidence()
     for at_s, name in ((RAMP_S, "_in_ramp"), (FAULT_S, "")):
         run = bench.rehearse(f"R08{name.replace('_', '')}", faults=[f"drop_reply@{at_s}"])
-        ended(proof, run, at_s, name)
+        ended(proof, bench, run, at_s, name)
         held(proof, run, name)
     return proof.verdict("a command is never sent again: one without its answer is a fault")
 
@@ -119,7 +122,7 @@ def turned_bits(bench: Bench) -> Verdict:
         proof.equal("rejected_few", frames(few, "corrupted"), FEW)
         many = bench.rehearse("R12many", faults=[f"monitor_corrupt@{FAULT_S}=200"])
         proof.equal("rule_many", many.rule, "monitor_corrupted")
-        ended(proof, many, FAULT_S, "_many")
+        ended(proof, bench, many, FAULT_S, "_many")
     most_ma, quiet_s = 0.0, 0.0
     undisturbed: list[Rehearsed] = []
     for place in TURNED:
@@ -127,21 +130,21 @@ def turned_bits(bench: Bench) -> Verdict:
         run = bench.rehearse(
             f"R12bit{place}",
             setup=replace(bench.setup, driver=tap.on(bench.setup.driver)),
-            acts=[after(CREST_S, tap.arm)],
-            linger_s=LEASE_LINGER_S,
+            acts=[after(crest_s(bench), tap.arm)],
+            linger_s=bench.linger_s(crest_s(bench)),
         )
         proof.equal(f"altered_{place}", tap.altered, 1)
-        excess_ma = run.excess_ma(to_s=CREST_S + 0.3)
+        excess_ma = run.excess_ma(to_s=crest_s(bench) + 0.3)
         most_ma = max(most_ma, excess_ma)
         if run.outcome != "done":
-            quiet_s = max(quiet_s, run.quiet_after_s(CREST_S))
-        elif excess_ma > 0.01 * COMMANDED_MA:
+            quiet_s = max(quiet_s, run.quiet_after_s(crest_s(bench)))
+        elif excess_ma > 0.01 * run.full_ma:
             undisturbed.append(run)
         if run.rule is not None:
             proof.monitor = run.rule
     proof.note("altered_commands", len(TURNED))
     proof.note("most_above_plan_ma", most_ma)
-    proof.at_most("quiet_s", quiet_s, Z_S)
+    proof.at_most("quiet_s", quiet_s, bench.z_s(crest_s(bench)))
     if bench.monitored or not undisturbed:
         proof.equal("more_current_unnoticed", len(undisturbed), 0)
         return proof.verdict("what did not end the session changed nothing that flows")
@@ -194,27 +197,31 @@ def garbage(bench: Bench) -> Verdict:
         trials.append([f"monitor_{name}@{at_s + 0.4 * k}=9" for k, name in enumerate(of_monitor)])
     proof, told = Evidence(), []
     for k, faults in enumerate(trials):
-        run = bench.rehearse(f"R13{k}", faults=faults, linger_s=LEASE_LINGER_S)
+        run = bench.rehearse(f"R13{k}", faults=faults, linger_s=bench.linger_s(at_s))
         name = "_" + faults[0].partition("@")[0]
         told.append(f"{name[1:]}: {run.outcome}")
         held(proof, run, name)
         if run.outcome == "done":
             proof.at_most(f"quiet_s{name}", run.quiet_after_s(0.0), run_end_s(bench))
         else:
-            proof.at_most(f"quiet_s{name}", run.quiet_after_s(at_s), Z_S)
+            proof.at_most(f"quiet_s{name}", run.quiet_after_s(at_s), bench.z_s(at_s))
     return proof.verdict("; ".join(told))
 
 
 ROWS = {
-    5: Row(run=link_loss, needs=("link_loss",)),
-    6: Row(run=link_flap, needs=("link_flap",)),
-    7: Row(run=late_replies, needs=("delay_reply",)),
-    8: Row(run=lost_reply, needs=("drop_reply",)),
+    5: Row(run=link_loss, needs=("link_loss",), without_host=True),
+    6: Row(run=link_flap, needs=("link_flap",), without_host=True),
+    7: Row(run=late_replies, needs=("delay_reply",), without_host=True),
+    8: Row(run=lost_reply, needs=("drop_reply",), without_host=True),
     11: Row(
         run=foreign_frames,
         needs=("monitor_replay",),
         monitor="commands and replies carry no session number; only a monitor's frames do",
     ),
-    12: Row(run=turned_bits),
-    13: Row(run=garbage, needs=("garbage", "corrupt_reply", "duplicate_reply", "reorder")),
+    12: Row(run=turned_bits, without_host=True),
+    13: Row(
+        run=garbage,
+        needs=("garbage", "corrupt_reply", "duplicate_reply", "reorder"),
+        without_host=True,
+    ),
 }

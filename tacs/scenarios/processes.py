@@ -25,7 +25,7 @@ from tacs.errors import DeviceBusy, InputError, TacsError
 from tacs.ledger import Ledger
 from tacs.local_link import Connection, Contact, connect
 from tacs.record import RecordWriter, read_record
-from tacs.scenarios.bench import Bench, Rehearsed
+from tacs.scenarios.bench import RAMP_UP_S, Bench, Rehearsed
 from tacs.scenarios.evidence import Evidence, Verdict
 
 __all__ = [
@@ -36,7 +36,6 @@ __all__ = [
     "power_cut",
 ]
 
-Z_S = 2.0
 STOP_Z_S = 1.0
 IN_HOLD_S = 0.3
 SUSPENDED_S = 3.0
@@ -81,7 +80,8 @@ class _Live:
                 self._tacs(
                     "run", self.folder / "protocol.toml", "--device", bench.setup.device,
                     "--rig", self.folder / "rig.toml", "--subject", label, "--session", "01",
-                    "--out", self.paths.dataset, "--json",
+                    "--out", self.paths.dataset, "--json", "--operator", "bench",
+                    *(f"--override={name}={why}" for name, why in bench.overrides.items()),
                 ),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -236,7 +236,7 @@ def guardian_killed(bench: Bench) -> Verdict:
         told = session.front_says()
         seen = session.seen()
         proof.equal("front_end_says", told["outcome"], "interrupted")
-        proof.at_most("quiet_s", seen.quiet_after_s(at_s, tail_s=TAIL_S), Z_S)
+        proof.at_most("quiet_s", seen.quiet_after_s(at_s, tail_s=TAIL_S), bench.z_s(RAMP_UP_S))
         closed = session.recover()
         interrupted(proof, session, seen, closed)
         proof.equal("dose", closed["delivered"]["source"], "measured")
@@ -290,7 +290,7 @@ def power_cut(bench: Bench) -> Verdict:
         at_s = session.kill(session.contact.pid, signal.SIGKILL)
         session.front_says()
         seen = session.seen()
-        proof.at_most("quiet_s", seen.quiet_after_s(at_s, tail_s=TAIL_S), Z_S)
+        proof.at_most("quiet_s", seen.quiet_after_s(at_s, tail_s=TAIL_S), bench.z_s(RAMP_UP_S))
         lost_s = cut_to_last_sync(session.paths.record, max(gaps_s, default=0.0))
         proof.at_most("lost_s", lost_s, LOST_S)
         for left in session.paths.source.glob("*oscilloscope*"):
@@ -321,7 +321,7 @@ def guardian_suspended(bench: Bench) -> Verdict:
         result = session.result()
         seen = session.seen()
         proof.equal("outcome", result["outcome"], "fault")
-        proof.at_most("quiet_s", seen.quiet_after_s(at_s, tail_s=TAIL_S), Z_S)
+        proof.at_most("quiet_s", seen.quiet_after_s(at_s, tail_s=TAIL_S), bench.z_s(RAMP_UP_S))
         proof.equal("starts", len(seen.intents("start")), 1)
         watched_s = (seen.trace.shape[1] - 1) / seen.rate_hz - seen.start_s - at_s
         proof.at_least("watched_s", watched_s, SUSPENDED_S)
@@ -372,7 +372,7 @@ def claimed_twice(bench: Bench) -> Verdict:
         proof.equal("outcome", result["outcome"], "stopped")
         proof.contains("stopped_by", result["cause"], "second")
         proof.at_most("quiet_s", seen.quiet_after_s(at_s, tail_s=TAIL_S), STOP_Z_S)
-        proof.at_most("peak_ma", seen.peak_ma, 1.0)
+        proof.at_most("peak_ma", seen.peak_ma, bench.current_ma)
         paused = [x for x in seen.said("operator") if x.data["did"] == "pause"]
         proof.equal("pauses", len(paused), 0)
     return proof.verdict("a lock that is taken away while it is held cannot be played here")

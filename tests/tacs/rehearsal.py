@@ -79,5 +79,7 @@ def rehearse(
         trace=trace,
         columns=info.columns,
         start_s=info.start_s,
-        delivered=measure(trace, info.columns, info.sampling_frequency_hz),
+        delivered=measure(
+            trace, info.columns, info.sampling_frequency_hz, carrier_hz=protocol.carrier_hz
+        ),
     )

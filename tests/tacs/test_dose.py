@@ -89,3 +89,19 @@ def test_a_trace_is_read_across_members_and_up_to_where_it_was_cut(tmp_path: Pat
     assert read_trace(path, 2)[0, :2].tolist() == [0.1, 0.2]
     path.write_bytes(b"")
     assert read_trace(path, 2).shape == (2, 0)
+
+
+@pytest.mark.parametrize(("frequency_hz", "carrier_hz"), [(10.27, 80.0), (6.0, 97.3), (1.5, 60.0)])
+def test_the_frequency_of_a_modulated_carrier_is_its_envelopes(
+    frequency_hz: float, carrier_hz: float
+):
+    made = made_protocol(
+        waveform="am_tacs", carrier_hz=carrier_hz, frequency_hz=frequency_hz, duration_s=90.0
+    )
+    waveform = Waveform(made)
+    trace = waveform.sample(np.arange(0.0, 91.0, 1.0 / RATE_HZ))
+    got = measure(trace, waveform.electrodes, RATE_HZ, carrier_hz=carrier_hz)
+    assert got.frequency_hz == pytest.approx(frequency_hz, abs=2e-3)
+    assert got.rectified_charge_c["Oz"] == pytest.approx(
+        waveform.rectified_charge_c("Oz"), rel=5e-3
+    )
