@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 JOBS   ?= 2
 
-.PHONY: demo test lint types imports examples benchmarks kernel campaign mutants matrix kills fuzz soak check wheel clean
+.PHONY: demo test lint types imports examples benchmarks kernel campaign mutants matrix conformance kills fuzz soak check wheel clean
 
 demo: $(VENV)/.installed
 	$(BIN)/tacs demo
@@ -49,8 +49,13 @@ mutants: $(VENV)/.installed-test
 
 # The 47 fault scenarios on both emulated rigs; every row that can run must hold.
 matrix: $(VENV)/.installed
-	$(BIN)/tacs verify device emulated:synthpal
-	$(BIN)/tacs verify device emulated:synthpal --rig emulated-synthpal-monitored
+	$(BIN)/tacs verify device emulated:synthpal --part scenarios
+	$(BIN)/tacs verify device emulated:synthpal --rig emulated-synthpal-monitored --part scenarios
+
+# Every driver against every check, and the same session on every emulated device.
+conformance: $(VENV)/.installed-test
+	$(BIN)/python -m benchmarks.conformance
+	$(BIN)/python -m benchmarks.every_device
 
 # Stops and kills on the real clock; an hour.
 kills: $(VENV)/.installed-test
@@ -63,7 +68,7 @@ fuzz: $(VENV)/.installed-test
 soak: $(VENV)/.installed-test
 	$(BIN)/python -m benchmarks.soak --hours 2 --minutes 40
 
-check: test lint types imports examples kernel matrix
+check: test lint types imports examples kernel matrix conformance
 
 wheel: $(VENV)/.installed-test
 	$(BIN)/python -m build --wheel
