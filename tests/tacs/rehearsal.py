@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tacs.clock import QueueInbox, VirtualClock
 from tacs.dose import Delivered, measure, quiet_after_s, read_trace
-from tacs.driver import find_driver, find_emulator
+from tacs.driver import Driver, find_driver, find_emulator
 from tacs.guard import GuardedDriver
 from tacs.guardian import Guardian, kernel_plan
 from tacs.limits import EffectiveLimits, effective_limits
@@ -49,6 +49,7 @@ def rehearse(
     faults: Sequence[str] = (),
     limits: EffectiveLimits | None = None,
     writer: type[RecordWriter] = RecordWriter,
+    driver_class: type[Driver] | None = None,
 ) -> Rehearsal:
     """Run a protocol on the emulated Synth Pal under the virtual clock."""
     clock, rig = VirtualClock(), load_rig("emulated-synthpal")
@@ -57,7 +58,7 @@ def rehearse(
     device = find_emulator("synthpal").in_memory(
         rig, clock, contacts, folder / "scope.tsv.gz", faults
     )
-    driver = find_driver("synthpal").over(device.transport, rig)
+    driver = (driver_class or find_driver("synthpal")).over(device.transport, rig)
     with writer(folder / "record.jsonl") as record:
         guardian = Guardian(
             lambda journal: GuardedDriver.of(driver, protocol, rig, limits, journal),

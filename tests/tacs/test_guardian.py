@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tacs.errors import RecordError
+from devices.synthpal import SynthPal
+from tacs.errors import LinkLost, RecordError
 from tacs.record import RecordWriter, read_record, verify_record
 from tacs.session import State
 from tacs.waveform import Waveform
@@ -257,3 +258,39 @@ def test_a_full_disk_at_any_line_renews_no_lease_after_the_stop(tmp_path: Path):
         verbs = [line.data["verb"] for line in lines if line.kind == "intent"]
         assert "soft_stop" in verbs
         assert "extend_lease" not in verbs[verbs.index("soft_stop") :]
+
+
+class Pumped(SynthPal):
+    """Writes down when it had its turn, and fails at a time."""
+
+    fails_s = float("inf")
+    turns: ClassVar[list[float]] = []
+
+    def pump(self, now_s: float) -> None:
+        type(self).turns.append(now_s)
+        if now_s >= self.turns[0] + self.fails_s:
+            raise LinkLost("the stream ran dry")
+
+
+def test_the_driver_gets_its_turn_at_every_tick_and_no_more_once_it_is_over(tmp_path: Path):
+    class Kept(Pumped):
+        turns: ClassVar[list[float]] = []
+
+    result = rehearse(SHORT, tmp_path, driver_class=Kept)
+    assert result.session.state is State.DONE
+    steps = np.diff(Kept.turns)
+    assert steps.max() <= 0.04 + 1e-9
+    assert Kept.turns[-1] - Kept.turns[0] == pytest.approx(60.8, abs=0.1)  # with the stop ramp
+
+
+def test_a_driver_that_fails_in_its_turn_ends_the_session_at_once(tmp_path: Path):
+    class Fails(Pumped):
+        turns: ClassVar[list[float]] = []
+        fails_s = 35.0
+
+    result = rehearse(SHORT, tmp_path, driver_class=Fails)
+    assert (result.session.state, result.session.cause) == (State.FAULT, "the stream ran dry")
+    quiet_s = result.quiet_after_s(35.0)
+    assert quiet_s is not None
+    assert quiet_s < 0.25
+    assert len([t for t in Fails.turns if t > Fails.turns[0] + 35.0]) <= 1
