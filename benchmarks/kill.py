@@ -38,7 +38,7 @@ from benchmarks.live_sessions import (
 from tacs.errors import TacsError
 from tacs.record import verify_record
 
-LONGEST_S = 12.0
+LONGEST_S = 14.0  # a session of 10 s, its start and its closing on a busy machine
 TOLD_EVERY = 50
 NEAR_C = 1e-6  # the record's own rounding
 
