@@ -12,13 +12,12 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
-import subprocess
 import tempfile
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.live_sessions import Place, now_s
+from benchmarks.live_sessions import Place, now_s, warm_up
 from tacs.protocol import Protocol
 
 LIMITS = (
@@ -37,17 +36,15 @@ def resident_kib(pid: int) -> float:
 
 def session(place: Place, name: str) -> dict[str, object]:
     """One session, watched."""
-    process = place.begin(name)
+    front = place.begin(name)
     started_s = place.started_s(name)
-    pid = place.guardian(name)
+    guardian = place.guardian(name, front)
     memory: list[tuple[float, float]] = []
-    while process.poll() is None:
-        memory.append((now_s() - started_s, resident_kib(pid)))
-        try:
-            process.wait(timeout=10.0)
-        except subprocess.TimeoutExpired:
-            continue
-    place.await_end(name, process)
+    while front.running:
+        memory.append((now_s() - started_s, resident_kib(guardian.pid)))
+        front.wait(10.0)
+    guardian.wait(10.0)
+    guardian.close()
     end = next(x for x in place.lines(name) if x["kind"] == "end")["data"]
     times_s, kib = np.array([m for m in memory if np.isfinite(m[1])]).T
     settled = times_s > 60.0
@@ -76,6 +73,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=40.0)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
+    warm_up()
     n = max(round(options.hours * 60.0 / options.minutes), 1)
     rows = []
     with tempfile.TemporaryDirectory(prefix="tacs-") as name:

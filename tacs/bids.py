@@ -258,6 +258,7 @@ def left_trace(paths: SessionPaths) -> TraceInfo | None:
             sampling_frequency_hz=float(data["sampling_frequency_hz"]),
             start_s=float(data["start_s"]),
             n_samples=int(data["n_samples"]),
+            clean=data.get("clean") is True,
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -8,7 +8,7 @@ sealed for the statistician.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -17,11 +17,11 @@ from tacs.blinded_record import BlindedRecord
 from tacs.blinding import SiteStudy
 from tacs.checking import Setup
 from tacs.clock import Clock, moment_now, utc_now
-from tacs.dose import Delivered, measure, quiet_after_s, read_trace
+from tacs.dose import Delivered, at_least, is_whole, measure, quiet_after_s, read_trace
 from tacs.driver import TraceInfo
 from tacs.errors import RecordError, TacsError
 from tacs.guardian import Guardian
-from tacs.ledger import Dose, Ledger, dose_at_level
+from tacs.ledger import Dose, Ledger, as_active, dose_at_level
 from tacs.protocol import Protocol
 from tacs.record import RecordWriter, read_record
 from tacs.run_record import RunRecord
@@ -34,6 +34,7 @@ __all__ = ["Closing"]
 OUTCOMES = {State.DONE: "done", State.STOPPED: "stopped", State.FAULT: "fault"}
 GRID_S = 0.5  # a blinded session's times are told on this grid
 NOT_ENDED = "THE CURRENT DID NOT END; disconnect the electrodes"
+NOT_WHOLE = "the trace of the current is not whole; an upper bound of the dose was booked"
 
 
 @dataclass(kw_only=True)
@@ -85,7 +86,7 @@ class Closing:
             # The arms fall silent some hundredths of a second apart: nobody sees that.
             self.clock.wait(self.zero_s + record.closing_s)
         commanded = self._commanded(session, achieved_hz)
-        delivered, quiet_s = self._measured(session, info) or (commanded, None)
+        delivered, quiet_s = self._measured(session, info, commanded)
         if guardian.journal.problem:
             self.warnings.append(
                 f"the record failed during the session: {guardian.journal.problem}"
@@ -124,11 +125,11 @@ class Closing:
         )
 
     def _measured(
-        self, session: Session, info: TraceInfo | None
-    ) -> tuple[Delivered, float | None] | None:
-        """What the trace says was delivered, and how long after a stop it was quiet."""
+        self, session: Session, info: TraceInfo | None, commanded: Delivered
+    ) -> tuple[Delivered, float | None]:
+        """What was delivered, and how long after a stop it was quiet, as far as a trace tells."""
         if info is None:
-            return None
+            return commanded, None
         trace = read_trace(info.path, len(info.columns))
         delivered = measure(
             trace,
@@ -136,13 +137,24 @@ class Closing:
             info.sampling_frequency_hz,
             carrier_hz=self.protocol.carrier_hz,
         )
-        if not session.cause:
-            return delivered, None
-        since_s = session.stopping_since_s - info.start_s
-        quiet_s = quiet_after_s(trace, info.sampling_frequency_hz, since_s)
+        since_s = session.stopping_since_s if session.cause else session.tick_s
+        quiet_s = quiet_after_s(trace, info.sampling_frequency_hz, since_s - info.start_s)
         if quiet_s is None:
             self.warnings.append(NOT_ENDED)
-        return delivered, quiet_s
+            delivered = at_least(self._in_full(commanded), delivered)
+        if not is_whole(info, trace):
+            self.warnings.append(NOT_WHOLE)
+            return at_least(commanded, delivered), None
+        return delivered, quiet_s if session.cause else None
+
+    def _in_full(self, commanded: Delivered) -> Delivered:
+        """The dose of the whole protocol: nobody knows when the current will have ended."""
+        whole = Waveform(as_active(self.protocol))
+        dose = dose_at_level(
+            self.protocol, whole.current_on_s, whole.full_current_equivalent_s, "upper bound"
+        )
+        charge_c = dose.rectified_charge_c
+        return replace(commanded, duration_s=dose.current_on_s, rectified_charge_c=charge_c)
 
     def _open_cause(self) -> str:
         """The cause as the open record tells it."""

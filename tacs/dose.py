@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Delivered", "measure", "read_trace"]
+    from tacs.driver import TraceInfo
+
+__all__ = ["Delivered", "at_least", "is_whole", "measure", "read_trace"]
 
 SILENT_MA = 0.001  # below one microampere nothing flows
 QUIET_MA = 0.050  # what a stop must reach: 50 µA
@@ -125,6 +127,55 @@ def _unpack(content: bytes) -> bytes:
             break
         content = engine.unused_data
     return b"".join(parts)
+
+
+def is_whole(info: TraceInfo, trace: NDArray[np.float64]) -> bool:
+    """Whether a trace shows everything that flowed: only then is it a measurement.
+
+    Parameters
+    ----------
+    info : TraceInfo
+        Its description, read before the trace itself: who writes them closes the description last.
+    trace : ndarray, shape (n_electrodes, n_samples)
+        What could be read of it.
+
+    Returns
+    -------
+    bool
+        It was closed when the output was silent, and no sample of it is missing.
+    """
+    return info.clean and 0 < info.n_samples == trace.shape[1]
+
+
+def at_least(bound: Delivered, seen: Delivered) -> Delivered:
+    """Return an upper bound that is nowhere below what a trace shows.
+
+    Parameters
+    ----------
+    bound : Delivered
+        From what was commanded.
+    seen : Delivered
+        From a trace that may not show everything.
+
+    Returns
+    -------
+    Delivered
+        The larger of both, with ``source="upper bound"``.
+    """
+
+    def largest(ours: Mapping[str, float], theirs: Mapping[str, float]) -> dict[str, float]:
+        return {
+            name: max(ours.get(name, 0.0), theirs.get(name, 0.0)) for name in {**ours, **theirs}
+        }
+
+    return replace(
+        bound,
+        duration_s=max(bound.duration_s, seen.duration_s),
+        current_peak_ma=max(bound.current_peak_ma, seen.current_peak_ma),
+        electrodes=largest(bound.electrodes, seen.electrodes),
+        rectified_charge_c=largest(bound.rectified_charge_c, seen.rectified_charge_c),
+        source="upper bound",
+    )
 
 
 def measure(

@@ -210,6 +210,8 @@ class TraceInfo:
         Clock time of the first sample.
     n_samples : int
         Rows.
+    clean : bool
+        Whether it was closed once the output was silent; else more may have flowed than it shows.
     """
 
     path: Path
@@ -217,6 +219,7 @@ class TraceInfo:
     sampling_frequency_hz: float
     start_s: float
     n_samples: int
+    clean: bool
 
 
 class EmulatedDevice(Protocol):

@@ -67,6 +67,13 @@ class _Desk:
                     raise InputError(f"not armed: {text or message}")
         raise InputError("not armed: nobody confirmed within ten minutes")
 
+    def see_out(self) -> None:
+        """Wait until the operator's front end has left, for two seconds at most."""
+        until_s = self.clock.now_s() + LINGER_S
+        while self.door.controller_present and (now_s := self.clock.now_s()) < until_s:
+            # What it still says is taken: with a message left in the door, nothing would wait.
+            self.clock.wait(min(now_s + 0.1, until_s), self.door)
+
     def watch(self, telemetry: Telemetry) -> None:
         """Tell the front ends, ten times a second and at every change of state."""
         now_s = self.clock.now_s()
@@ -151,9 +158,7 @@ def _serve(request: SessionRequest, door: FrontDoor) -> int:
         door.broadcast({"error": {"kind": "TacsError", "text": text}})
         raise
     door.broadcast(message)
-    until_s = clock.now_s() + LINGER_S
-    while door.controller_present and clock.now_s() < until_s:
-        door.block(0.1)
+    desk.see_out()
     return code
 
 

@@ -4,8 +4,8 @@ A record without its last line belongs to a session whose host died. What it del
 where an oscilloscope outlived the host and saw the current end; else the upper bound is booked:
 everything that was commanded, what the lines that may not have reached the disk could have
 commanded, and what the device would have gone on to deliver until its lease and its stop ramp, or
-the programme that it holds, had run out. A trace that was cut off with its host is a lower bound
-only.
+the programme that it holds, had run out. A trace that is not whole (cut off with its host, not
+closed yet, a sample missing, or the session not within it) is a lower bound only.
 
 Every step may be cut off in its turn and is done again by the next `tacs recover`: close the
 record, book the dose, anchor the head, store the trace.
@@ -13,10 +13,8 @@ record, book the dose, anchor the head, store the trace.
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -25,7 +23,7 @@ from tacs.anchors import RecordProblem, acknowledge, anchor, verify_dataset
 from tacs.bids import SessionPaths, find_records, left_trace, store_trace
 from tacs.blinding import load_study
 from tacs.clock import MonotonicClock, moment_now, utc_now
-from tacs.dose import Delivered, measure, quiet_after_s, read_trace
+from tacs.dose import Delivered, at_least, is_whole, measure, quiet_after_s, read_trace
 from tacs.errors import InputError, RecordError, TacsError
 from tacs.guardian import SYNC_S
 from tacs.ledger import Dose, Ledger, dose_at_level, site_folder
@@ -196,12 +194,11 @@ def _close(paths: SessionPaths, lines: list[Line]) -> Recovered | None:
     if ended is not None:
         return _finish(paths, ledger, protocol, lines, started, ended)
     _settle(paths)
-    measured, quiet_s = _measured(paths, lines, started)
-    bound = _upper_bound(protocol, lines, started)
-    delivered = bound if measured is None else measured
-    if measured is not None and (not _is_closed(paths) or quiet_s is None):
-        # Cut off, or loud to its end: more may have flowed than it shows.
-        delivered = _larger(bound, measured)
+    seen, quiet_s = _seen(paths, lines, started)
+    delivered = _upper_bound(protocol, lines, started)
+    if seen is not None:
+        # Where the trace is no measurement, more may have flowed than it shows.
+        delivered = at_least(delivered, seen) if quiet_s is None else seen
     how = {"measured": "as measured", "upper bound": "an upper bound"}
     blinded = _is_blinded(lines)
     note = (
@@ -210,7 +207,7 @@ def _close(paths: SessionPaths, lines: list[Line]) -> Recovered | None:
     )
     if not started:
         note = f"the host was lost in state {_last_state(lines)}; nothing had been started"
-    elif delivered.source == "measured" and quiet_s is not None and not blinded:
+    elif quiet_s is not None and not blinded:
         note += f"; below 50 µA {quiet_s:.2f} s after the last command that reached the record"
     end: dict[str, Any] = {
         "outcome": "interrupted",
@@ -302,27 +299,26 @@ def _description(trace: Path) -> Path:
     return trace.with_name(trace.name.removesuffix(".tsv.gz") + ".json")
 
 
-def _is_closed(paths: SessionPaths) -> bool:
-    """Whether who wrote the trace closed it, once the output was silent."""
-    try:
-        data = json.loads(_description(paths.oscilloscope).read_text(encoding="utf-8"))
-        return data.get("clean", True) is True
-    except (OSError, ValueError, AttributeError):
-        return False
-
-
 def _settle(paths: SessionPaths) -> None:
     """Give an oscilloscope that outlived its host a few seconds to close its file."""
     clock = MonotonicClock()
     until_s = clock.now_s() + SETTLE_S
-    while paths.oscilloscope.exists() and not _is_closed(paths) and clock.now_s() < until_s:
+    while paths.oscilloscope.exists() and clock.now_s() < until_s:
+        info = left_trace(paths)
+        if info is not None and info.clean:
+            return
         clock.wait(clock.now_s() + 0.1)
 
 
-def _measured(
+def _seen(
     paths: SessionPaths, lines: list[Line], started: list[Line]
 ) -> tuple[Delivered | None, float | None]:
-    """Measure the trace that an oscilloscope wrote, where there is one, as far as it goes."""
+    """What a trace shows, and how long after the last line it was quiet; None if it is no measure.
+
+    It is none where it was not closed, where a sample is missing, where it is loud to its end, and
+    where it does not span the session from its start to the last line.
+    """
+    # Read before the trace: one that was closed by then is not written to any more.
     info = left_trace(paths)
     if info is None or not started:
         return None, None
@@ -330,27 +326,12 @@ def _measured(
         trace = read_trace(info.path, len(info.columns))
     except (OSError, ValueError):
         return None, None
+    rate_hz = info.sampling_frequency_hz
+    last_s = float(lines[0].data["clock_zero_s"]) + lines[-1].t_s - info.start_s
+    spans = info.start_s <= _start_s(lines, started) and last_s <= trace.shape[1] / rate_hz
+    quiet_s = quiet_after_s(trace, rate_hz, last_s) if spans and is_whole(info, trace) else None
     carrier_hz = lines[0].data["protocol"].get("carrier_hz")
-    delivered = measure(trace, info.columns, info.sampling_frequency_hz, carrier_hz=carrier_hz)
-    since_s = float(lines[0].data["clock_zero_s"]) + lines[-1].t_s - info.start_s
-    return delivered, quiet_after_s(trace, info.sampling_frequency_hz, since_s)
-
-
-def _larger(bound: Delivered, measured: Delivered) -> Delivered:
-    """The upper bound, and where a device did more than it was told, what was measured."""
-
-    def largest(ours: Mapping[str, float], theirs: Mapping[str, float]) -> dict[str, float]:
-        return {
-            name: max(ours.get(name, 0.0), theirs.get(name, 0.0)) for name in {**ours, **theirs}
-        }
-
-    return replace(
-        bound,
-        duration_s=max(bound.duration_s, measured.duration_s),
-        current_peak_ma=max(bound.current_peak_ma, measured.current_peak_ma),
-        electrodes=largest(bound.electrodes, measured.electrodes),
-        rectified_charge_c=largest(bound.rectified_charge_c, measured.rectified_charge_c),
-    )
+    return measure(trace, info.columns, rate_hz, carrier_hz=carrier_hz), quiet_s
 
 
 def _upper_bound(protocol: Protocol, lines: list[Line], started: list[Line]) -> Delivered:

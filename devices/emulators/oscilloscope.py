@@ -92,6 +92,7 @@ class Oscilloscope:
                 sampling_frequency_hz=SAMPLING_FREQUENCY_HZ,
                 start_s=self._start_s,
                 n_samples=self._n,
+                clean=clean,
             )
         return self._info
 
@@ -133,7 +134,7 @@ def sidecar_path(trace: Path) -> Path:
     return trace.with_name(trace.name.removesuffix(".tsv.gz") + ".json")
 
 
-def read_sidecar(trace: Path) -> tuple[TraceInfo, bool]:
+def read_sidecar(trace: Path) -> TraceInfo:
     """Read what a trace holds, and whether it was closed with the output silent.
 
     Raises
@@ -144,14 +145,14 @@ def read_sidecar(trace: Path) -> tuple[TraceInfo, bool]:
     path = sidecar_path(trace)
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-        info = TraceInfo(
+        return TraceInfo(
             path=trace,
             columns=tuple(data["columns"]),
             sampling_frequency_hz=float(data["sampling_frequency_hz"]),
             start_s=float(data["start_s"]),
             n_samples=int(data["n_samples"]),
+            clean=data["clean"] is True,
         )
-        return info, bool(data["clean"])
     except (OSError, ValueError, KeyError, TypeError) as exc:
         raise RecordError(f"{path}: not the description of a trace ({exc})") from exc
 

@@ -461,7 +461,7 @@ class EmulatorProcess:
                 f"the emulator (process {self.pid}) did not end within {timeout_s:g} s and was "
                 f"killed; its trace ends at the last whole block"
             ) from exc
-        return None if self._trace is None else read_sidecar(self._trace)[0]
+        return None if self._trace is None else read_sidecar(self._trace)
 
 
 def start_process(

@@ -204,6 +204,7 @@ class _Live:
             sampling_frequency_hz=data["SamplingFrequency"],
             start_s=start_s,
             n_samples=0,
+            clean=True,
         )
 
     def close(self) -> None:

@@ -41,14 +41,14 @@ def test_blocks_are_written_when_they_are_complete(tmp_path: Path) -> None:
     assert asked == []
     scope.run_to(60.0)
     assert asked == [(50.0, 59.999)]  # never the present instant, which may still change
-    assert read_sidecar(path)[0].n_samples == 10_000
-    assert not read_sidecar(path)[1]
+    assert read_sidecar(path).n_samples == 10_000
+    assert not read_sidecar(path).clean
     assert len(readable(path)) == 10_000  # on disk already
     info = scope.close(72.5, clean=True)
     assert scope.close(99.0, clean=False) == info
-    assert info == read_sidecar(path)[0]
+    assert info == read_sidecar(path)
     assert (info.n_samples, info.start_s, info.columns) == (22_500, 50.0, ("Oz", "Cz"))
-    assert read_sidecar(path)[1]
+    assert read_sidecar(path).clean
     rows = gzip.decompress(path.read_bytes()).splitlines()
     assert len(rows) == 22_500
     assert rows[0] == b"0.0500\t-0.0500"

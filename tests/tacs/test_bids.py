@@ -673,6 +673,7 @@ def oscilloscope(paths: SessionPaths, seconds: int = 5) -> TraceInfo:
         sampling_frequency_hz=1000.0,
         start_s=3.0,
         n_samples=seconds * 1000,
+        clean=True,
     )
     description = {
         "columns": list(info.columns),

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from tacs.clock import MonotonicClock
 from tacs.errors import InputError
 from tacs.front_door import GONE, FrontDoor
+from tacs.guardian_main import _Desk
 from tacs.local_link import (
     LONGEST_QUEUE,
     Connection,
@@ -80,6 +82,17 @@ def test_an_operator_that_goes_away_is_a_stop_at_once_and_cannot_come_back(door)
     assert said(door) == [GONE]
     again = come(door, "operator")
     assert heard(again)[0]["welcome"]["control"] is False
+
+
+def test_in_the_end_a_guardian_leaves_with_its_operator(door):
+    """A message that nobody takes any more kept it there, busy, for two seconds."""
+    desk = _Desk(door[0], MonotonicClock(), blinded=False)
+    operator = come(door, "operator")
+    operator.send({"say": "alive"})
+    door[0].block(1.0)
+    operator.close()
+    desk.see_out()
+    assert not door[0].controller_present
 
 
 def test_a_viewer_that_goes_away_changes_nothing(door):

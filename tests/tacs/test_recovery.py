@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from devices.emulators.oscilloscope import Oscilloscope
 from tacs import bids, recovery
 from tacs.anchors import verify_dataset
 from tacs.cli import call
@@ -110,18 +111,22 @@ def crashed(
     return dataset
 
 
-def oscilloscope(whole: Run, until_s: float, *, clean: bool, torn: bool = False) -> None:
-    """Leave the trace of an oscilloscope up to a session time."""
-    from devices.emulators.oscilloscope import Oscilloscope
+def running_scope(whole: Run) -> Oscilloscope:
+    """An oscilloscope on what flowed in a session."""
 
     def source(times_s: NDArray[np.float64]) -> NDArray[np.float64]:
         index = np.rint(times_s * 1000.0).astype(int)
         padded = np.pad(whole.trace, ((0, 0), (0, max(int(index[-1]) + 1, 0))))
         return padded[:, index]
 
+    zero_s = float(whole.lines[0].data["clock_zero_s"])
+    return Oscilloscope(whole.paths.oscilloscope, ("Oz", "Cz"), zero_s, source)
+
+
+def oscilloscope(whole: Run, until_s: float, *, clean: bool, torn: bool = False) -> None:
+    """Leave the trace of an oscilloscope up to a session time."""
+    running_scope(whole).close(until_s, clean=clean)
     path = whole.paths.oscilloscope
-    scope = Oscilloscope(path, ("Oz", "Cz"), float(whole.lines[0].data["clock_zero_s"]), source)
-    scope.close(until_s, clean=clean)
     if torn:
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
@@ -216,6 +221,50 @@ def test_a_kill_is_closed_and_booked_with_enough(
     assert short.paths.trace.exists() == (trace != "none")
     assert not short.paths.oscilloscope.exists()
     assert recover(dataset) == []
+
+
+def test_a_trace_that_is_closed_while_it_is_read_is_no_measurement(
+    short: Run, site_folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The oscilloscope outlives the wait for it, and ends between two looks at its files."""
+    monkeypatch.setattr(recovery, "SETTLE_S", 0.0)
+    lines = [x for x in short.lines if x.t_s < 7.0]
+    dataset = crashed(short, site_folder, at_line(short, len(lines)))
+    scope = running_scope(short)  # nothing of its first ten seconds is on disk
+
+    def read_then_close(path: Path, n_columns: int) -> NDArray[np.float64]:
+        trace = read_trace(path, n_columns)
+        scope.close(30.0, clean=True)
+        return trace
+
+    monkeypatch.setattr(recovery, "read_trace", read_then_close)
+    (closed,) = recover(dataset)
+    assert closed.delivered is not None
+    assert closed.delivered.source == "upper bound"
+    assert closed.delivered.rectified_charge_c["Oz"] >= short.charge_c(lines[-1].t_s + LOST_S)
+
+
+@pytest.mark.parametrize("what", ["torn", "ends early", "begins late", "says nothing", "empty"])
+def test_a_closed_trace_that_is_not_whole_is_no_measurement(
+    short: Run, site_folder: Path, monkeypatch: pytest.MonkeyPatch, what: str
+):
+    monkeypatch.setattr(recovery, "SETTLE_S", 0.0)
+    dataset = crashed(short, site_folder, at_line(short, len(short.lines) - 20))
+    silent_s = next(x.t_s for x in short.lines if x.data.get("verb") == "start")
+    until_s = {"ends early": silent_s, "empty": 0.0}.get(what, 30.0)
+    oscilloscope(short, until_s, clean=True, torn=what == "torn")
+    data = json.loads(description(short).read_text())
+    if what == "begins late":
+        data["start_s"] += 15.0
+    if what == "says nothing":
+        del data["clean"]
+    description(short).write_text(json.dumps(data))
+    (closed,) = recover(dataset)
+    assert closed.delivered is not None
+    assert closed.delivered.source == "upper bound"
+    assert closed.delivered.rectified_charge_c["Oz"] >= short.charge_c(1e6)
+    assert "an upper bound" in closed.note
+    assert read_record(short.paths.record)[0][-1].data["quiet_after_last_command_s"] is None
 
 
 def test_a_kill_before_the_first_line_leaves_nothing_to_close(short: Run, site_folder: Path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,12 @@ from typing import Any
 import pytest
 
 import tacs
+from devices.emulators.synthpal import InMemory
 from tacs import dose, errors
 from tacs.checking import check, prepare
 from tacs.clock import QueueInbox, utc_now
 from tacs.dataset import ensure_dataset
+from tacs.driver import TraceInfo
 from tacs.errors import InputError, RecordError, SafetyRefusal
 from tacs.ledger import Ledger
 from tacs.record import RecordWriter, read_record, verify_record
@@ -135,12 +138,6 @@ def test_somebody_elses_peak_and_an_expired_one_are_refused(tmp_path: Path):
         with pytest.raises(SafetyRefusal) as refused:
             rehearse(tmp_path, protocol=protocol)
         assert [b.limit for b in refused.value.breaches] == [limit]
-
-
-def test_a_current_that_does_not_end_is_said_loudly(tmp_path: Path):
-    record = rehearse(tmp_path, faults=["stuck_output@35"], inbox=QueueInbox([(40.0, "stop:x")]))
-    assert record.outcome == "fault"
-    assert any("DID NOT END" in warning for warning in record.warnings)
 
 
 def test_of_two_reservations_at_once_the_second_sees_the_first(tmp_path: Path, site_folder: Path):
@@ -345,6 +342,43 @@ def test_without_a_trace_the_upper_bound_is_booked_and_it_is_one(
         assert truth.rectified_charge_c[name] <= bound_c <= truth.rectified_charge_c[name] * 1.5
     assert closed.delivered.duration_s >= truth.duration_s
     assert closed.delivered.current_peak_ma >= truth.current_peak_ma
+
+
+@pytest.mark.parametrize("damage", ["torn", "not clean"])
+def test_a_trace_that_is_not_whole_measures_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, site_folder: Path, damage: str
+):
+    """As a full disk leaves it: what was not written flowed all the same."""
+    whole = rehearse(tmp_path / "whole").delivered
+    finish = InMemory.finish
+
+    def damaged(self: InMemory, timeout_s: float = 10.0) -> TraceInfo:
+        info = finish(self, timeout_s)
+        assert info is not None
+        content = info.path.read_bytes()
+        info.path.write_bytes(content[: len(content) // 2])
+        return info if damage == "torn" else replace(info, n_samples=20_000, clean=False)
+
+    monkeypatch.setattr(InMemory, "finish", damaged)
+    found = rehearse(tmp_path, subject="P02")
+    assert (found.outcome, found.delivered.source) == ("done", "upper bound")
+    assert any("not whole; an upper bound" in warning for warning in found.warnings)
+    for name in ("Oz", "Cz"):
+        truth_c = whole.rectified_charge_c[name]
+        assert truth_c <= found.delivered.rectified_charge_c[name] <= 1.02 * truth_c
+    history = Ledger(site_folder, emulated=True).history("P02", utc_now())
+    booked_c, known_c = history.rectified_charge_24h_c, found.delivered.rectified_charge_c
+    assert booked_c == pytest.approx(known_c, abs=1e-6)
+
+
+def test_a_current_that_does_not_end_is_said_loudly_and_booked_in_full(tmp_path: Path):
+    found = rehearse(tmp_path, faults=["stuck_output@35"], inbox=QueueInbox([(40.0, "stop:x")]))
+    assert found.outcome == "fault"
+    assert any("DID NOT END" in warning for warning in found.warnings)
+    assert found.delivered.source == "upper bound"
+    whole_c = rehearse(tmp_path / "whole", subject="P02").delivered.rectified_charge_c
+    for name in ("Oz", "Cz"):
+        assert found.delivered.rectified_charge_c[name] >= 0.999 * whole_c[name]
 
 
 def test_a_changed_record_is_left_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
