@@ -8,8 +8,8 @@ uncaught, and no more than 64 MiB of growth.
     python -m benchmarks.fuzz [--inputs N] [--seconds S] [--targets NAME,…] [--seed S]
                               [--atheris] [--json FILE]
 
-``--seconds`` ends a parser early; how many inputs it had is in the table. What is not shown: that
-an input which nobody tried does no harm.
+``--seconds`` ends a parser early; how many inputs it had is in the table. The JSON is written anew
+after each parser. What is not shown: that an input which nobody tried does no harm.
 """
 
 from __future__ import annotations
@@ -203,9 +203,10 @@ def main() -> None:
                     rows.append(pool.apply(seeded, arguments))
                 del os.environ["FUZZ_FOLDER"]
         print(table(rows[-1:]).split("\n", 1)[1], file=sys.stderr, flush=True)
+        if options.json:
+            text = json.dumps({"seed": options.seed, "rows": rows}, indent=1)
+            Path(options.json).write_text(text)
     print(table(rows))
-    if options.json:
-        Path(options.json).write_text(json.dumps({"seed": options.seed, "rows": rows}, indent=1))
     if any(verdict(row) != "met" for row in rows):
         raise SystemExit(1)
 

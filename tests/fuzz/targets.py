@@ -14,6 +14,7 @@ import importlib.util
 import json
 import os
 import random
+import re
 import shutil
 import struct
 import tempfile
@@ -88,10 +89,17 @@ def folder() -> Path:
     return Path(made)
 
 
-def as_file(name: str, content: bytes) -> Path:
-    """Put an input where a parser of files finds it."""
+@functools.cache
+def slot(name: str) -> tuple[Path, int]:
+    """A file that inputs take turns in, and its open descriptor."""
     path = folder() / name
-    path.write_bytes(content)
+    return path, os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+
+
+def as_file(name: str, content: bytes) -> Path:
+    """Put an input where a parser of files finds it; making a file for each takes longer."""
+    path, fd = slot(name)
+    os.ftruncate(fd, os.pwrite(fd, content, 0))
     return path
 
 
@@ -295,8 +303,18 @@ def rig_file(content: bytes) -> None:
 
 
 def rigs() -> list[bytes]:
-    """The shipped rigs."""
-    return [path.read_bytes() for path in shipped_rigs().values()]
+    """Small rigs, after the shipped ones: one loop, and what a second or a monitor adds."""
+    shipped = shipped_rigs()
+    lines = shipped["emulated-synthpal-1loop"].read_text(encoding="utf-8").splitlines(keepends=True)
+    one = "".join(line for line in lines if not line.startswith("#"))
+    second = one[one.index("[[channels]]") :].replace("channel = 1", "channel = 2")
+    monitored = shipped["emulated-synthpal-monitored"].read_text(encoding="utf-8")
+    monitor = monitored[monitored.index("[monitor]") :]
+    for name in ("F3", "F4"):
+        monitor = re.sub(rf".*electrode = \"{name}\".*\n", "", monitor)
+    return [
+        one.encode(), (one + second.replace('"Oz"', '"F3"')).encode(), (one + monitor).encode(),
+    ]  # fmt: skip
 
 
 SITE = (
