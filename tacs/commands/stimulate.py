@@ -202,11 +202,15 @@ def recover(
     if acknowledge:
         acknowledge_damage(dataset, acknowledge, operator=operator, role=role, reason=reason)
     found = [session.to_dict() for session in close_open(dataset)]
-    damaged = [problem.to_dict() for problem in verify_dataset(dataset, site_folder())]
+    problems = verify_dataset(dataset, site_folder())
+    damaged = [problem.to_dict() for problem in problems]
     prose = [f"{s['record']}: {s['outcome']}; {s['note']}" for s in found]
-    for d in damaged:
-        state = "acknowledged" if d["acknowledged"] else "NOT ACKNOWLEDGED, blocks the participant"
-        prose.append(f"{d['record']}: {d['kind']}; {d['problem']}; {state}")
+    for p in problems:
+        who = "everybody" if p.kind == "site" else "the participant"
+        state = "acknowledged" if p.acknowledged else f"NOT ACKNOWLEDGED, blocks {who}"
+        if p.cure:
+            state += f"; see `{p.cure}`"
+        prose.append(f"{p.record}: {p.kind}; {p.problem}; {state}")
     data = {"sessions": found, "damaged": damaged}
     console.output.result(data, "\n".join(prose) or "nothing was left open")
     if any(not d["acknowledged"] for d in damaged):
