@@ -1,27 +1,76 @@
 """The head of a closed record on paper: one line, and a record held against it.
 
 It is printed when a session ends, to be kept where nobody who can change the record can change it.
+``tacs recover DATASET --anchor LINE`` holds the record against it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from tacs.dataset import SessionPaths, check_label
 from tacs.errors import InputError, RecordError
 from tacs.record import Line, read_lines, read_record
 
 __all__ = [
     "RECORDS",
+    "PrintedAnchor",
     "anchor_line",
     "check_anchor_line",
+    "check_printed",
     "printed",
     "whole_lines",
 ]
 
 RECORDS = re.compile(r"sub-([A-Za-z0-9+]+)_ses-([A-Za-z0-9+]+)_task-tacs(_attempt-\d+)?_record")
 PRINTED = re.compile(r"TACS1 (\S+) (\S+) (\d+) ((?:[0-9a-f]{4}-){7}[0-9a-f]{4}) ([0-9a-f]{4})")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrintedAnchor:
+    """A record held against its printed line.
+
+    Parameters
+    ----------
+    record : Path
+        The record; it need not exist.
+    subject, session : str
+        Whose, by the printed line.
+    n_lines : int
+        How long it was.
+    problem : str or None
+        What is wrong; None where the line holds.
+    later : str
+        What came after the printed line; empty where nothing did.
+    """
+
+    record: Path
+    subject: str
+    session: str
+    n_lines: int
+    problem: str | None
+    later: str = ""
+
+    @property
+    def holds(self) -> bool:
+        """Whether the record still has the printed line, with its hash."""
+        return self.problem is None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON types."""
+        return {
+            "holds": self.holds,
+            "record": str(self.record),
+            "subject": self.subject,
+            "session": self.session,
+            "printed_lines": self.n_lines,
+            "problem": self.problem,
+            "later": self.later,
+        }
 
 
 def anchor_line(record: str | Path) -> str:
@@ -77,6 +126,49 @@ def check_anchor_line(text: str, record: str | Path) -> str | None:
     return None
 
 
+def check_printed(dataset: str | Path, text: str) -> PrintedAnchor:
+    """Hold the record that a printed line is about against that line.
+
+    Parameters
+    ----------
+    dataset : path
+        Where the record is.
+    text : str
+        As :func:`anchor_line` wrote it.
+
+    Returns
+    -------
+    PrintedAnchor
+        Whether it holds, and why not.
+
+    Raises
+    ------
+    InputError
+        The text is no such line, was mistyped or names nobody; no such data set.
+    """
+    subject, session, n, _ = _parts_of(text)
+    check_label(subject, "subject of the printed line")
+    check_label(session, "session of the printed line")
+    if not Path(dataset).is_dir():
+        raise InputError(f"{dataset}: no such data set")
+    paths = SessionPaths(Path(dataset), subject, session)
+    tried = [
+        (record, check_anchor_line(text, record))
+        for record in sorted(paths.source.glob("*_record.jsonl"), key=lambda x: x != paths.record)
+        if RECORDS.fullmatch(record.stem)
+    ]
+    missing = f"no such record in this data set; one of {n} lines was printed"
+    record, problem = min(tried, key=lambda x: x[1] is not None, default=(paths.record, missing))
+    return PrintedAnchor(
+        record=record,
+        subject=subject,
+        session=session,
+        n_lines=n,
+        problem=problem,
+        later="" if problem is not None else _later(record, n),
+    )
+
+
 def _parts_of(text: str) -> tuple[str, str, int, str]:
     """Subject, session, number of lines and head of a printed line."""
     parts = text.split()
@@ -87,6 +179,15 @@ def _parts_of(text: str) -> tuple[str, str, int, str]:
     if _check_digits(f"TACS1 {subject} {session} {count} {head}") != check:
         raise InputError(f"{text!r}: mistyped; its last four digits do not fit the rest")
     return subject, session, int(count), head
+
+
+def _later(record: Path, n_lines: int) -> str:
+    """What came after the printed line, which does not vouch for it."""
+    lines, problem = read_record(record)
+    if problem is not None:
+        return problem
+    more = len(lines) - n_lines
+    return f"{more} line(s) more, which were not printed" if more else ""
 
 
 def whole_lines(record: str | Path, content: bytes) -> list[Line]:

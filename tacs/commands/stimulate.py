@@ -192,8 +192,19 @@ def recover(
     operator: Annotated[str, typer.Option("--operator", help="who has looked at it")] = "",
     role: Annotated[str, typer.Option("--role", help="as what")] = "",
     reason: Annotated[str, typer.Option("--reason", help="why sessions may go on")] = "",
+    anchor: Annotated[
+        str,
+        typer.Option(
+            "--anchor", help="'TACS1 …' as printed after a session: hold its record against it only"
+        ),
+    ] = "",
 ) -> None:
     """Close what a crash left open and book its dose; list damaged records, or acknowledge one."""
+    if anchor:
+        if acknowledge:
+            raise InputError("--anchor only looks; give it without --acknowledge")
+        _hold_against(dataset, anchor)
+        return
     from tacs.anchors import verify_dataset
     from tacs.ledger import site_folder
     from tacs.recovery import acknowledge_damage
@@ -215,3 +226,20 @@ def recover(
     console.output.result(data, "\n".join(prose) or "nothing was left open")
     if any(not d["acknowledged"] for d in damaged):
         raise typer.Exit(5)
+
+
+def _hold_against(dataset: str, text: str) -> None:
+    """Hold a record against its printed line; nothing is closed or written."""
+    from tacs.errors import SafetyRefusal
+    from tacs.printed_anchor import check_printed
+
+    found = check_printed(dataset, text)
+    whose = f"{found.record}: session {found.session} of {found.subject}"
+    lines = [f"{whose} is as it was printed, up to line {found.n_lines}"]
+    if found.later:
+        lines.append(f"after that: {found.later}")
+    if not found.holds:
+        lines = [f"{whose} is NOT as it was printed: {found.problem}"]
+    console.output.result(found.to_dict(), "\n".join(lines))
+    if not found.holds:
+        raise typer.Exit(SafetyRefusal.exit_code)
