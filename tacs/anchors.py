@@ -3,7 +3,7 @@
 A chain of hashes shows a line that was changed, put in or taken out; it does not show that its tail
 was cut off, that the whole file was written anew, or that it is gone. For that the head must be
 known elsewhere. It is in three places: in the dose ledger, in ``anchors.jsonl`` of the site's
-folder, and on paper where :func:`anchor_line` was printed.
+folder, and on paper where :func:`tacs.printed_anchor.anchor_line` was printed.
 
 While a record of a participant is damaged, nobody stimulates that participant: first a person
 looks, and says so by name. The acknowledgement is a line of ``anchors.jsonl`` that holds the hash
@@ -14,32 +14,33 @@ anchor also says how long the ledgers were.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from tacs.dataset import SessionPaths
-from tacs.errors import InputError, RecordError
+from tacs.errors import InputError
 from tacs.ledger import Ledger
-from tacs.record import Line, in_use, read_lines, read_record
+from tacs.printed_anchor import RECORDS, printed, whole_lines
+from tacs.record import Line, in_use, loose_lines, read_lines, read_record
 from tacs.safety import Breach
 from tacs.sitelog import SiteLog
 
 __all__ = [
     "RecordProblem",
+    "accept_ledger",
     "acknowledge",
     "anchor",
-    "anchor_line",
-    "check_anchor_line",
+    "anchored_ledger",
+    "anchored_records",
+    "anchors_problem",
     "record_breaches",
     "verify_dataset",
 ]
 
 FILE = "anchors.jsonl"
-RECORDS = re.compile(r"sub-([A-Za-z0-9+]+)_ses-([A-Za-z0-9+]+)_task-tacs(_attempt-\d+)?_record")
-PRINTED = re.compile(r"TACS1 (\S+) (\S+) (\d+) ((?:[0-9a-f]{4}-){7}[0-9a-f]{4}) ([0-9a-f]{4})")
+DAMAGED = "anchors-damaged-"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +83,15 @@ class RecordProblem:
     emulated: bool | None = None
     started: bool = True
 
+    @property
+    def cure(self) -> str:
+        """Command of its own that leads on from a damaged ledger; empty for any other file."""
+        for emulated in (False, True):
+            ledger = Ledger(self.record.parent, emulated=emulated)
+            if self.kind == "site" and ledger.path == self.record:
+                return ledger.cure
+        return ""
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types."""
         return {
@@ -108,7 +118,7 @@ def anchor(record: str | Path, site: str | Path) -> str:
     Returns
     -------
     str
-        As :func:`anchor_line`.
+        As :func:`tacs.printed_anchor.anchor_line`.
 
     Raises
     ------
@@ -118,7 +128,7 @@ def anchor(record: str | Path, site: str | Path) -> str:
         It does not verify, or the anchors cannot be written.
     """
     content = _content(Path(record))
-    lines = _whole(record, content)
+    lines = whole_lines(record, content)
     _append(
         Path(site),
         "anchor",
@@ -130,66 +140,7 @@ def anchor(record: str | Path, site: str | Path) -> str:
             "sha256": hashlib.sha256(content).hexdigest(),
         },
     )
-    return _printed(Path(record), lines)
-
-
-def anchor_line(record: str | Path) -> str:
-    """Return one line for paper, a QR code or a message: whose record, its length and its head.
-
-    Parameters
-    ----------
-    record : path
-        Verifies.
-
-    Returns
-    -------
-    str
-        ``TACS1 SUBJECT SESSION LINES HEAD CHECK``: half of the hash in groups of four, and four
-        digits that a slip in typing changes.
-
-    Raises
-    ------
-    InputError
-        No such record.
-    RecordError
-        It does not verify.
-    """
-    return _printed(Path(record), _whole(record, _content(Path(record))))
-
-
-def check_anchor_line(text: str, record: str | Path) -> str | None:
-    """Hold a record against what was printed when it was closed.
-
-    Parameters
-    ----------
-    text : str
-        As :func:`anchor_line` wrote it; spaces and capitals do not matter in the hash.
-    record : path
-        The record.
-
-    Returns
-    -------
-    str or None
-        What is wrong; None where the record still has that line, with that hash.
-
-    Raises
-    ------
-    InputError
-        The text is no such line, or was mistyped; or no such record.
-    """
-    match = PRINTED.fullmatch(" ".join(text.split()))
-    if match is None:
-        raise InputError(f"{text!r}: not a printed anchor; it begins with TACS1 and has six parts")
-    subject, session, count, head, check = match.groups()
-    if _check_digits(f"TACS1 {subject} {session} {count} {head}") != check:
-        raise InputError(f"{text!r}: mistyped; its last four digits do not fit the rest")
-    lines, problem = read_record(record, allow_torn_tail=True)
-    n = int(count)
-    if len(lines) < n:
-        return f"line {len(lines) + 1}: {_reason(problem) or f'cut off; {n} lines were printed'}"
-    if _grouped(lines[n - 1].hash) != head:
-        return f"line {n}: another hash than was printed; the record was written anew"
-    return None
+    return printed(Path(record), lines)
 
 
 def verify_dataset(
@@ -276,21 +227,102 @@ def acknowledge(
     Raises
     ------
     InputError
-        One of the three is empty, or the record is only open and `tacs recover` closes it.
+        One of the three is empty, the record is only open and `tacs recover` closes it, or it is
+        a ledger, which has a command of its own.
     RecordError
         The anchors cannot be written.
     """
+    if problem.cure:
+        raise InputError(f"{problem.record}: is a dose ledger; use `{problem.cure}`")
     said = {"operator": operator.strip(), "role": role.strip(), "reason": reason.strip()}
     if empty := [f"--{name}" for name, text in said.items() if not text]:
         raise InputError(f"{problem.record}: an acknowledgement needs {', '.join(empty)}")
     if problem.kind == "open":
         raise InputError(f"{problem.record}: was never closed; `tacs recover` does that")
-    path = Path(site) / FILE
+    path, marks = Path(site) / FILE, dict[str, Any]()
     if problem.record == path:
-        # A damaged chain cannot be gone on with: it is kept, and the next one names it.
-        path.replace(path.with_name(f"anchors-damaged-{problem.sha256[:16]}.jsonl"))
+        # A damaged chain cannot be gone on with: it is kept, and the next one names it. What it
+        # still tells of the ledgers holds, or it would take one file more to cut a ledger unseen.
+        marks = _marks_told(path)
+        path.replace(path.with_name(f"{DAMAGED}{problem.sha256[:16]}.jsonl"))
     data = {**problem.to_dict(), "sha256": problem.sha256, "key": problem.key, **said}
-    _append(Path(site), "acknowledge", {**data, "acknowledged": True}, accepted=problem.record)
+    _append(Path(site), "acknowledge", {**data, "acknowledged": True}, marks=marks)
+
+
+def anchors_problem(site: str | Path) -> RecordProblem | None:
+    """Return what is wrong with the anchors themselves, or None."""
+    problems: list[RecordProblem] = []
+    _site_lines(Path(site) / FILE, problems)
+    return problems[0] if problems else None
+
+
+def anchored_ledger(site: str | Path, name: str) -> list[tuple[int, str]]:
+    """Return how long a ledger was at each anchor, and its head then.
+
+    Parameters
+    ----------
+    site : path
+        The site's folder.
+    name : str
+        File name of the ledger.
+
+    Returns
+    -------
+    list of (int, str)
+        Of the ledger as it is now: from where it was last begun anew, as far as the anchors verify.
+    """
+    path, found = Path(site) / FILE, list[tuple[int, str]]()
+    for line in read_record(path, allow_torn_tail=True)[0] if path.exists() else []:
+        mark = line.data["ledgers"].get(name)
+        if line.kind == "acknowledge" and Path(line.data["record"]).name == name:
+            found = []
+        if mark is not None and (mark["n_lines"], mark["head"]) not in found[-1:]:
+            found.append((int(mark["n_lines"]), str(mark["head"])))
+    return found
+
+
+def anchored_records(site: str | Path) -> dict[str, Path]:
+    """Return where the record of each anchored session was, by its key.
+
+    Anchors that were damaged and kept are read too, as far as that goes.
+    """
+    found: dict[str, Path] = {}
+    for path in [*sorted(Path(site).glob(f"{DAMAGED}*.jsonl")), Path(site) / FILE]:
+        for line, _ in loose_lines(_content(path)) if path.exists() else []:
+            told = {} if line is None or line.kind != "anchor" else line.data
+            key, record = told.get("key"), told.get("record")
+            if isinstance(key, str) and isinstance(record, str) and (key + record).isprintable():
+                found[key] = Path(record)
+    return found
+
+
+def accept_ledger(
+    path: Path, site: str | Path, *, problem: str, first_bad_line: int, said: Mapping[str, str]
+) -> None:
+    """Write that a ledger was begun anew: from here on it is held against what it is now.
+
+    Parameters
+    ----------
+    path : Path
+        The ledger.
+    site : path
+        The site's folder.
+    problem : str
+        What was wrong with the one before.
+    first_bad_line : int
+        Of the one before, counted from 1.
+    said : mapping
+        ``operator``, ``role``, ``reason``, and the ``sha256`` of the file before.
+
+    Raises
+    ------
+    RecordError
+        The anchors cannot be written.
+    """
+    told = RecordProblem(
+        record=path, first_bad_line=first_bad_line, problem=problem, kind="site", acknowledged=True
+    )
+    _append(Path(site), "acknowledge", {**told.to_dict(), "key": "", **said}, accepted=path)
 
 
 # -- what the site knows ---------------------------------------------------------------------------
@@ -407,16 +439,36 @@ def _entries(lines: Iterable[Line], emulated: bool) -> dict[str, _Entry]:
     return entries
 
 
+def _marks_told(path: Path) -> dict[str, Any]:
+    """How long the ledgers were at most, by every line of the anchors that can be read."""
+    most: dict[str, Any] = {}
+    for line, _ in loose_lines(_content(path)):
+        told = {} if line is None else line.data.get("ledgers")
+        for name, mark in told.items() if isinstance(told, dict) else ():
+            known = isinstance(mark, dict) and isinstance(mark.get("head"), str)
+            if not known or type(mark.get("n_lines")) is not int:
+                continue
+            if name not in most or mark["n_lines"] >= most[name]["n_lines"]:
+                most[name] = {"n_lines": mark["n_lines"], "head": mark["head"]}
+    return most
+
+
 def _append(
-    site: Path, kind: str, data: Mapping[str, Any], *, accepted: Path | None = None
+    site: Path,
+    kind: str,
+    data: Mapping[str, Any],
+    *,
+    accepted: Path | None = None,
+    marks: Mapping[str, Any] | None = None,
 ) -> None:
     """One line of the anchors, with how long the ledgers are.
 
     A ledger that was cut keeps its old mark, so that it goes on being told, until it is accepted.
+    ``marks`` are those of an earlier file.
     """
     path = site / FILE
     before, _ = read_record(path, allow_torn_tail=True) if path.exists() else ([], None)
-    marks: dict[str, Any] = dict(before[-1].data["ledgers"]) if before else {}
+    marks = dict(before[-1].data["ledgers"] if before else marks or {})
     for emulated in (False, True):
         ledger = Ledger(site, emulated=emulated).path
         lines = read_record(ledger, allow_torn_tail=True)[0] if ledger.exists() else []
@@ -537,8 +589,8 @@ def _emulated(lines: list[Line]) -> bool | None:
 
 
 def _breach(dataset: Path, problem: RecordProblem) -> Breach:
-    cure = f"tacs recover {dataset}"
-    if problem.kind != "open":
+    cure = problem.cure or f"tacs recover {dataset}"
+    if problem.kind != "open" and not problem.cure:
         cure += f" --acknowledge {problem.record} --operator NAME --role ROLE --reason TEXT"
     return Breach(
         limit="record_damaged",
@@ -563,30 +615,3 @@ def _content(path: Path) -> bytes:
         raise InputError(f"{path}: no such record") from exc
     except OSError as exc:
         raise InputError(f"{path}: cannot be read ({exc.strerror})") from exc
-
-
-def _whole(record: str | Path, content: bytes) -> list[Line]:
-    lines, problem = read_lines(content)
-    if problem is not None or not lines:
-        raise RecordError(f"{record}: {problem or 'line 1: it has none'}")
-    return lines
-
-
-def _reason(problem: str | None) -> str:
-    return "" if problem is None else problem.partition(": ")[2]
-
-
-def _printed(record: Path, lines: list[Line]) -> str:
-    match = RECORDS.fullmatch(record.stem)
-    subject, session = (match[1], match[2]) if match else ("-", "-")
-    text = f"TACS1 {subject} {session} {len(lines)} {_grouped(lines[-1].hash)}"
-    return f"{text} {_check_digits(text)}"
-
-
-def _grouped(digest: str) -> str:
-    """The first half of a hash in groups of four: enough against chance and against malice."""
-    return "-".join(digest[at : at + 4] for at in range(0, 32, 4))
-
-
-def _check_digits(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:4]

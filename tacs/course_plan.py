@@ -390,7 +390,7 @@ def next_session(
         for name, wait in waits.items()
         if math.isfinite(wait)
     ]
-    blocked = standing_breaches(subject, history, now)
+    blocked = standing_breaches(subject, history, limits, now, accelerated=accelerated)
     blocked += [_never(name, limits, subject) for name, wait in waits.items() if math.isinf(wait)]
     visits: tuple[Visit, ...] = ()
     planned: Visit | None = None

@@ -16,7 +16,7 @@ from typing import Any
 from tacs.driver import find_driver, find_emulator, installed
 from tacs.errors import TacsError
 from tacs.ledger import Ledger, site_folder
-from tacs.record import verify_record
+from tacs.ledger_damage import ledger_damage
 
 __all__ = ["examine"]
 
@@ -155,11 +155,13 @@ def _site() -> dict[str, Any]:
 def _ledgers() -> list[dict[str, Any]]:
     findings = []
     for emulated in (False, True):
-        path = Ledger(site_folder(), emulated=emulated).path
-        if path.exists():
-            problem = verify_record(path)
-            text = f"{path}: {problem or 'verifies'}"
-            findings.append(_finding("dose ledger", problem is None, text))
+        ledger = Ledger(site_folder(), emulated=emulated)
+        damage = ledger_damage(site_folder(), emulated=emulated)
+        if damage is not None:
+            text = f"{ledger.path}: {damage.problem}; see `{ledger.cure}`"
+            findings.append(_finding("dose ledger", False, text))
+        elif ledger.path.exists():
+            findings.append(_finding("dose ledger", True, f"{ledger.path}: verifies"))
     return findings
 
 

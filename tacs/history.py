@@ -73,6 +73,9 @@ class DoseHistory:
         What other copies of the ledger hold of this participant and this one does not.
     unknown_sessions : tuple of str
         Sessions of this participant in the data set that the ledger does not know.
+    since_doubt_s : float or None
+        Time that has passed, for certain, since an entry that is lost may have been made, of
+        whichever participant; None where nothing is lost.
     """
 
     last_session_end: datetime | None = None
@@ -85,6 +88,7 @@ class DoseHistory:
     latest_entry: datetime | None = None
     conflicts: tuple[str, ...] = ()
     unknown_sessions: tuple[str, ...] = ()
+    since_doubt_s: float | None = None
 
     @property
     def sessions_24h(self) -> int:

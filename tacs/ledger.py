@@ -15,6 +15,9 @@ entry blocks until somebody has looked. What cannot be seen is a wall clock that
 across a restart of the computer with no line in between: nothing but the wall clock is left then.
 Everything is UTC; time zones and daylight saving do not enter.
 
+A ledger that does not verify blocks everybody. :mod:`tacs.ledger_renewal` begins it anew once a
+person has looked: with all that still verifies, and with an open session wherever one was lost.
+
 Two computers with copies of one ledger do not see each other's doses. A copy in the site's folder
 that holds what this one lacks, and a session in the data set that it does not know, are told; what
 is missing is booked by :meth:`Ledger.adopt`, as an upper bound where nobody booked it.
@@ -33,13 +36,19 @@ from tacs.clock import Moment, moment_now
 from tacs.dataset import SessionPaths, find_records
 from tacs.errors import InputError, RecordError
 from tacs.history import DAY_S, DoseHistory
-from tacs.ledger_times import BRIEF_SESSION_S, latest_entry, moment_of, past_sessions
+from tacs.ledger_times import (
+    BRIEF_SESSION_S,
+    latest_entry,
+    moment_of,
+    past_sessions,
+    since_doubt_s,
+)
 from tacs.protocol import Protocol
 from tacs.record import LINE_BYTES_MAX, Line, read_lines, read_record
 from tacs.sitelog import SiteLog, site_folder
 from tacs.waveform import Waveform
 
-__all__ = ["BRIEF_SESSION_S", "Dose", "Ledger", "dose_at_level", "site_folder"]
+__all__ = ["BRIEF_SESSION_S", "Dose", "Ledger", "dose_at_level", "site_folder", "whole_dose"]
 
 PRESENT = timedelta(seconds=10.0)  # a time that near to now was read just now
 
@@ -118,7 +127,12 @@ class Ledger:
     def __init__(self, folder: str | Path, *, emulated: bool) -> None:
         self.emulated = emulated
         self.path = Path(folder) / ("ledger-emulated.jsonl" if emulated else "ledger.jsonl")
-        self._log = SiteLog(self.path)
+        self._log = SiteLog(self.path, f"; then: {self.cure}")
+
+    @property
+    def cure(self) -> str:
+        """Command that shows what a damaged ledger has lost, and goes on with a new one."""
+        return f"tacs ledger acknowledge{' --emulated' if self.emulated else ''}"
 
     def history(
         self, subject: str, now: datetime | Moment, *, dataset: str | Path | None = None
@@ -165,6 +179,7 @@ class Ledger:
             latest_entry=latest_entry(lines),
             conflicts=tuple(self._conflicts_in_folder(subject)),
             unknown_sessions=unknown,
+            since_doubt_s=since_doubt_s(lines, now),
         )
 
     def subjects(self) -> list[str]:
@@ -222,7 +237,7 @@ class Ledger:
                 "subject": subject,
                 "session": session,
                 "dataset": str(dataset.resolve()),
-                "reserved": _whole_dose(protocol, "reserved").to_dict(),
+                "reserved": whole_dose(protocol, "reserved").to_dict(),
                 "latest_end": (now.utc + timedelta(seconds=protocol.duration_s)).isoformat(),
             },
             now,
@@ -482,8 +497,16 @@ def _moment(now: datetime | Moment | None) -> Moment:
     return Moment(now, present.boot if abs(present.utc - now) < PRESENT else None)
 
 
-def _whole_dose(protocol: Protocol, basis: str) -> Dose:
-    """What a protocol delivers when it runs to its end."""
+def whole_dose(protocol: Protocol, basis: str) -> Dose:
+    """Return what a protocol delivers when it runs to its end.
+
+    Parameters
+    ----------
+    protocol : Protocol
+        A sham is taken as the active arm it stands for.
+    basis : str
+        See :class:`Dose`.
+    """
     waveform = Waveform(as_active(protocol))
     return dose_at_level(protocol, waveform.current_on_s, waveform.full_current_equivalent_s, basis)
 
@@ -569,7 +592,7 @@ def _upper_bound(paths: SessionPaths, lines: Sequence[Line], emulated: bool) -> 
         "session": paths.session,
         "dataset": str(paths.dataset.resolve()),
         "started": first.utc,
-        "dose": _whole_dose(protocol, "upper bound").to_dict(),
+        "dose": whole_dose(protocol, "upper bound").to_dict(),
         "ended": lines[-1].utc,
         "outcome": "adopted",
         "record_head": lines[-1].hash,

@@ -14,7 +14,7 @@ from tacs.clock import Moment
 from tacs.history import PastSession
 from tacs.record import Line
 
-__all__ = ["BRIEF_SESSION_S", "latest_entry", "moment_of", "past_sessions"]
+__all__ = ["BRIEF_SESSION_S", "latest_entry", "moment_of", "past_sessions", "since_doubt_s"]
 
 # A session that was stopped within its first minute may be started again the same day: its time and
 # charge count in every limit, but it is not the session that the interval is counted from.
@@ -67,10 +67,23 @@ class _Timeline:
         return round(min(along_s, direct_s) + rest_s, 3)
 
 
+def _timeline_of(lines: Sequence[Line], now: Moment) -> _Timeline:
+    moments = [*map(moment_of, lines), now]
+    return _Timeline(moments, [i for i, line in enumerate(lines) if line.kind == "clock"])
+
+
+def since_doubt_s(lines: Sequence[Line], now: Moment) -> float | None:
+    """How long ago an entry that is lost, of whomever, may have been made; None where none is."""
+    lost = [i for i, line in enumerate(lines) if line.kind == "renewed"]
+    if not lost:
+        return None
+    timeline = _timeline_of(lines, now)
+    return min(timeline.since_s(Moment.from_dict(lines[i].data["doubt"]), i) for i in lost)
+
+
 def past_sessions(lines: Sequence[Line], subject: str, now: Moment) -> list[PastSession]:
     """The sessions of one participant, each with how long ago it was."""
-    moments = [*map(moment_of, lines), now]
-    timeline = _Timeline(moments, [i for i, line in enumerate(lines) if line.kind == "clock"])
+    timeline = _timeline_of(lines, now)
     started: dict[str, tuple[int, Mapping[str, Any]]] = {}
     booked: dict[str, tuple[int, Mapping[str, Any]]] = {}
     for index, line in enumerate(lines):

@@ -40,9 +40,11 @@ __all__ = [
     "chain_hash",
     "drop_torn_tail",
     "in_use",
+    "loose_lines",
     "read_lines",
     "read_record",
     "reserve_of",
+    "sync_folders",
     "verify_record",
 ]
 
@@ -132,7 +134,7 @@ class RecordWriter:
         try:
             take(self._fd, wait=True)
             _preallocate(self._reserve)
-            _sync_folders(self.path.parent)
+            sync_folders(self.path.parent)
         except OSError as exc:
             # From here on the record is this writer's own, and empty: it may be taken back.
             os.close(self._fd)
@@ -383,6 +385,36 @@ def read_lines(content: bytes, *, allow_torn_tail: bool = False) -> tuple[list[L
     return lines, None
 
 
+def loose_lines(content: bytes) -> list[tuple[Line | None, bool]]:
+    """Read each whole line of a damaged record by itself.
+
+    Parameters
+    ----------
+    content : bytes
+        The whole record; a torn last line is left out.
+
+    Returns
+    -------
+    list of (Line or None, bool)
+        None where nothing can be read. The flag tells whether the line has the hash that it must
+        have after the hash that stands in the line before, whatever is wrong further up.
+    """
+    found: list[tuple[Line | None, bool]] = []
+    previous: str | None = GENESIS
+    for raw in content.split(b"\n")[:-1]:
+        body = _parsed(raw)
+        if body is None:
+            found.append((None, False))
+            previous = None
+            continue
+        fits = previous is not None and (
+            _verified_line(raw + b"\n", body["seq"], previous)[0] is not None
+        )
+        found.append((Line(**body), fits))
+        previous = body["hash"] if body["hash"].isascii() else None
+    return found
+
+
 def verify_record(path: str | Path) -> str | None:
     """Return what is wrong with a record, or None.
 
@@ -537,6 +569,17 @@ def _verified_line(raw: bytes, number: int, previous: str) -> tuple[Line | None,
     return Line(**body), ""
 
 
+def _parsed(raw: bytes) -> dict[str, Any] | None:
+    """The content of a line, whatever its hash; None where it is none."""
+    if len(raw) >= LINE_BYTES_MAX:
+        return None
+    try:
+        body = json.loads(raw.decode())
+    except (ValueError, RecursionError):
+        return None
+    return body if _is_line(body) else None
+
+
 def _is_line(body: Any) -> bool:
     """Whether parsed JSON has the keys of a line, each of its type."""
     return (
@@ -560,10 +603,15 @@ def _preallocate(path: Path) -> None:
         os.close(fd)
 
 
-def _sync_folders(folder: Path) -> None:
+def sync_folders(folder: Path) -> None:
     """Have the new entries of a folder and those above it on disk, where folders can be synced.
 
     The folders of a session may be as new as its record.
+
+    Raises
+    ------
+    OSError
+        The folder itself cannot be synced.
     """
     if os.name != "posix":
         return

@@ -84,7 +84,8 @@ def recover(dataset: str | Path) -> list[Recovered]:
     list of Recovered
         One per session that was open; empty where there was none. A record that does not verify
         is evidence: it is left as it is, byte for byte, and told as ``damaged`` until a person
-        has acknowledged it. What cannot be closed does not keep the others from it.
+        has acknowledged it. What cannot be closed does not keep the others from it. Empty for a
+        data set that is gone and that the site's ledger knows.
 
     Raises
     ------
@@ -92,6 +93,8 @@ def recover(dataset: str | Path) -> list[Recovered]:
         No such data set.
     """
     problems = verify_dataset(dataset, site_folder())
+    if not Path(dataset).exists() and any(p.kind == "missing" for p in problems):
+        return []
     damaged = {p.record: p for p in problems if p.kind == "damaged"}
     found = []
     for paths in find_records(dataset):

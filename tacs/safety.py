@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from tacs.capabilities import Capabilities
@@ -486,7 +486,7 @@ def person_breaches(
         found += _spacing_margins(limits, history, now, subject, accelerated=accelerated)
         count = float(history.sessions_90d + 1)
         found.append(_margin(limits, "sessions_per_course", count, f"subject {subject}"))
-        breaches += standing_breaches(subject, history, now)
+        breaches += standing_breaches(subject, history, limits, now, accelerated=accelerated)
     return breaches + _broken(found)
 
 
@@ -527,8 +527,15 @@ def _one_a_day(limits: EffectiveLimits) -> EffectiveLimits:
     return EffectiveLimits({**limits, "sessions_per_day": daily}, limits.set_by)
 
 
-def standing_breaches(subject: str, history: DoseHistory, now: datetime) -> list[Breach]:
-    """List what no waiting cures: open, unknown and conflicting entries, a clock set back.
+def standing_breaches(
+    subject: str,
+    history: DoseHistory,
+    limits: EffectiveLimits,
+    now: datetime,
+    *,
+    accelerated: bool = False,
+) -> list[Breach]:
+    """List what somebody has to look at: open, unknown, lost entries, copies, a clock set back.
 
     Parameters
     ----------
@@ -536,8 +543,12 @@ def standing_breaches(subject: str, history: DoseHistory, now: datetime) -> list
         The participant.
     history : DoseHistory
         From the site's ledger.
+    limits : EffectiveLimits
+        In force.
     now : datetime
         Time zone aware.
+    accelerated : bool
+        See :func:`person_breaches`.
     """
     breaches = []
 
@@ -576,6 +587,17 @@ def standing_breaches(subject: str, history: DoseHistory, now: datetime) -> list
             "none",
             "two computers that write their own copies of a ledger do not see each other's doses",
             "book what is missing with `tacs ledger adopt` on the other copy",
+        )
+    doubt_s, wait_h = history.since_doubt_s, max(24.0, limits[_interval_limit(accelerated)])
+    if doubt_s is not None and not doubt_s >= wait_h * 3600.0:
+        left_s = wait_h * 3600.0 - (doubt_s if math.isfinite(doubt_s) else 0.0)
+        until = now + timedelta(seconds=left_s + 59.0)  # the minute that is told has passed by then
+        refuse(
+            "ledger_renewed",
+            f"{doubt_s / 3600.0:.1f} h",
+            f"at least {wait_h:g} h since a lost entry of the ledger may have been made",
+            "it may have been this participant's, who must not get a second dose by it",
+            f"wait until {until:%Y-%m-%d %H:%M %Z}",
         )
     latest = history.latest_entry
     if latest is not None and not (now - latest).total_seconds() >= -CLOCKS_DIFFER_D * DAY_S:

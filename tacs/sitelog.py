@@ -35,10 +35,13 @@ class SiteLog:
     ----------
     path : path
         Created, with its folder, when first written to.
+    cure : str, optional
+        What leads on once somebody knows why the file does not verify.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, cure: str = "") -> None:
         self.path = Path(path)
+        self._cure = cure
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -96,5 +99,6 @@ class SiteLog:
         if problem is not None:
             raise RecordError(
                 f"{self.path}: {problem}; no session can be armed until somebody has found out why"
+                f"{self._cure}"
             )
         return lines

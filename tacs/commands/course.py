@@ -12,6 +12,7 @@ from tacs.errors import InputError
 
 if TYPE_CHECKING:
     from tacs.course import NextSession
+    from tacs.ledger_damage import LedgerDamage
     from tacs.limits import EffectiveLimits
     from tacs.safety import DoseHistory
 
@@ -247,22 +248,111 @@ def ledger_verify(
     ] = "",
     emulated: Emulated = False,
 ) -> None:
-    """Verify the chain, and that no copy holds what this ledger lacks; exit 5 where it fails."""
+    """Verify the chain, and that no anchor or copy tells of what is not there; exit 5 if not."""
     from tacs.errors import RecordError
     from tacs.ledger import Ledger, site_folder
+    from tacs.ledger_damage import ledger_damage
 
     ledger = Ledger(site_folder(), emulated=emulated)
-    lines = ledger.lines()
+    damage = ledger_damage(site_folder(), emulated=emulated)
+    if damage is not None:
+        data = {
+            "ok": False,
+            **damage.to_dict(),
+            "lines": len(damage.valid),
+            "missing": [],
+            "error": f"{damage.path}: {damage.problem}",
+            "exit_code": RecordError.exit_code,
+        }
+        lines = [
+            *_damage_told(damage),
+            "no session can be armed until somebody has found out why; then: " + ledger.cure,
+        ]
+        console.output.result(data, "\n".join(lines))
+        raise typer.Exit(RecordError.exit_code)
+    n_lines = len(ledger.lines())
     missing = ledger.merge_conflicts(other) if other else []
-    prose = [f"{ledger.path}: {len(lines)} lines, every one verifies", *missing]
+    prose = [f"{ledger.path}: {n_lines} lines, every one verifies", *missing]
     if missing:
         prose.append("book what is missing with `tacs ledger adopt`")
     console.output.result(
-        {"ok": not missing, "path": str(ledger.path), "lines": len(lines), "missing": missing},
+        {"ok": not missing, "path": str(ledger.path), "lines": n_lines, "missing": missing},
         "\n".join(prose),
     )
     if missing:
         raise typer.Exit(RecordError.exit_code)
+
+
+@ledger_app.command("acknowledge")
+def ledger_acknowledge(
+    operator: Annotated[str, typer.Option("--operator", help="who has looked at it")] = "",
+    role: Annotated[str, typer.Option("--role", help="as what")] = "",
+    reason: Annotated[str, typer.Option("--reason", help="why sessions may go on")] = "",
+    emulated: Emulated = False,
+) -> None:
+    """Begin a damaged ledger anew with what still verifies; what was lost blocks until closed."""
+    from tacs.ledger import Ledger, site_folder
+    from tacs.ledger_damage import ledger_damage
+    from tacs.ledger_renewal import acknowledge_ledger
+
+    site = site_folder()
+    damage = ledger_damage(site, emulated=emulated)
+    if damage is not None:
+        for text in _damage_told(damage):
+            console.output.say(text)
+        operator = operator or _asked("who has looked at it")
+        role = role or _asked("as what (clinician, data manager, …)")
+        reason = reason or _asked("why sessions may go on")
+    found = acknowledge_ledger(site, emulated=emulated, operator=operator, role=role, reason=reason)
+    data = found.to_dict()
+    lines = [
+        f"{data['path']}: begun anew with {data['valid_lines']} valid lines and "
+        f"{data['later_lines_kept']} later ones",
+        "the damaged file was gone" if found.kept is None else f"the damaged file is {found.kept}",
+    ]
+    for dataset in sorted({x["dataset"] for x in data["open_sessions"]}):
+        lines.append(f"next: tacs recover {dataset}")
+    if Ledger(site, emulated=emulated).lines():
+        lines.append(f"look at it with `tacs ledger show{' --emulated' if emulated else ''}`")
+    console.output.result(data, "\n".join(lines))
+
+
+def _asked(what: str) -> str:
+    """Ask a person, where one sits there; empty where none does, which is refused."""
+    import sys
+
+    if not sys.stdin.isatty():
+        return ""
+    sys.stderr.write(f"{what}: ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip()
+
+
+def _damage_told(damage: LedgerDamage) -> list[str]:
+    """What is wrong with a ledger, and who is concerned, as a person reads it."""
+    data = damage.to_dict()
+    lines = [
+        f"{damage.path}: {damage.problem}",
+        f"{data['valid_lines']} lines before it verify; of the later ones {data['lost_lines']} "
+        f"are lost or were changed, {data['later_lines_kept']} are as they were written",
+    ]
+    for lost in damage.sessions:
+        if lost.key in damage.booked:
+            lines.append(
+                f"line {lost.line}: session {lost.session} of {lost.subject} in {lost.dataset}, as "
+                f"its record says; its booking is as it was written"
+            )
+    for told in data["open_sessions"]:
+        lines.append(
+            f"in doubt: session {told['session']} of {told['subject']} in {told['dataset']}; it "
+            f"counts whole and blocks {told['subject']} until `tacs recover` has closed it"
+        )
+    lines.append(
+        f"a lost line may have been anybody's, of {damage.doubt.utc:%Y-%m-%d %H:%M} UTC at the "
+        f"latest: nobody is stimulated in the 24 h after that, nor within the interval between two "
+        f"sessions where that is longer"
+    )
+    return lines
 
 
 @ledger_app.command("adopt")

@@ -230,8 +230,19 @@ def recover(
     operator: Annotated[str, typer.Option("--operator", help="who has looked at it")] = "",
     role: Annotated[str, typer.Option("--role", help="as what")] = "",
     reason: Annotated[str, typer.Option("--reason", help="why sessions may go on")] = "",
+    anchor: Annotated[
+        str,
+        typer.Option(
+            "--anchor", help="'TACS1 …' as printed after a session: hold its record against it only"
+        ),
+    ] = "",
 ) -> None:
     """Close what a crash left open and book its dose; list damaged records, or acknowledge one."""
+    if anchor:
+        if acknowledge:
+            raise InputError("--anchor only looks; give it without --acknowledge")
+        _hold_against(dataset, anchor)
+        return
     from tacs.anchors import verify_dataset
     from tacs.ledger import site_folder
     from tacs.recovery import acknowledge_damage
@@ -240,12 +251,33 @@ def recover(
     if acknowledge:
         acknowledge_damage(dataset, acknowledge, operator=operator, role=role, reason=reason)
     found = [session.to_dict() for session in close_open(dataset)]
-    damaged = [problem.to_dict() for problem in verify_dataset(dataset, site_folder())]
+    problems = verify_dataset(dataset, site_folder())
+    damaged = [problem.to_dict() for problem in problems]
     prose = [f"{s['record']}: {s['outcome']}; {s['note']}" for s in found]
-    for d in damaged:
-        state = "acknowledged" if d["acknowledged"] else "NOT ACKNOWLEDGED, blocks the participant"
-        prose.append(f"{d['record']}: {d['kind']}; {d['problem']}; {state}")
+    for p in problems:
+        who = "everybody" if p.kind == "site" else "the participant"
+        state = "acknowledged" if p.acknowledged else f"NOT ACKNOWLEDGED, blocks {who}"
+        if p.cure:
+            state += f"; see `{p.cure}`"
+        prose.append(f"{p.record}: {p.kind}; {p.problem}; {state}")
     data = {"sessions": found, "damaged": damaged}
     console.output.result(data, "\n".join(prose) or "nothing was left open")
     if any(not d["acknowledged"] for d in damaged):
         raise typer.Exit(5)
+
+
+def _hold_against(dataset: str, text: str) -> None:
+    """Hold a record against its printed line; nothing is closed or written."""
+    from tacs.errors import SafetyRefusal
+    from tacs.printed_anchor import check_printed
+
+    found = check_printed(dataset, text)
+    whose = f"{found.record}: session {found.session} of {found.subject}"
+    lines = [f"{whose} is as it was printed, up to line {found.n_lines}"]
+    if found.later:
+        lines.append(f"after that: {found.later}")
+    if not found.holds:
+        lines = [f"{whose} is NOT as it was printed: {found.problem}"]
+    console.output.result(found.to_dict(), "\n".join(lines))
+    if not found.holds:
+        raise typer.Exit(SafetyRefusal.exit_code)

@@ -14,6 +14,7 @@ import importlib.util
 import json
 import os
 import random
+import re
 import shutil
 import struct
 import tempfile
@@ -31,10 +32,13 @@ from tacs.clock import Moment
 from tacs.driver import DeviceName
 from tacs.errors import DeviceError, FileProblems, InputError, RecordError
 from tacs.ledger import Ledger
+from tacs.ledger_damage import ledger_damage
+from tacs.ledger_renewal import renewed
 from tacs.limits import effective_limits
 from tacs.protocol import Protocol
 from tacs.record import GENESIS, Line, canonical, chain_hash, read_lines
 from tacs.rig import Rig, shipped_rigs
+from tests.tacs.ledgers import PastSite
 from tests.tacs.made import individual_data, peak, protocol
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -65,6 +69,8 @@ class Target:
         What it may raise.
     tokens : tuple of bytes
         What its format is sensitive to.
+    in_campaign : bool
+        Whether it is quick enough for millions of inputs.
     """
 
     name: str
@@ -72,6 +78,7 @@ class Target:
     seeds: Callable[[], Sequence[bytes]]
     allowed: tuple[type[Exception], ...]
     tokens: tuple[bytes, ...] = TEXT_TOKENS
+    in_campaign: bool = True
 
 
 @functools.cache
@@ -88,10 +95,17 @@ def folder() -> Path:
     return Path(made)
 
 
-def as_file(name: str, content: bytes) -> Path:
-    """Put an input where a parser of files finds it."""
+@functools.cache
+def slot(name: str) -> tuple[Path, int]:
+    """A file that inputs take turns in, and its open descriptor."""
     path = folder() / name
-    path.write_bytes(content)
+    return path, os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+
+
+def as_file(name: str, content: bytes) -> Path:
+    """Put an input where a parser of files finds it; making a file for each takes longer."""
+    path, fd = slot(name)
+    os.ftruncate(fd, os.pwrite(fd, content, 0))
     return path
 
 
@@ -200,6 +214,35 @@ def ledger(content: bytes) -> None:
     InMemory(read_chain(content, ledgers())).history("P00", NOW)
 
 
+@functools.cache
+def damageable() -> tuple[Ledger, tuple[bytes, ...], frozenset[str]]:
+    """A site with three sessions, its ledger, and whose sessions its anchors tell of."""
+    site = PastSite(folder() / "damaged-data", folder() / "damaged-site", NOW - timedelta(days=30))
+    contents = []
+    for i, subject in enumerate(("P01", "P02", "P03")):
+        site.session(subject, "01", NOW - timedelta(days=3, hours=-30 * i))
+        contents.append(site.ledger.path.read_bytes())
+    return site.ledger, tuple(contents[::-1]), frozenset({"P01", "P02", "P03"})
+
+
+def damaged_ledger(content: bytes) -> None:
+    """A ledger on its way to being begun anew: whatever it was, nobody who had a dose is lost."""
+    place, _, subjects = damageable()
+    as_file(f"damaged-site/{place.path.name}", content)
+    now = Moment(NOW)
+    damage = ledger_damage(place.path.parent, emulated=False, now=now)
+    if damage is None:
+        return
+    said = {"operator": "A", "role": "B", "reason": "C"}
+    lines, problem = read_lines(renewed(damage, said, None, now))
+    if problem is not None:
+        raise Accepted(f"the new ledger does not verify: {problem}")
+    read = InMemory(lines)
+    for subject in subjects:
+        if not read.history(subject, now).sessions:
+            raise Accepted(f"the session of {subject} is forgotten")
+
+
 # -- what a device says ----------------------------------------------------------------------------
 
 
@@ -295,8 +338,18 @@ def rig_file(content: bytes) -> None:
 
 
 def rigs() -> list[bytes]:
-    """The shipped rigs."""
-    return [path.read_bytes() for path in shipped_rigs().values()]
+    """Small rigs, after the shipped ones: one loop, and what a second or a monitor adds."""
+    shipped = shipped_rigs()
+    lines = shipped["emulated-synthpal-1loop"].read_text(encoding="utf-8").splitlines(keepends=True)
+    one = "".join(line for line in lines if not line.startswith("#"))
+    second = one[one.index("[[channels]]") :].replace("channel = 1", "channel = 2")
+    monitored = shipped["emulated-synthpal-monitored"].read_text(encoding="utf-8")
+    monitor = monitored[monitored.index("[monitor]") :]
+    for name in ("F3", "F4"):
+        monitor = re.sub(rf".*electrode = \"{name}\".*\n", "", monitor)
+    return [
+        one.encode(), (one + second.replace('"Oz"', '"F3"')).encode(), (one + monitor).encode(),
+    ]  # fmt: skip
 
 
 SITE = (
@@ -373,6 +426,14 @@ def devices() -> list[bytes]:
 TARGETS: tuple[Target, ...] = (
     Target("record", record, records, (RecordError,), (b"\n", b'"hash":"', b'"seq":', b"0", b"{")),
     Target("ledger", ledger, ledgers, (RecordError,), (b"\n", b'"hash":"', b'"seq":', b"0", b"{")),
+    Target(
+        "damaged ledger",
+        damaged_ledger,
+        lambda: damageable()[1],
+        (InputError,),
+        (b"\n", b'"hash":"', b'"seq":', b"NaN", b"9" * 400, b"\\ud800", b"{", b"null", b'"P09"'),
+        in_campaign=False,
+    ),
     Target("synthpal wire", synthpal, synthpal_replies, (DeviceError,), (b"S", b"\x00", b"\x01")),
     Target("protocol file", protocol_file, protocols, (InputError,)),
     Target("rig file", rig_file, rigs, (InputError,)),

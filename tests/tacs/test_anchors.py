@@ -14,8 +14,6 @@ import pytest
 from tacs.anchors import (
     acknowledge,
     anchor,
-    anchor_line,
-    check_anchor_line,
     record_breaches,
     verify_dataset,
 )
@@ -23,6 +21,8 @@ from tacs.clock import utc_now
 from tacs.dataset import SessionPaths, ensure_dataset
 from tacs.errors import InputError, RecordError
 from tacs.ledger import Dose, Ledger
+from tacs.ledger_renewal import acknowledge_ledger
+from tacs.printed_anchor import anchor_line, check_anchor_line
 from tacs.record import RecordWriter, canonical, chain_hash, read_record
 from tacs.recovery import acknowledge_damage, recover
 from tests.tacs.made import protocol as made_protocol
@@ -308,7 +308,7 @@ def test_a_ledger_that_was_cut_is_told_by_the_anchors_until_accepted(site: Site,
     assert ledger.name in site.blocked("P77")  # whose session is gone from it, nobody knows
     anchor(record, site.folder)  # another session must not cover it up
     assert ledger.name in site.blocked("P77")
-    acknowledge(problem, site.folder, **WHO)
+    acknowledge_ledger(site.folder, emulated=True, **WHO)
     assert site.blocked("P77") == []
 
 

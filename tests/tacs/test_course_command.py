@@ -82,7 +82,7 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str], group: str
     assert code == 0
     names = {
         "course": ("schedules", "enrol", "next", "show", "stop", "resume", "note"),
-        "ledger": ("show", "verify", "adopt", "clock"),
+        "ledger": ("show", "verify", "acknowledge", "adopt", "clock"),
     }
     for name in names[group]:
         assert f"\n  {name} " in out
@@ -305,9 +305,14 @@ def test_the_ledger_is_verified_alone_and_against_a_copy(
     assert tacs_json(capsys, "ledger", "verify", other)[0] == 0
     path = site_folder / "ledger.jsonl"
     path.write_text(path.read_text().replace("P01", "P02"))
-    code, _, err = tacs(capsys, "ledger", "verify")
+    code, out, _ = tacs(capsys, "ledger", "verify")
     assert code == 5
-    assert "no session can be armed until somebody has found out why" in err
+    assert out.splitlines()[-1] == (
+        "no session can be armed until somebody has found out why; then: tacs ledger acknowledge"
+    )
+    code, _, err = tacs(capsys, "ledger", "show")
+    assert code == 5
+    assert "no session can be armed until somebody has found out why; then: tacs ledger" in err
 
 
 def test_a_session_of_a_synced_data_set_is_found_and_adopted(

@@ -428,15 +428,18 @@ def test_what_has_passed_for_certain_goes_before_the_wall_clock() -> None:
         ({"unknown_sessions": ("session 02 in /data",)}, "unknown_session", "`tacs ledger adopt`"),
         ({"conflicts": ("a parts from b",)}, "ledger_conflict", "on the other copy"),
         ({"latest_entry": NOW + timedelta(minutes=6)}, "clock_backwards", "`tacs ledger clock`"),
+        ({"since_doubt_s": 86399.0}, "ledger_renewed", "wait until"),
+        ({"since_doubt_s": math.nan}, "ledger_renewed", "at least 24 h since a lost entry"),
     ],
 )
 def test_what_no_waiting_cures(history: dict[str, object], limit: str, said: str) -> None:
     made = DoseHistory(**history)  # type: ignore[arg-type]
-    found = standing_breaches("01", made, NOW)
+    found = standing_breaches("01", made, LIMITS_NOW, NOW)
     assert names(found) == names(person(protocol(), history=made)) == [limit]
     assert said in str(found[0])
     near = DoseHistory(latest_entry=NOW + timedelta(minutes=4))
-    assert standing_breaches("01", near, NOW) == []
+    assert standing_breaches("01", near, LIMITS_NOW, NOW) == []
+    assert standing_breaches("01", DoseHistory(since_doubt_s=86400.0), LIMITS_NOW, NOW) == []
 
 
 def test_how_long_is_still_to_wait() -> None:
