@@ -36,6 +36,7 @@ EMERGENCY_STOP_S: Final = 0.1
 RESTART_S: Final = 0.02  # of the emergency stop, for the card to be stopped and started again
 TAIL_S: Final = 0.2  # zeros after a stop, so that its end is asked about before they run out
 BUFFER_S: Final = 2.0
+LAST_STEP_S: Final = 0.02
 STILL_S: Final = 0.2  # a sample clock that stands still for so long has failed
 CLOSE_EVERY_S: Final = 0.02
 CLOSE_GRACE_S: Final = 0.2
@@ -372,7 +373,9 @@ class NiDaq(Driver):
         if stream is None or program is None or self._silent_from is not None:
             return
         self._next_base = stream.position
-        ramp = stream.block(self._samples(program.soft_stop_s - QUEUE_S), 0.0)
+        # Where the host has come down to zero by itself, what is left is the step of its last tick.
+        ramp_s = LAST_STEP_S if self._level == 0.0 else program.soft_stop_s - QUEUE_S
+        ramp = stream.block(self._samples(ramp_s), 0.0)
         self._end(stream)
         self.card.finish(_joined(ramp, stream, self._samples(TAIL_S)))
 
@@ -415,7 +418,7 @@ class NiDaq(Driver):
             "queued_s": round((self._stream.position - played) / self._options.sample_rate_hz, 4),
         }
         if isinstance(self.card, LinkedCard):
-            details |= {"repeated": self.card.repeated, "stray_bytes": self.card.stray_bytes}
+            details["stray_bytes"] = self.card.stray_bytes
         if silent:
             self._rest()
         playing = (

@@ -21,6 +21,7 @@ from tacs.waveform import PhaseTrack
 
 __all__ = ["Stream", "Voice"]
 
+ROUNDING = 1e-6  # of a step: what a crest is short of by the rounding of its sine
 REMEMBERED_S = 4.0  # how far back a stream can be taken up again
 
 
@@ -117,7 +118,8 @@ class Stream:
         span = _Span(self.position, n, self.level, level)
         times_s = (span.first + np.arange(n)) / self._rate_hz
         levels = span.start_level + (level - span.start_level) * np.arange(1, n + 1) / n
-        steps = np.trunc(levels * self._steps * self._unit(times_s))
+        steps = levels * self._steps * self._unit(times_s)
+        steps = np.trunc(steps + np.copysign(ROUNDING, steps))
         self._spans.append(span)
         while self._spans[0].first + self._spans[0].n < span.first - REMEMBERED_S * self._rate_hz:
             self._spans.popleft()

@@ -1,8 +1,8 @@
 """A card in another process, spoken to in frames over a serial port or TCP.
 
-A frame carries a number and a checksum, and everything that is asked is safe to ask twice: what
-gets no answer in time is asked again under its old number, and the card answers that without doing
-it again. The table of frames is in ``docs/devices/nidaq.md``.
+A frame carries a number and a checksum. Nothing is sent twice: what gets no answer in time counts
+as done perhaps, and answers to older questions and noise are told from those that are waited for.
+The table of frames is in ``docs/devices/nidaq.md``.
 """
 
 from __future__ import annotations
@@ -27,15 +27,14 @@ HEAD: Final = struct.Struct("<2sBBI")  # mark, number, operation, length of the 
 CHECK: Final = struct.Struct("<I")  # CRC-32 of all before
 PAYLOAD_MAX: Final = 1 << 20
 
-IDENTIFY, PREPARE, WRITE, START, STATE, STOP, RELEASE = 1, 2, 3, 4, 5, 6, 7
-HOLD, WATCH, FEED, UNWATCH, ENABLE, FINISH = 8, 9, 10, 11, 12, 13
+IDENTIFY, PREPARE, WRITE, START, STATE, RELEASE = 1, 2, 3, 4, 5, 6
+HOLD, WATCH, FEED, UNWATCH, ENABLE, FINISH, REPLACE = 7, 8, 9, 10, 11, 12, 13
 NAMES: Final = {
     IDENTIFY: "identify",
     PREPARE: "prepare",
     WRITE: "write",
     START: "start",
     STATE: "state",
-    STOP: "stop",
     RELEASE: "release",
     HOLD: "hold",
     WATCH: "watch",
@@ -43,11 +42,12 @@ NAMES: Final = {
     UNWATCH: "unwatch",
     ENABLE: "enable",
     FINISH: "finish",
+    REPLACE: "replace",
 }
 
-TRY_S: Final = 0.04
-TRIES: Final = 3
-FIRST_TRIES: Final = 20  # a card that is being switched on
+ANSWER_S: Final = 0.1  # less than the queue that the card has meanwhile
+MUTE_S: Final = 0.02
+SETTINGS_S: Final = 1.0  # nothing plays yet
 VERSION: Final = 1
 
 
@@ -139,16 +139,10 @@ class LinkedCard:
         To the card's process.
     idle_output : str
         What the outputs do when nothing is generated, as in the rig.
-
-    Attributes
-    ----------
-    repeated : int
-        Questions that had to be asked again.
     """
 
     def __init__(self, transport: Transport, idle_output: str = "maintain") -> None:
         self.address = transport.address
-        self.repeated = 0
         self._transport = transport
         self._idle_zero = idle_output == "zero_volts"
         self._frames = Frames()
@@ -156,6 +150,7 @@ class LinkedCard:
         self._prepared = 0
         self._written = 0
         self._mute = False
+        self._told: tuple[int, int] | None = None
 
     @property
     def stray_bytes(self) -> int:
@@ -166,7 +161,7 @@ class LinkedCard:
         """Ask who it is, and unlock outputs that an expired timer has locked."""
         self._transport.discard_input()
         try:
-            answer = self._ask(IDENTIFY, tries=FIRST_TRIES)
+            answer = self._ask(IDENTIFY, within_s=SETTINGS_S)
         except UncertainDelivery as exc:
             raise DeviceNotFound(
                 f"{self.address}: no card answers there; is its process running?"
@@ -196,7 +191,7 @@ class LinkedCard:
 
     def finish(self, volts: NDArray[np.float64]) -> None:
         """Append samples, or play them by themselves where it ran dry; waits for no answer."""
-        self._tell((FINISH, self._samples(volts)))
+        self._tell(FINISH, self._samples(volts))
 
     def start(self) -> None:
         """Let the sample clock run."""
@@ -214,7 +209,7 @@ class LinkedCard:
     def replace(self, volts: NDArray[np.float64]) -> None:
         """Drop what has not been played and play this instead; waits for no answer."""
         self._written = 0
-        self._tell((STOP, b""), (WRITE, self._samples(volts)), (START, b""))
+        self._tell(REPLACE, self._samples(volts))
 
     def release(self) -> None:
         """End the generation; the outputs stay at their last value."""
@@ -259,42 +254,50 @@ class LinkedCard:
         self._written += volts.shape[1]
         return payload + np.ascontiguousarray(volts, dtype="<f8").tobytes()
 
-    def _ask(self, op: int, payload: bytes = b"", tries: int = TRIES) -> bytes:
-        """Ask until an answer comes, under one number; a card that fell silent is asked once."""
+    def _ask(self, op: int, payload: bytes = b"", within_s: float = ANSWER_S) -> bytes:
+        """Ask once and wait for the answer; a card that fell silent is hardly waited for."""
         if self._mute:
-            tries = 1
-        self._number = (self._number + 1) % 256
-        frame = encode(self._number, op, payload)
-        for attempt in range(tries):
-            self.repeated += attempt > 0
-            self._transport.write(frame)
-            answer = self._answer(op)
-            if answer is not None:
-                self._mute = False
-                if answer.status:
-                    raise card_error(f"{self.address}: {NAMES[op]}", answer.status,
-                                     answer.payload.decode("utf-8", "replace"))  # fmt: skip
-                return answer.payload
-        self._mute = True
-        raise UncertainDelivery(
-            f"{self.address}: no answer to {NAMES[op]!r} in {tries * TRY_S:.2f} s"
-        )
+            within_s = MUTE_S
+        if self._told is not None:
+            # Sent without waiting: whether it arrived is seen now.
+            told, self._told = self._told, None
+            self._hear(*told, within_s)
+        return self._hear(*self._send(op, payload), within_s)
 
-    def _answer(self, op: int) -> Answer | None:
-        """Wait for the answer to the last number; older ones and noise are skipped."""
+    def _tell(self, op: int, payload: bytes) -> None:
+        """Send without waiting; its answer is waited for before the next question."""
+        self._told = self._send(op, payload)
+
+    def _send(self, op: int, payload: bytes) -> tuple[int, int]:
+        self._number = (self._number + 1) % 256
+        self._transport.write(encode(self._number, op, payload))
+        return self._number, op
+
+    def _hear(self, number: int, op: int, within_s: float) -> bytes:
+        """Return what was answered to a number; older answers and noise are skipped."""
+        answer = self._answer(number, op, within_s)
+        self._mute = answer is None
+        if answer is None:
+            raise UncertainDelivery(
+                f"{self.address}: no answer to {NAMES[op]!r} in {within_s:g} s; nobody knows "
+                f"whether it was done"
+            )
+        if answer.status:
+            text = answer.payload.decode("utf-8", "replace")
+            raise card_error(f"{self.address}: {NAMES[op]}", answer.status, text)
+        return answer.payload
+
+    def _answer(self, number: int, op: int, within_s: float) -> Answer | None:
+        waiting = True
         while True:
             while (found := self._frames.next()) is not None:
-                if found.number == self._number and found.op == op:
+                if (found.number, found.op) == (number, op):
                     return found
-            data = self._transport.read(self._frames.missing, TRY_S)
+            if not waiting:
+                if not self._frames.give_up():
+                    return None
+                continue
+            wanted = self._frames.missing
+            data = self._transport.read(wanted, within_s)
             self._frames.put(data)
-            if not data and not self._frames.give_up():
-                return None
-
-    def _tell(self, *frames: tuple[int, bytes]) -> None:
-        """Send without waiting; the answers are skipped when they come."""
-        data = b""
-        for op, payload in frames:
-            self._number = (self._number + 1) % 256
-            data += encode(self._number, op, payload)
-        self._transport.write(data)
+            waiting = len(data) == wanted

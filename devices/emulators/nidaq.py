@@ -67,14 +67,14 @@ class EmulatedNiDaq:
     def as_process(
         self, rig: Path, contacts: Sequence[str], trace: Path | None, faults: Sequence[str]
     ) -> EmulatorProcess:
-        """Start one as a process of its own, on a TCP port; see :meth:`in_memory`.
+        """Start one as a process of its own, on a pseudo-terminal; see :meth:`in_memory`.
 
         Raises
         ------
         InputError
             The process did not start; its own reason.
         """
-        return start_process("devices.emulators.nidaq", rig, contacts, trace, faults, tcp=True)
+        return start_process("devices.emulators.nidaq", rig, contacts, trace, faults)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

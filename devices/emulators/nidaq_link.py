@@ -34,8 +34,7 @@ PRODUCT = "emulated analogue output, 4 x 16 bit, 10 V"
 HEAD = "<2sBBI"
 GAP_S = 0.1
 LONGEST = 1_048_576
-STATE = 5
-SETTINGS = frozenset({2, 3, 4, 8, 9})
+SETTINGS = frozenset({2, 3, 4, 7, 8})
 
 
 class EnabledOutput:
@@ -90,7 +89,6 @@ class CardFirmware:
         self._now_s = now_s
         self._buffer = bytearray()
         self._last_byte_s = now_s
-        self._last: tuple[bytes, bytes] = (b"", b"")  # what was asked last, and its answer
         self._expected = 0  # number of the sample that must come next
         self._handlers: dict[int, Callable[[bytes], bytes]] = {
             1: self._identify,
@@ -98,14 +96,14 @@ class CardFirmware:
             3: self._write,
             4: self._start,
             5: self._state,
-            6: self._stop,
-            7: lambda p: self._call(self.card.release),
-            8: self._hold,
-            9: lambda p: self._call(self.card.watch, *struct.unpack("<d", p)),
-            10: lambda p: self._call(self.card.feed),
-            11: lambda p: self._call(self.card.unwatch),
-            12: lambda p: self._call(self.card.enable, bool(*struct.unpack("<B", p))),
-            13: self._finish,
+            6: lambda p: self._call(self.card.release),
+            7: self._hold,
+            8: lambda p: self._call(self.card.watch, *struct.unpack("<d", p)),
+            9: lambda p: self._call(self.card.feed),
+            10: lambda p: self._call(self.card.unwatch),
+            11: lambda p: self._call(self.card.enable, bool(*struct.unpack("<B", p))),
+            12: self._finish,
+            13: self._replace,
         }
 
     # -- what a bench needs ----------------------------------------------------------------------
@@ -142,7 +140,7 @@ class CardFirmware:
         self.card.reboot()
         self._buffer.clear()
         self._replies.clear()
-        self._last, self._expected = (b"", b""), 0
+        self._expected = 0
 
     # -- bytes -----------------------------------------------------------------------------------
 
@@ -194,17 +192,12 @@ class CardFirmware:
             return frame
 
     def _answer(self, frame: bytes) -> None:
-        """Do what is asked, once; asked again under the same number, give the same answer."""
+        """Do what is asked, and answer under its number."""
         _, number, op, _ = struct.unpack_from(HEAD, frame)
-        if frame == self._last[0] and op != STATE:
-            self._replies.send(self._last[1], self._now_s)
-            return
         status, payload = self._do(op, frame[struct.calcsize(HEAD) :])
         body = struct.pack(HEAD, b"ni", number, op, 4 + len(payload))
         body += struct.pack("<i", status) + payload
-        answer = body + struct.pack("<I", zlib.crc32(body))
-        self._last = (frame, answer)
-        self._replies.send(answer, self._now_s)
+        self._replies.send(body + struct.pack("<I", zlib.crc32(body)), self._now_s)
 
     def _do(self, op: int, payload: bytes) -> tuple[int, bytes]:
         handler = self._handlers.get(op)
@@ -264,11 +257,6 @@ class CardFirmware:
         flags = card.running | card.expired << 1
         return struct.pack("<BQiI", flags, card.generated, card.fault, card.starts)
 
-    def _stop(self, payload: bytes) -> bytes:
-        self.card.stop()
-        self._expected = 0
-        return b""
-
     def _hold(self, payload: bytes) -> bytes:
         values = [struct.unpack_from("<Bd", payload, 1 + 9 * k) for k in range(payload[0])]
         if not all(math.isfinite(value) for _, value in values):
@@ -277,9 +265,10 @@ class CardFirmware:
         return b""
 
     def _finish(self, payload: bytes) -> bytes:
+        return self._write(payload) if self.card.running else self._replace(payload)
+
+    def _replace(self, payload: bytes) -> bytes:
         first, volts = self._samples(payload)
-        if self.card.running:
-            return self._write(payload)
         self.card.stop()
         self.card.write(volts)
         self.card.start()
