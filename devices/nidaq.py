@@ -246,7 +246,7 @@ class NiDaq(Driver):
         DeviceRefused
             The card cannot run so, or still plays.
         """
-        self._voices(program)
+        voices = self._voices(program)
         self._check_frequency(program.frequency_hz)
         if program.carrier_hz is not None:
             self._check_frequency(program.carrier_hz)
@@ -261,16 +261,18 @@ class NiDaq(Driver):
                 )
         if self._stream is not None:
             raise DeviceRefused(f"{self.card.address}: the outputs still play; stop first")
+        if self._options.timed:
+            # A rig that promises a timer which the card does not have is refused before arming.
+            self.card.watch(self._options.watchdog_s)
+            self.card.unwatch()
         self._prepare(program)
         self.card.release()
         self._program = program
         return Achieved(
             frequency_hz=program.frequency_hz,
             currents_peak_ma={
-                channel: self._chains[channel].current_peak_ma(
-                    self._chains[channel].amplitude_uv_pp(current_ma)
-                )
-                for channel, current_ma in program.currents_peak_ma.items()
+                channel: self._current_peak_ma(channel, voice)
+                for channel, voice in zip(sorted(program.currents_peak_ma), voices, strict=True)
             },
         )
 
@@ -472,6 +474,11 @@ class NiDaq(Driver):
             voices.append(Voice(math.ceil(amplitude / step_uv_pp), phase_deg))
         return voices
 
+    def _current_peak_ma(self, channel: int, voice: Voice) -> float:
+        """What a whole number of steps commands of the stimulator."""
+        gain = self._chains[channel].channel.gain_ma_per_v or 0.0
+        return float(voice.steps * self._options.step * Fraction(repr(gain)))
+
     def _check_frequency(self, frequency_hz: float) -> None:
         low, high = self.capabilities.frequency_min_hz, self._options.frequency_max_hz
         if not low <= frequency_hz <= high:
@@ -534,8 +541,8 @@ class NiDaq(Driver):
             state: CardState | None = self.card.state()
         except DeviceError:
             state = None
-        if state is not None and state.expired:
-            raise DeviceError(expired_text(self.card.address))  # nothing flows: unlock it, at 0 V
+        if state is not None and (state.expired or not (state.running or state.fault)):
+            self._refuse(state)  # nothing is being played: what is left is to set it to 0 V
         if state is not None:
             stream.take_up(min(self._played(state), stream.position))
         self._next_base = stream.position
