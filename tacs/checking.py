@@ -36,8 +36,8 @@ class Setup:
 
     @property
     def capabilities(self) -> Capabilities:
-        """What the device declares."""
-        return self.driver.capabilities
+        """What the device declares, on this rig."""
+        return self.driver.capabilities_on(self.rig)
 
 
 def prepare(

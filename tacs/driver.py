@@ -107,6 +107,20 @@ class Driver(ABC):
     capabilities: ClassVar[Capabilities]
 
     @classmethod
+    def capabilities_on(cls, rig: Rig | None) -> Capabilities:
+        """Return what the device can do on a rig, where what is built into the rig decides that.
+
+        A watchdog or an interlock, for instance, ends a current that would else go on. Whatever a
+        rig adds, it is declared before anything is opened.
+
+        Raises
+        ------
+        InputError
+            The rig's options cannot be.
+        """
+        return cls.capabilities
+
+    @classmethod
     @abstractmethod
     def open(cls, address: str, rig: Rig | None, clock: Clock) -> Driver:
         """Open the port of a real device or of an emulator process; nothing is sent yet.

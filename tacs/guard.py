@@ -46,6 +46,8 @@ class GuardedDriver:
         loop, or one.
     journal : Journal
         Where intents and answers go.
+    capabilities : Capabilities, optional
+        What the device declares on its rig; what it declares of itself where left out.
     """
 
     def __init__(
@@ -56,8 +58,10 @@ class GuardedDriver:
         areas_cm2: Mapping[str, float],
         electrodes_of: Mapping[int, tuple[str, ...]],
         journal: Journal,
+        capabilities: Capabilities | None = None,
     ) -> None:
         self._driver = driver
+        self._capabilities = driver.capabilities if capabilities is None else capabilities
         self._limits = limits
         self._program = program
         self._areas_cm2 = areas_cm2
@@ -92,6 +96,7 @@ class GuardedDriver:
         """
         channels = wire(protocol.montage, rig).channels if rig is not None else ()
         waveform = Waveform(protocol)
+        capabilities = driver.capabilities_on(rig)
         return cls(
             driver,
             limits,
@@ -99,20 +104,21 @@ class GuardedDriver:
                 frequency_hz=protocol.frequency_hz,
                 currents_peak_ma={w.channel: w.current_peak_ma for w in channels},
                 phases_deg={w.channel: w.phase_deg for w in channels},
-                soft_stop_s=driver.capabilities.soft_stop_s,
-                emergency_stop_s=driver.capabilities.emergency_stop_s,
+                soft_stop_s=capabilities.soft_stop_s,
+                emergency_stop_s=capabilities.emergency_stop_s,
                 envelope=waveform.knots,
                 carrier_hz=protocol.carrier_hz,
             ),
             {e.name: e.area_cm2 for e in protocol.montage.electrodes},
             {w.channel: w.electrodes for w in channels},
             journal,
+            capabilities,
         )
 
     @property
     def capabilities(self) -> Capabilities:
-        """What the device declares."""
-        return self._driver.capabilities
+        """What the device declares, on its rig."""
+        return self._capabilities
 
     @property
     def level(self) -> float:

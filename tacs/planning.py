@@ -233,7 +233,7 @@ def make_plan(
     if rig is not None and not isinstance(rig, Rig):
         rig = load_rig(rig)
     if capabilities is None and rig is not None:
-        capabilities = find_driver(rig.device).capabilities
+        capabilities = find_driver(rig.device).capabilities_on(rig)
     if (frequency_hz is None) != (fallback_note is None):
         raise InputError(
             "a frequency that is not the individual one and the reason for it go together: "

@@ -23,12 +23,16 @@ from tacs.errors import InputError
 def devices() -> None:
     """List drivers and emulators: verified or not, and what each can do."""
     from tacs.driver import find_driver, installed
+    from tacs.rig import load_rig, shipped_rigs
 
     entries = []
     for name in sorted(installed("tacs.drivers")):
-        capabilities = find_driver(name).capabilities
+        driver = find_driver(name)
+        capabilities = driver.capabilities
         entries.append({**capabilities.to_dict(), "name": name, "emulated": False})
         if name in installed("tacs.emulators"):
+            if (rig := f"emulated-{name}") in shipped_rigs():
+                capabilities = driver.capabilities_on(load_rig(rig))
             entries.append({**capabilities.to_dict(), "name": f"emulated:{name}", "emulated": True})
     console.output.result({"devices": entries}, _device_table(entries))
 
