@@ -92,6 +92,7 @@ class NiDaq(Driver):
         play_duration_max_s=3600.0,
         soft_stop_s=SOFT_STOP_S,
         emergency_stop_s=EMERGENCY_STOP_S,
+        reaction_s=QUEUE_S,
         on_host_loss=(
             f"the card plays the {QUEUE_S:g} s that it has and then HOLDS THE LAST VALUE: a direct "
             f"current of up to the full peak flows until somebody switches the stimulator off"

@@ -54,6 +54,9 @@ class Capabilities:
         Longest programme that ends by itself.
     soft_stop_s, emergency_stop_s : float
         Time from the command to zero current.
+    reaction_s : float
+        How long what is on its way already goes on after a command, of a device with a queue: a
+        stop in a ramp may still rise for that long, at the ramp's rate.
     on_host_loss : str
         What happens to the current when the host vanishes, in one sentence.
     host_loss_worst_case_s : float
@@ -96,6 +99,7 @@ class Capabilities:
     on_host_loss: str
     host_loss_worst_case_s: float
     host_loss: Literal["lease", "programme", "never"] = "lease"
+    reaction_s: float = 0.0
     not_detectable: tuple[str, ...] = ()
     not_detectable_monitored: tuple[str, ...] = ()
 
