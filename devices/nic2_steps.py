@@ -136,7 +136,11 @@ class Staircase:
         self._observe(level, now_s)
         if now_s < self._due_s - 1e-9 or not self._most_ua:
             return None
-        step = self._down(level) if self._above(level) else self._up(level)
+        falls_by = self._fall_per_s * TICK_S  # by the next tick
+        if self._above(level - falls_by):
+            step: tuple[int, ...] | None = self._down(level)
+        else:
+            step = None if falls_by else self._up(level)
         if step is None or step == self.sent_ua:
             return None
         self.sent_ua = step
@@ -178,7 +182,7 @@ class Staircase:
     def _down(self, level: float) -> tuple[int, ...]:
         """Down to where the level will be when the next step is due; at the end, to zero."""
         level = max(level - self._fall_per_s * (STEP_EVERY_S + TICK_S), 0.0)
-        while level > 0.0:
+        while level > self._fall_per_s * STEP_MS / 1e3:  # what is less is gone by the next step
             wanted = self._at(level)
             if any(
                 0 < top and n < LEAST_STEP_UA for n, top in zip(wanted, self.top_ua, strict=True)
