@@ -9,11 +9,10 @@ from itertools import pairwise
 from typing import Final
 
 from devices.nic2_rig import Nic2Rig
-from devices.nic2_steps import LEAST_STEP_UA, Staircase, residual_ua
+from devices.nic2_steps import Staircase, residual_ua
 from devices.nic2_wire import (
     AMPLITUDE_MAX_UA,
     FREQUENCY_MAX_HZ,
-    SLOPE_MIN_UA_PER_MS,
     TRANSITION_MAX_MS,
     TRANSITION_MIN_MS,
 )
@@ -42,6 +41,8 @@ class Plan:
         Phases.
     planned_per_s : float
         Steepest planned rise of the level, per second.
+    slope_min_ua_per_ms : float
+        More slowly than this no channel moves.
     protocol : str
         That is loaded in NIC.
     protocol_s : float
@@ -54,6 +55,7 @@ class Plan:
     currents_ua: tuple[float, ...]
     phases_deg: tuple[int, ...]
     planned_per_s: float
+    slope_min_ua_per_ms: float
     protocol: str
     protocol_s: float
     soft_stop_ms: int
@@ -70,7 +72,9 @@ class Plan:
 
     def staircase(self) -> Staircase:
         """Return the way up and down, at the bottom."""
-        return Staircase(self.currents_ua, self.phases_deg, self.planned_per_s)
+        return Staircase(
+            self.currents_ua, self.phases_deg, self.planned_per_s, self.slope_min_ua_per_ms
+        )
 
 
 def plan_of(program: Program, rig: Nic2Rig, n_channels: int) -> Plan:
@@ -108,6 +112,7 @@ def plan_of(program: Program, rig: Nic2Rig, n_channels: int) -> Plan:
         currents_ua=currents_ua,
         phases_deg=phases_deg,
         planned_per_s=_steepest_per_s(program.envelope),
+        slope_min_ua_per_ms=rig.slope_min_ua_per_ms,
         protocol="",
         protocol_s=0.0,
         soft_stop_ms=_stop_ms(program.soft_stop_s, "soft_stop_s"),
@@ -218,12 +223,13 @@ def _refuse_uneven(stairs: Staircase, plan: Plan, rig: Nic2Rig) -> None:
         raise InputError("the programme has no current; a NIC session needs at least two channels")
     channel, least_ua = min(used, key=lambda item: item[1])
     most_ua = max(ua for _, ua in used)
-    if least_ua < LEAST_STEP_UA or not stairs.steepest_ua_per_ms <= stairs.rise_max_ua_per_ms:
+    if least_ua < stairs.least_ua or not stairs.steepest_ua_per_ms <= stairs.rise_max_ua_per_ms:
         raise InputError(
             f"{rig.electrodes[channel]}: {least_ua:g} µA beside {most_ua:g} µA; NIC moves no "
-            f"channel more slowly than {SLOPE_MIN_UA_PER_MS:g} µA/ms, and the largest current "
+            f"channel more slowly than {plan.slope_min_ua_per_ms:g} µA/ms, and the largest current "
             f"would rise faster than {stairs.rise_max_ua_per_ms:g} µA/ms meanwhile; choose "
-            f"currents that are closer to each other"
+            f"currents that are closer to each other, or measure on a dummy load that NIC carries "
+            f"out slower changes and write slope_min_ua_per_ms into the rig's options"
         )
     left_ua = residual_ua(stairs.top_ua, plan.phases_deg)
     _refuse_unbalanced(left_ua, "currents in whole microamperes")

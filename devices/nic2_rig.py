@@ -7,9 +7,11 @@ finite length: when the computer that runs the suite dies, its end is what ends 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from devices.nic2_wire import CHANNELS_MAX, SLOPE_MIN_UA_PER_MS
 from tacs.errors import InputError
 from tacs.limits import LIMITS
 from tacs.rig import Rig
@@ -20,9 +22,14 @@ NAME: Final = "nic2"
 SPARE_S: Final = 2.0  # the protocol must not end before the session has been stopped
 MARGIN_S: Final = 90.0  # longest time that the protocol may go on after it
 MINUTES: Final = "{minutes}"
-CHANNELS_MAX: Final = 32
 CHECKS: Final = ("none", "AC", "DC")
-KNOWN: Final = ("protocol", "protocol_duration_s", "impedance_check", "impedance_max_kohm")
+KNOWN: Final = (
+    "protocol",
+    "protocol_duration_s",
+    "impedance_check",
+    "impedance_max_kohm",
+    "slope_min_ua_per_ms",
+)
 HOW: Final = (
     'write protocol = "NAME" and protocol_duration_s = SECONDS, or a name with {minutes} in it, '
     'such as "tacs zero {minutes} min"'
@@ -49,6 +56,8 @@ class Nic2Rig:
         Whether NIC is to check the contacts before a session, and how.
     impedance_max_kohm : float
         Above which a contact in use is refused then.
+    slope_min_ua_per_ms : float
+        More slowly than this no channel is moved; the client of NIC warns below 0.061.
     """
 
     name: str
@@ -58,6 +67,7 @@ class Nic2Rig:
     protocol_duration_s: float | None
     impedance_check: str
     impedance_max_kohm: float
+    slope_min_ua_per_ms: float
 
     @classmethod
     def of(cls, rig: Rig | None) -> Nic2Rig:
@@ -93,6 +103,7 @@ class Nic2Rig:
             raise InputError(f"{where}.protocol: {protocol!r} is no name of a NIC protocol; {HOW}")
         if not protocol.strip() or ";" in protocol:
             raise InputError(f"{where}.protocol: {protocol!r} is no name of a NIC protocol; {HOW}")
+        limit = LIMITS["impedance_start_kohm"]
         check = rig.options.get("impedance_check", "none")
         if check not in CHECKS:
             raise InputError(
@@ -107,7 +118,17 @@ class Nic2Rig:
                 where, protocol, rig.options.get("protocol_duration_s")
             ),
             impedance_check=str(check),
-            impedance_max_kohm=_impedance_kohm(where, rig.options.get("impedance_max_kohm")),
+            impedance_max_kohm=_at_most(
+                where, rig.options, "impedance_max_kohm", limit.default, limit.ceiling, "kΩ"
+            ),
+            slope_min_ua_per_ms=_at_most(
+                where,
+                rig.options,
+                "slope_min_ua_per_ms",
+                SLOPE_MIN_UA_PER_MS,
+                SLOPE_MIN_UA_PER_MS,
+                "µA/ms",
+            ),
         )
 
     def protocol_for(self, session_s: float) -> tuple[str, float]:
@@ -139,17 +160,20 @@ class Nic2Rig:
         return self.protocol, length_s
 
 
-def _impedance_kohm(where: str, value: object) -> float:
-    """The highest impedance as written, or that of the limits table."""
-    limit = LIMITS["impedance_start_kohm"]
-    if value is None:
-        return limit.default
+def _at_most(
+    where: str,
+    options: Mapping[str, object],
+    name: str,
+    default: float,
+    largest: float,
+    unit: str,
+) -> float:
+    """A number above zero that may not be larger than another."""
+    value = options.get(name, default)
     if isinstance(value, int | float) and not isinstance(value, bool):
-        if 0.0 < value <= limit.ceiling:
+        if 0.0 < value <= largest:
             return float(value)
-    raise InputError(
-        f"{where}.impedance_max_kohm: {value!r} is not more than 0 and at most {limit.ceiling:g} kΩ"
-    )
+    raise InputError(f"{where}.{name}: {value!r} is not more than 0 and at most {largest:g} {unit}")
 
 
 def _duration_s(where: str, protocol: str, value: object) -> float | None:

@@ -22,7 +22,6 @@ __all__ = ["Staircase", "balanced_down", "residual_ua"]
 STEP_MS: Final = TRANSITION_MIN_MS
 STEP_EVERY_S: Final = 0.14  # NIC may say that a transition ended before it did
 TICK_S: Final = 0.04
-LEAST_STEP_UA: Final = math.ceil(SLOPE_MIN_UA_PER_MS * STEP_MS)
 RISE_MAX_UA_PER_MS: Final = 0.2
 ROUNDING_UA: Final = 1e-6  # of a current in mA turned to µA
 
@@ -80,9 +79,13 @@ class Staircase:
         Of every channel.
     planned_per_s : float
         Steepest planned rise of the level, per second.
+    slope_min_ua_per_ms : float
+        More slowly than this no channel may move.
 
     Attributes
     ----------
+    least_ua : int
+        Least step of a channel.
     top_ua, sent_ua : tuple of int
         Amplitudes at level 1, and those sent last.
     busy_until_s : float
@@ -90,17 +93,23 @@ class Staircase:
     """
 
     def __init__(
-        self, currents_ua: Sequence[float], phases_deg: Sequence[int], planned_per_s: float = 0.0
+        self,
+        currents_ua: Sequence[float],
+        phases_deg: Sequence[int],
+        planned_per_s: float = 0.0,
+        slope_min_ua_per_ms: float = SLOPE_MIN_UA_PER_MS,
     ) -> None:
+        self.least_ua = math.ceil(slope_min_ua_per_ms * STEP_MS - ROUNDING_UA)
+        self._slope_min_ua_per_ms = slope_min_ua_per_ms
         self._currents_ua = tuple(currents_ua)
         self._phases_deg = tuple(phases_deg)
         self.top_ua = self._at(1.0)
         self.sent_ua = (0,) * len(self._currents_ua)
         self.busy_until_s = -math.inf
         used = [current for current in self._currents_ua if current]
-        self._least_ua = min(used, default=0.0)
-        self._most_ua = max(used, default=0.0)
-        planned_ua_per_ms = planned_per_s * self._most_ua / 1e3
+        self._smallest_ua = min(used, default=0.0)
+        self._largest_ua = max(used, default=0.0)
+        planned_ua_per_ms = planned_per_s * self._largest_ua / 1e3
         self._rise_ua = max(RISE_MAX_UA_PER_MS, 1.5 * planned_ua_per_ms) * STEP_MS
         self._due_s = -math.inf
         self._level = 0.0
@@ -110,8 +119,9 @@ class Staircase:
     @property
     def steepest_ua_per_ms(self) -> float:
         """Slope of the largest channel in the least step that the smallest can take."""
-        least_ua = LEAST_STEP_UA + 1  # one may be lost to the balance
-        return least_ua / STEP_MS * self._most_ua / self._least_ua if self._least_ua else 0.0
+        least_ua = self.least_ua + 1  # one may be lost to the balance
+        ratio = self._largest_ua / self._smallest_ua if self._smallest_ua else 0.0
+        return least_ua / STEP_MS * ratio
 
     @property
     def rise_max_ua_per_ms(self) -> float:
@@ -134,7 +144,7 @@ class Staircase:
             Time of the tick, never before that of the last.
         """
         self._observe(level, now_s)
-        if now_s < self._due_s - 1e-9 or not self._most_ua:
+        if now_s < self._due_s - 1e-9 or not self._largest_ua:
             return None
         falls_by = self._fall_per_s * TICK_S  # by the next tick
         if self._above(level - falls_by):
@@ -153,7 +163,7 @@ class Staircase:
         flowing = [amplitude for amplitude in self.sent_ua if amplitude]
         if not flowing:
             return STEP_MS
-        return max(STEP_MS, min(wanted_ms, math.floor(min(flowing) / SLOPE_MIN_UA_PER_MS)))
+        return max(STEP_MS, min(wanted_ms, math.floor(min(flowing) / self._slope_min_ua_per_ms)))
 
     def _at(self, level: float) -> tuple[int, ...]:
         wanted = [level * current for current in self._currents_ua]
@@ -169,15 +179,15 @@ class Staircase:
     def _up(self, level: float) -> tuple[int, ...] | None:
         """Up to the level, by no more than a step may rise; None where that is too little."""
         reached = max(sent / current for sent, current in self._used(self.sent_ua))
-        level = min(level, reached + self._rise_ua / self._most_ua)
+        level = min(level, reached + self._rise_ua / self._largest_ua)
         wanted = self._at(level)
-        if wanted != self.top_ua and not _moves(wanted, self.top_ua):
+        if wanted != self.top_ua and not self._moves(wanted, self.top_ua):
             # What would be left to the top is too little for a step of its own.
             below = min(
-                (top - LEAST_STEP_UA - 1) / current for top, current in self._used(self.top_ua)
+                (top - self.least_ua - 1) / current for top, current in self._used(self.top_ua)
             )
             wanted = self._at(max(min(level, below), 0.0))
-        return wanted if _moves(self.sent_ua, wanted) else None
+        return wanted if self._moves(self.sent_ua, wanted) else None
 
     def _down(self, level: float) -> tuple[int, ...]:
         """Down to where the level will be when the next step is due; at the end, to zero."""
@@ -185,12 +195,12 @@ class Staircase:
         while level > self._fall_per_s * STEP_MS / 1e3:  # what is less is gone by the next step
             wanted = self._at(level)
             if any(
-                0 < top and n < LEAST_STEP_UA for n, top in zip(wanted, self.top_ua, strict=True)
+                0 < top and n < self.least_ua for n, top in zip(wanted, self.top_ua, strict=True)
             ):
                 break
-            if _moves(wanted, self.sent_ua):
+            if self._moves(wanted, self.sent_ua):
                 return wanted
-            level -= 1.0 / self._most_ua
+            level -= 1.0 / self._largest_ua
         return (0,) * len(self.sent_ua)
 
     def _observe(self, level: float, now_s: float) -> None:
@@ -205,7 +215,6 @@ class Staircase:
         pairs = zip(amplitudes_ua, self._currents_ua, strict=True)
         return [(amplitude, current) for amplitude, current in pairs if current]
 
-
-def _moves(low: Sequence[int], high: Sequence[int]) -> bool:
-    """Whether every channel that is used moves by as much as NIC's slope asks for."""
-    return all(b - a >= LEAST_STEP_UA for a, b in zip(low, high, strict=True) if a or b)
+    def _moves(self, low: Sequence[int], high: Sequence[int]) -> bool:
+        """Whether every channel in use moves by as much as the slope asks for."""
+        return all(b - a >= self.least_ua for a, b in zip(low, high, strict=True) if a or b)

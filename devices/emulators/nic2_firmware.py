@@ -260,12 +260,16 @@ class Firmware:
 
     def _say_status(self) -> None:
         """The state; the first question of a client has NIC ask the person in front of it."""
-        if not self._allowed and self._status != 208:
+        if not self._allowed:
             if math.isnan(self._asked_s):
                 self._asked_s = self._now_s
             if self._now_s >= self._asked_s + self.quirks.permission_s:
                 self._allowed = not self.quirks.rejects
-                self._status = 200 if self._allowed else 201
+                answer = 200 if self._allowed else 201
+                if self._status in (201, 204, 205):
+                    self._status = answer
+                self._say(bytes([answer]))
+                return
         self._say(bytes([self._status]))
 
     def _protocol_status(self) -> int:
@@ -284,6 +288,8 @@ class Firmware:
     # -- protocols -------------------------------------------------------------------------------
 
     def _hello(self, version: str) -> None:
+        """A client says who it is; the person at NIC is asked about each one."""
+        self._allowed, self._asked_s = False, math.nan
         if self._synced_s == math.inf:
             self._synced_s = self._now_s + self.quirks.sync_s
         self._say(bytes([203 if self._now_s < self._synced_s else self._status]))

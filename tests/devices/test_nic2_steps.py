@@ -11,7 +11,6 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from devices.nic2_steps import (
-    LEAST_STEP_UA,
     STEP_EVERY_S,
     STEP_MS,
     Staircase,
@@ -19,13 +18,16 @@ from devices.nic2_steps import (
     residual_ua,
 )
 
+LEAST_UA = 7
 PAIR = ((1000.0, 1000.0), (0, 180))
 THREE = ((500.0, 500.0, 1000.0), (0, 0, 180))
 UNEVEN = ((400.4, 599.7, 1000.1), (0, 0, 180))
 
 
 def test_seven_microamperes_are_the_least_step():
-    assert LEAST_STEP_UA == 7
+    assert Staircase(*PAIR).least_ua == LEAST_UA == 7
+    assert Staircase(*PAIR, 0.0, 0.02).least_ua == 2
+    assert Staircase(*PAIR, 0.0, 0.03).least_ua == 3
     assert STEP_MS == 100
 
 
@@ -101,11 +103,11 @@ def test_a_ramp_up_is_followed_from_below(currents, phases, ramp_s: float):
         assert np.all(given <= commanded * current + 1e-6)
         assert np.all(np.diff(given) >= -1e-9)
         lag_ua = np.max(commanded * current - given)
-        assert lag_ua <= 2.5 * LEAST_STEP_UA * current / min(currents) + 0.3 * current / ramp_s
+        assert lag_ua <= 2.5 * LEAST_UA * current / min(currents) + 0.3 * current / ramp_s
     for (before_s, before), (after_s, after) in pairwise(steps[1:]):
         assert after_s - before_s >= STEP_EVERY_S - 1e-9
         moved = np.subtract(after, before)
-        assert moved.min() >= LEAST_STEP_UA
+        assert moved.min() >= LEAST_UA
         assert residual_ua(after, phases) < 1e-6
 
 
@@ -134,7 +136,7 @@ def test_a_fall_is_followed_from_below_but_for_its_first_tick(currents, phases, 
         late = times_s > 1.3
         assert np.max((given - commanded * current)[late]) <= 1e-6
     for (_, before), (_, after) in pairwise(steps[1:]):
-        assert np.subtract(before, after).min() >= LEAST_STEP_UA
+        assert np.subtract(before, after).min() >= LEAST_UA
         assert residual_ua(after, phases) < 1e-6
 
 
@@ -203,7 +205,7 @@ def test_whatever_is_commanded_steps_balance_and_rises_stay_below(levels, which,
             continue
         assert residual_ua(step, phases) < 1e-6
         moved = np.subtract(step, before)
-        assert np.abs(moved).min() >= LEAST_STEP_UA
+        assert np.abs(moved).min() >= LEAST_UA
         assert moved.max() <= 20
         assert all(s <= level * c + 1e-6 for s, c in zip(step, currents, strict=True))
         before = step
