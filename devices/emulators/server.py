@@ -17,9 +17,9 @@ import socket
 import subprocess
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from devices.emulators.oscilloscope import read_sidecar
 from tacs.clock import Clock, MonotonicClock
@@ -71,6 +71,9 @@ class Bench(Link, Protocol):
 
     def finish(self, now_s: float) -> TraceInfo | None:
         """Close the oscilloscope."""
+
+
+B = TypeVar("B", bound=Bench)
 
 
 class Port(ABC):
@@ -259,6 +262,7 @@ def serve(
     signals: _Signals,
     first_client_s: float,
     monitor_port: Port | None = None,
+    streams: Sequence[tuple[Link, Port]] = (),
 ) -> TraceInfo | None:
     """Run a bench on a port until it may end.
 
@@ -274,6 +278,8 @@ def serve(
         Longest wait for a first client.
     monitor_port : Port, optional
         Where the client of the bench's monitor comes.
+    streams : sequence of (Link, Port)
+        What the device sends besides, and where the clients of that come.
 
     Returns
     -------
@@ -285,6 +291,7 @@ def serve(
     served = [device]
     if bench.monitor is not None and monitor_port is not None:
         served.append(_Served(bench.monitor, monitor_port))
+    served += [_Served(link, stream_port) for link, stream_port in streams]
     started_s = busy_s = clock.now_s()
     gone_s = ended_s = None
     seen_client = False
@@ -335,7 +342,9 @@ def _wait(served: Sequence[_Served], clock: Clock, now_s: float) -> None:
 def main_of(
     parser: argparse.ArgumentParser,
     arguments: Sequence[str] | None,
-    build: Callable[[str, list[str], Path | None, list[str], float], Bench],
+    build: Callable[[str, list[str], Path | None, list[str], float], B],
+    *,
+    streams: Callable[[B, argparse.Namespace, float], Mapping[str, Link]] | None = None,
 ) -> int:
     """Command line of an emulator process; prints one JSON line with its addresses.
 
@@ -347,6 +356,8 @@ def main_of(
         Those of the process where None.
     build : callable
         Rig, contacts, trace, faults and clock time to a bench.
+    streams : callable, optional
+        Bench, options and clock time to what it sends besides, by name; each on a TCP port.
 
     Returns
     -------
@@ -383,8 +394,14 @@ def main_of(
         if bench.monitor is not None:
             monitor_port = PtyPort() if options.pty else TcpPort(0)
         monitor = None if monitor_port is None else monitor_port.address
-        _say({"address": port.address, "monitor": monitor, "pid": os.getpid()})
-        serve(bench, port, signals, options.first_client_s, monitor_port)
+        links = {} if streams is None else streams(bench, options, now_s)
+        ports = {name: TcpPort(0) for name in links}
+        said: dict[str, object] = {"address": port.address, "monitor": monitor, "pid": os.getpid()}
+        if ports:
+            said["streams"] = {name: stream.address for name, stream in ports.items()}
+        _say(said)
+        pairs = [(link, ports[name]) for name, link in links.items()]
+        serve(bench, port, signals, options.first_client_s, monitor_port, pairs)
     except TacsError as exc:
         _say({"error": str(exc)})
         return exc.exit_code
@@ -411,6 +428,8 @@ class EmulatorProcess:
         What its oscilloscope writes.
     monitor_address : str or None
         Where its current monitor is opened.
+    streams : mapping of str to str, optional
+        Where what it sends besides is opened, by name.
     """
 
     transport = None
@@ -422,9 +441,11 @@ class EmulatorProcess:
         address: str,
         trace: Path | None,
         monitor_address: str | None = None,
+        streams: Mapping[str, str] | None = None,
     ) -> None:
         self.address = address
         self.monitor_address = monitor_address
+        self.streams = dict(streams or {})
         self._process = process
         self._trace = trace
 
@@ -472,6 +493,7 @@ def start_process(
     faults: Sequence[str],
     *,
     tcp: bool = False,
+    options: Sequence[str] = (),
 ) -> EmulatorProcess:
     """Start an emulator module on a pseudo-terminal or TCP port, in a session of its own.
 
@@ -484,7 +506,7 @@ def start_process(
     command += ["--tcp", "0"] if tcp else ["--pty"]
     command += ["--contacts", ",".join(contacts), "--first-client-s", str(ABANDONED_S)]
     command += [] if trace is None else ["--trace", str(trace)]
-    command += [f"--fault={fault}" for fault in faults]
+    command += [*(f"--fault={fault}" for fault in faults), *options]
     # Nothing of the starter is held open: whoever waits for its output must not wait for this.
     process = subprocess.Popen(
         command,
@@ -505,4 +527,6 @@ def start_process(
         raise InputError(
             answer.get("error", f"the emulator {module} did not start within {STARTED_S:g} s")
         )
-    return EmulatorProcess(process, answer["address"], trace, answer.get("monitor"))
+    return EmulatorProcess(
+        process, answer["address"], trace, answer.get("monitor"), answer.get("streams")
+    )
