@@ -38,6 +38,7 @@ __all__ = ["CHECKS"]
 LONG_S = 60.0
 EXACT_HZ = 0.001  # what a trace of a minute shows of a frequency
 QUIET_MA = 0.05
+SETTLED_S = 0.5  # after a ramp, for a driver that paces its commands
 STOPPED_WITHIN_S = 0.2  # after the declared ramp: a tick, a command, a cycle's crest
 EMERGENCY_S = 0.25
 NO_DC_MA = 0.001
@@ -106,8 +107,9 @@ def no_direct_current(bench: Bench) -> Verdict:
     proof = Evidence()
     run = bench.rehearse("C04")
     per_cycle = run.rate_hz / run.frequency_hz
-    cycles = math.floor((HOLD_END_S - RAMP_UP_S - 0.2) * run.frequency_hz)
-    hold = run.part(RAMP_UP_S + 0.1, RAMP_UP_S + 0.1 + cycles / run.frequency_hz + 0.002)
+    from_s = RAMP_UP_S + SETTLED_S
+    cycles = math.floor((HOLD_END_S - from_s) * run.frequency_hz)
+    hold = run.part(from_s, from_s + cycles / run.frequency_hz + 0.002)
     hold = hold[:, : round(cycles * per_cycle)]
     proof.equal("outcome", run.outcome, "done")
     # A cycle is no whole number of samples: half a sample of the sine may be left.
