@@ -41,6 +41,7 @@ QUIET_MA = 0.05
 SETTLED_S = 0.5  # after a ramp, for a driver that paces its commands
 STOPPED_WITHIN_S = 0.2  # after the declared ramp: a tick, a command, a cycle's crest
 EMERGENCY_S = 0.25
+LATE_S = 0.25  # behind the plan: a cycle of the sine, and a paced command
 NO_DC_MA = 0.001
 BALANCED_MA = 0.01
 LEVELS = (0.1, 0.25, 0.5, 0.75, 1.0)
@@ -81,7 +82,7 @@ def current(bench: Bench) -> Verdict:
 
 
 def ramp(bench: Bench) -> Verdict:
-    """Both ramps are monotone, in small steps, and no steeper than the plan."""
+    """Both ramps are monotone, in small steps, no steeper than the plan, and come when due."""
     proof = Evidence()
     run = bench.rehearse("C03")
     times_s, sizes = run.half_cycle_peaks()
@@ -95,6 +96,9 @@ def ramp(bench: Bench) -> Verdict:
     proof.at_most("slew_ma_per_s", run.slew_ma_per_s(), 1.15 * per_s)
     proof.at_most("step_ma", run.step_ma() - 0.5 / run.frequency_hz * per_s, 0.02 * run.full_ma)
     proof.at_most("above_plan_ma", run.excess_ma(), wobble_ma)
+    halfway = times_s[sizes >= 0.5 * run.full_ma]
+    late_s = float(halfway[0]) - 0.5 * RAMP_UP_S if halfway.size else math.inf
+    proof.at_most("late_s", late_s, LATE_S + bench.setup.capabilities.reaction_s)
     return proof.verdict()
 
 

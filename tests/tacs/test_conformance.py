@@ -60,6 +60,18 @@ class StepsAtOnce(SynthPal):
         super().set_level(1.0 if level > 0.5 else level)
 
 
+class StartsLate(SynthPal):
+    """Plays what was due a second ago."""
+
+    def start(self, lease_s: float) -> None:
+        self._due: list[float] = [0.0] * 50
+        super().start(lease_s)
+
+    def set_level(self, level: float) -> None:
+        self._due.append(level)
+        super().set_level(self._due.pop(0))
+
+
 class NoStop(SynthPal):
     def soft_stop(self) -> None:
         """Nothing is sent."""
@@ -119,6 +131,7 @@ WRONG: list[tuple[type[SynthPal], str, str]] = [
     (HalfTheCurrent, "current", "peak_of"),
     (AnotherFrequency, "frequency", "error_mhz"),
     (StepsAtOnce, "ramp", "step_ma"),
+    (StartsLate, "ramp", "late_s"),
     (NoStop, "soft stop", "quiet_s"),
     (SlowStop, "soft stop", "quiet_s"),
     (SlowEmergency, "emergency stop", "quiet_s"),
