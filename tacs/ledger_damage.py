@@ -444,9 +444,9 @@ def _moment(line: Line) -> Moment | None:
         moment = moment_of(line)
     except (KeyError, TypeError, ValueError, OverflowError):
         return None
-    if moment.utc.tzinfo is None or (moment.boot and not 0.0 <= moment.boot[1] < math.inf):
-        return None
-    return moment
+    boot_id, since_s = moment.boot or ("", 0.0)
+    sane = moment.utc.tzinfo is not None and _is_text(boot_id) and 0.0 <= since_s < math.inf
+    return moment if sane else None
 
 
 def _largest(doses: Iterable[object]) -> dict[str, Any]:
