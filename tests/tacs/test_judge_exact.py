@@ -250,13 +250,13 @@ def test_a_battery_that_did_not_report_and_a_rig_that_asks_for_more():
     (found,) = bench.judge.start_breaches()
     assert (found.limit, found.value) == ("battery", "not reported")
     judge = Judge(
-        effective_limits(), BOTH, 8.0, frame_s=FRAME_S, soft_stop_s=SOFT_STOP_S, battery_min=0.5
+        effective_limits(), BOTH, 8.0, frame_s=FRAME_S, soft_stop_s=SOFT_STOP_S, battery_min=0.7
     )
-    frames = [ContactFrame(0.0, dict.fromkeys(BOTH, 5.0)), MonitorStatus(0.0, 0.49, 1, ())]
+    frames = [ContactFrame(0.0, dict.fromkeys(BOTH, 5.0)), MonitorStatus(0.0, 0.6, 1, ())]
     (low,) = judge.take(frames, MonitorCounts(), 0.0)
-    assert low.text == "49 % is below 50 %"
+    assert low.text == "60 % is below 70 %"
     assert [(b.limit, b.value, b.allowed) for b in judge.start_breaches()] == [
-        ("battery", 0.49, 0.5)
+        ("battery", 0.6, 0.7)
     ]
 
 
