@@ -3,7 +3,8 @@
 Where a rig has an instrument that measures the current of every lead, the guardian asks this judge
 after every tick. Each rule has a name, a sentence and an urgency; the guardian turns a finding into
 an event of the session. Rules compare with the range of levels that was commanded over the last
-moments, because a frame is older than the command that came after it.
+moments, because a frame is older than the command that came after it. Frames arrive in bunches:
+how far apart two of them are is told by the instrument's own clock, never by their arrival.
 """
 
 from __future__ import annotations
@@ -241,10 +242,12 @@ class Judge:
         return {n: (e.net_charge_c, e.rectified_charge_c) for n, e in self._electrodes.items()}
 
     def _current(self, frame: CurrentFrame) -> list[Finding]:
-        at_s = frame.received_s
-        self._last_frame_s = at_s
+        at_s = frame.device_s
+        self._last_frame_s = frame.received_s
         found = self._age(frame) + self._flat(frame)
-        lowest, highest = self._range(at_s)
+        if math.isnan(at_s):
+            return found  # it is late; without a time it has no place among the others
+        lowest, highest = self._range(frame.received_s)
         for name, electrode in self._electrodes.items():
             electrode.frames.append((at_s, frame))
             while electrode.frames[0][0] < at_s - self._window_s - self._frame_s:
@@ -270,7 +273,9 @@ class Judge:
                 return []
             return [Finding("residual_current", "emergency", told)]
         # Twice, half a cycle apart: both half-waves are too large, and it is no single spike.
-        electrode.over_s = [s for s in electrode.over_s if at_s - s <= 2.5 * self._half_cycle_s]
+        # A frame that is longer than that reaches to the next one all the same.
+        reach_s = max(2.5 * self._half_cycle_s, 1.5 * self._frame_s)
+        electrode.over_s = [s for s in electrode.over_s if at_s - s <= reach_s]
         electrode.over_s.append(at_s)
         apart_s = at_s - electrode.over_s[0]
         twice = apart_s >= min(0.9 * self._half_cycle_s, 0.05) - 1e-9
@@ -299,7 +304,7 @@ class Judge:
         rms_ma = math.sqrt(sum(squares) / len(squares))
         if cycle_ma < self._limits["undercurrent_ratio"] * lower_ma - FLOOR_MA:
             return [Finding("compliance", "soft", told.format(cycle_ma))]
-        if lower_ma > 5.0 * FLOOR_MA and rms_ma > CLIPPED_RMS_PER_PEAK * cycle_ma:
+        if lower_ma > 5.0 * FLOOR_MA and not rms_ma <= CLIPPED_RMS_PER_PEAK * cycle_ma:
             text = f"the sine of {name} is clipped at {cycle_ma:.3f} mA"
             return [Finding("compliance", "soft", text)]
         return []
@@ -332,7 +337,7 @@ class Judge:
             known = electrode.contacts
             while known and known[0][0] < at_s - STEP_WINDOW_S:
                 known.popleft()
-            ratio = max((max(kohm / k, k / kohm) for _, k in known), default=1.0) if kohm else 0.0
+            ratio = max((_times(kohm, before) for _, before in known), default=1.0)
             known.append((at_s, kohm))
             if not kohm >= SHORT_KOHM:
                 found.append(Finding("short_circuit", "emergency", f"{name} has {kohm:.2f} kΩ"))
@@ -414,6 +419,13 @@ class Judge:
     def _whole_cycles_s(self) -> float:
         """Half a second or more, in whole cycles."""
         return math.ceil(0.5 * self._frequency_hz) / self._frequency_hz
+
+
+def _times(kohm: float, before_kohm: float) -> float:
+    """How many times as much or as little; without end from nothing, or to it."""
+    if not kohm or not before_kohm:
+        return math.inf
+    return max(kohm / before_kohm, before_kohm / kohm)
 
 
 def _breach(

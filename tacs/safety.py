@@ -157,7 +157,8 @@ def _current_margins(
     found = []
     for name, peak_ma in peaks_ma.items():
         found.append(_margin(limits, "electrode_current_peak_ma", peak_ma, name))
-        density = 10.0 * peak_ma / areas_cm2[name]  # mA/cm² to A/m²
+        # mA/cm² to A/m²; over an area that nobody stated it is no number, and breaks the limit.
+        density = 10.0 * peak_ma / areas_cm2.get(name, math.nan)
         found.append(_margin(limits, "current_density_peak_a_m2", density, name))
     total_ma = 0.5 * sum(peaks_ma.values())
     found.append(_margin(limits, "total_injected_current_peak_ma", total_ma, "montage"))
@@ -187,7 +188,7 @@ def command_breaches(
     limits : EffectiveLimits
         In force.
     peaks_ma, areas_cm2 : mapping of str to float, optional
-        Worst-case peak at each electrode, and contact areas.
+        Worst-case peak at each electrode, and contact areas; a peak without its area is a breach.
     frequency_hz : float, optional
         Frequency.
     slews_ma_per_s : mapping of str to float, optional
@@ -201,8 +202,8 @@ def command_breaches(
         Empty where every limit is respected.
     """
     found: list[Margin] = []
-    if peaks_ma is not None and areas_cm2 is not None:
-        found += _current_margins(limits, peaks_ma, areas_cm2)
+    if peaks_ma is not None:
+        found += _current_margins(limits, peaks_ma, areas_cm2 or {})
     if frequency_hz is not None:
         found += _frequency_margins(limits, frequency_hz)
     for name, slew in (slews_ma_per_s or {}).items():
@@ -638,8 +639,9 @@ def waits_s(
     Returns
     -------
     dict of str to float
-        Seconds by name of limit, those above 0 only; infinity where no waiting helps. After the
-        longest of them :func:`person_breaches` finds none of these limits broken.
+        Seconds by name of limit, those above 0 only; infinity where no waiting helps, or none is
+        known to. After the longest of them :func:`person_breaches` finds none of these limits
+        broken.
     """
     interval = _interval_limit(accelerated)
     counting = [s for s in history.sessions if s.counts]
@@ -669,7 +671,7 @@ def waits_s(
         )
     # Up to the next whole second, so that rounding cannot leave a hair of it.
     return {
-        name: wait if math.isinf(wait) else float(math.ceil(wait))
+        name: float(math.ceil(wait)) if math.isfinite(wait) else math.inf
         for name, wait in found.items()
         if not wait <= 0.0
     }
