@@ -418,7 +418,7 @@ def test_what_no_waiting_cures_is_told_with_its_cure() -> None:
         conflicts=("a parts from b",),
         latest_entry=NOW + timedelta(minutes=5, seconds=1),
     )
-    found = standing_breaches("01", history, NOW)
+    found = standing_breaches("01", history, DEFAULT, NOW)
     assert told(found) == [
         ("open_session", "02 in /data", "none"),
         ("unknown_session", "03 in /data", "none"),
@@ -440,7 +440,22 @@ def test_what_no_waiting_cures_is_told_with_its_cure() -> None:
 @pytest.mark.parametrize("ahead_min", [5.0, 0.0, -9999.0])
 def test_a_ledger_may_be_ahead_by_five_minutes(ahead_min: float) -> None:
     history = DoseHistory(latest_entry=NOW + timedelta(minutes=ahead_min))
-    assert standing_breaches("01", history, NOW) == []
+    assert standing_breaches("01", history, DEFAULT, NOW) == []
+
+
+@pytest.mark.parametrize(
+    ("since_h", "accelerated", "waits_h"),
+    [(24.0, False, None), (23.9, False, 24), (math.nan, False, 24), (23.9, True, 24)],
+)
+def test_a_lost_entry_of_the_ledger_keeps_everybody_for_a_day(
+    since_h: float, accelerated: bool, waits_h: int | None
+) -> None:
+    history = DoseHistory(since_doubt_s=since_h * 3600.0)
+    found = standing_breaches("01", history, DEFAULT, NOW, accelerated=accelerated)
+    assert names(found) == ([] if waits_h is None else ["ledger_renewed"])
+    if waits_h is not None:
+        assert str(found[0].allowed).startswith(f"at least {waits_h} h since a lost entry")
+        assert found[0].where.startswith("subject 01; wait until ")
 
 
 # -- how long to wait ---------------------------------------------------------------------------
@@ -639,8 +654,7 @@ def test_a_loop_without_a_channel_is_refused() -> None:
 
 def test_a_rig_is_refused_with_all_its_reasons_and_a_missing_one_too() -> None:
     assert names(device(rig=None, soft_stop_s=0.9)) == ["rig", "soft_stop_s"]
-    assert device(rig=None, output="current") == []
-    assert names(device(rig=None, output="current", soft_stop_s=0.9)) == ["soft_stop_s"]
+    assert names(device(rig=None, output="current", soft_stop_s=0.9)) == ["rig", "soft_stop_s"]
     found = device(rig=wired(current_max_ma=0.9, compliance_v=20.0), soft_stop_s=0.9)
     assert names(found) == ["rig_current_max_ma", "soft_stop_s", "compliance_use"]
 
