@@ -1,21 +1,23 @@
 """SCPI waveform generators as voltage sources that drive isolated stimulators.
 
-The generator plays a burst of as many cycles as the session has, and a few more: that is what ends
-the current when its host is gone. The host steps the amplitude, never by more than 1 % of the full
-current or 10 µA, and reads every step back. What differs between families is data, in
+The generator plays a burst of as many cycles as the session has left, and a few more: that is what
+ends the current when its host is gone. The host steps the amplitude, never by more than 1 % of the
+full current or 10 µA, and reads every step back. What differs between families is data, in
 :mod:`devices.scpi_dialects`.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Final
 
 from devices.analog import Chain
 from devices.scpi_declared import CAPABILITIES, fitting
-from devices.scpi_dialects import DIALECTS, Dialect, dialect_of
+from devices.scpi_dialects import Dialect
 from devices.scpi_link import ScpiLink, parse_identification, parse_number, question
-from devices.scpi_programme import Programme, cycles_of, refuse_steep, volts
+from devices.scpi_programme import Check, Programme, refuse_steep
+from devices.scpi_setup import load, outputs_on, phase_of, recognised, refuse_noise
 from devices.scpi_steps import Steps
 from devices.transport import Transport, open_transport
 from devices.visa import VisaTransport, is_visa_address
@@ -23,22 +25,24 @@ from tacs.capabilities import Capabilities
 from tacs.clock import Clock
 from tacs.driver import Achieved, Driver, Identity, Program, Status
 from tacs.errors import (
+    DeviceError,
     DeviceNotFound,
     DeviceRefused,
     InputError,
+    LinkLost,
     ProtocolViolation,
-    SafetyRefusal,
     UncertainDelivery,
 )
 from tacs.rig import Rig
-from tacs.safety import Breach
 
 __all__ = ["Scpi"]
 
 STEP_MAX_LEVEL: Final = 0.01
 STEP_MAX_MA: Final = 0.010
 RESET_S: Final = 10.0
-REST_MAX_MA: Final = 0.05  # below it, level 0 counts as none
+CLOSE_TRIES: Final = 10
+CLOSE_PAUSE_S: Final = 0.1
+REOPEN_PAUSE_S: Final = 0.5
 
 
 class Scpi(Driver):
@@ -51,6 +55,8 @@ class Scpi(Driver):
     rig : Rig
         Gain and limits of the stimulator behind every channel; ``options.dialect`` names the
         family, which the instrument must then be of.
+    reopen : callable, optional
+        Opens the link once more, for a stop when it broke.
 
     Raises
     ------
@@ -61,22 +67,30 @@ class Scpi(Driver):
     -----
     Run against its emulator and third-party clients only: ``verified`` is False until somebody runs
     it on a dummy load. Amplitudes are peak-to-peak volts on the wire, ``2 · mA / (mA/V)``, rounded
-    down to four digits. Level 0 is the generator's smallest amplitude, 1 to 2 mV peak-to-peak: it
-    has none below, and ends with its output off.
+    down to four digits. At level 0 the outputs are on and wait for the trigger, at 0 V; the burst
+    begins at the smallest amplitude, 1 to 2 mV peak-to-peak, because the generator has none below.
     """
 
     capabilities: ClassVar[Capabilities] = CAPABILITIES
 
-    def __init__(self, transport: Transport, rig: Rig | None) -> None:
-        rig = fitting(rig)
+    def __init__(
+        self,
+        transport: Transport,
+        rig: Rig | None,
+        reopen: Callable[[], Transport] | None = None,
+    ) -> None:
+        self._rig = fitting(rig)
+        self._reopen = reopen
         self.link = ScpiLink(transport)
-        self._rig = rig
         self._dialect: Dialect | None = None
-        self._n_channels = 0
+        self._channels: tuple[int, ...] = ()
         self._programme: Programme | None = None
         self._running = False
+        self._bursting = False
         self._closed = False
         self._steps = Steps(STEP_MAX_LEVEL)
+        self._begun_s = math.nan
+        self._posted: list[Check] = []
         self._n_asked = 0
 
     @classmethod
@@ -101,16 +115,29 @@ class Scpi(Driver):
             No rig, one that does not fit, an address of no known form, or PyVISA is missing.
         """
         rig = fitting(rig)
-        if is_visa_address(address):
-            if clock.virtual:
-                raise InputError(f"{address}: a virtual clock cannot wait for a real device")
-            return cls(VisaTransport(address), rig)
-        if not address.startswith("socket://"):
+
+        def connect() -> Transport:
+            if is_visa_address(address):
+                return VisaTransport(address)
+            return open_transport(address, clock)
+
+        def reopen() -> Transport:
+            try:
+                return connect()
+            except InputError:
+                clock.wait(clock.now_s() + REOPEN_PAUSE_S)
+                raise
+
+        if not is_visa_address(address) and not address.startswith("socket://"):
             raise InputError(
                 f"{address!r} is no address of an SCPI instrument; write socket://HOST:PORT "
                 f"(Rigol: 5555, Keysight: 5025) or a VISA address such as USB0::…::INSTR"
             )
-        return cls(open_transport(address, clock), rig)
+        if clock.virtual:
+            raise InputError(
+                f"{address}: a virtual clock cannot wait for a real device; use --clock real"
+            )
+        return cls(connect(), rig, reopen)
 
     @classmethod
     def over(cls, transport: Any, rig: Rig | None) -> Scpi:
@@ -140,35 +167,28 @@ class Scpi(Driver):
         DeviceRefused, UncertainDelivery, ProtocolViolation, LinkLost
             The instrument did not let itself be silenced.
         """
+        where = self.link.address
         try:
             who = self.link.ask("*IDN?", parse_identification)
         except (UncertainDelivery, ProtocolViolation) as exc:
-            raise DeviceNotFound(
-                f"{self.link.address}: no SCPI instrument answers ({exc})"
-            ) from exc
-        dialect = self._recognised(who.maker, who.model)
-        self._dialect = dialect
-        self._n_channels = dialect.n_channels(who.model)
-        if beyond := [c.channel for c in self._rig.channels if c.channel > self._n_channels]:
-            raise InputError(
-                f"rig {self._rig.name!r}: channel {beyond[0]} does not exist; {who.model} has "
-                f"{self._n_channels}"
-            )
+            raise DeviceNotFound(f"{where}: no SCPI instrument answers ({exc})") from exc
+        dialect = self._dialect = recognised(who, self._rig, where)
+        self._channels = tuple(range(1, dialect.n_channels(who.model) + 1))
         self.link.harmless_errors = dialect.harmless_errors
         # Off before anything else; then nothing of an earlier user's modulation is left.
-        self.link.send_unanswered([*self._outputs("OFF"), "*CLS", "*RST"])
+        self.link.send_unanswered([*self._switched("OFF"), "*CLS", "*RST"])
         self.link.ask("*OPC?", parse_number, RESET_S)
         self.link.command("*CLS")
-        self.link.command(*self._outputs("OFF"))
-        self._refuse_noise()
+        self.link.command(*self._switched("OFF"))
+        refuse_noise(self.link, dialect, self._channels)
         return Identity(
             model=f"{who.maker} {who.model}",
             firmware=who.firmware,
             details={
-                "address": self.link.address,
+                "address": where,
                 "serial": who.serial,
                 "dialect": dialect.name,
-                "n_channels": self._n_channels,
+                "n_channels": len(self._channels),
             },
         )
 
@@ -201,18 +221,17 @@ class Scpi(Driver):
             where=self.link.address,
             chains={n: chains[n] for n in program.currents_peak_ma},
             currents_peak_ma=dict(program.currents_peak_ma),
-            frequency_hz=self._frequency(program.frequency_hz),
-            phases_deg={n: _phase(dialect, program, n) for n in program.currents_peak_ma},
-            cycles=cycles_of(program, dialect),
+            frequency_hz=_frequency(program.frequency_hz),
+            phases_deg={n: phase_of(dialect, program, n) for n in program.currents_peak_ma},
+            duration_s=program.duration_s,
             step=step,
         )
         full_uv = programme.amplitudes_uv(1.0)
-        for n in program.currents_peak_ma:
-            if self.link.ask_all([question(dialect.settings["output"], n)])[0]:
-                raise DeviceRefused(f"{self.link.address}: output {n} is on; switch it off first")
+        if on := outputs_on(self.link, dialect, self._channels):
+            raise DeviceRefused(f"{self.link.address}: output {on[0]} is on; switch it off first")
         self._programme = None
-        for n in program.currents_peak_ma:
-            self._load(programme, n, full_uv[n])
+        for n in programme.channels:
+            load(self.link, programme, n, full_uv[n])
         self._programme = programme
         return Achieved(
             frequency_hz=programme.frequency_hz,
@@ -220,7 +239,7 @@ class Scpi(Driver):
         )
 
     def start(self, lease_s: float) -> None:
-        """Switch the outputs on at the smallest amplitude and trigger all bursts at once.
+        """Switch the outputs on; they wait for the trigger at 0 V until the level first rises.
 
         The end is the burst's, not the lease's.
 
@@ -231,24 +250,26 @@ class Scpi(Driver):
         DeviceRefused, UncertainDelivery
             The instrument does not report that its outputs are on.
         """
-        if self._programme is None:
+        programme, link = self._programme, self.link
+        if programme is None:
             raise InputError("configure a programme before starting it")
         if not lease_s > 0.0:
             raise InputError(f"a lease of {lease_s} s would be none")
-        programme, link = self._programme, self.link
-        output = self.dialect.settings["output"]
         link.command(*programme.amplitude_lines(programme.amplitudes_uv(0.0)))
         for line in self.dialect.align:
             link.command(line)
         self._steps = Steps(programme.step)
+        self._begun_s = math.nan
+        self._posted = []
+        self._bursting = False
         self._running = True
+        output = self.dialect.settings["output"]
         link.command(*(output.set.format(n=n, v="ON") for n in programme.channels))
-        link.command(*self.dialect.trigger)
-        states = link.ask_all([question(output, n) for n in programme.channels])
-        if not all(states):
+        on = outputs_on(link, self.dialect, programme.channels)
+        if on != programme.channels:
             raise UncertainDelivery(
                 f"{link.address}: outputs {list(programme.channels)} were switched on and "
-                f"{[n for n, on in zip(programme.channels, states, strict=True) if on]} are"
+                f"{list(on)} are"
             )
 
     def set_level(self, level: float) -> None:
@@ -275,7 +296,7 @@ class Scpi(Driver):
         """
         if not (math.isfinite(elapsed_s) and elapsed_s >= 0.0 and lease_s > 0.0):
             raise InputError(f"a lease of {lease_s} s at {elapsed_s} s cannot be set")
-        if self._programme is None or elapsed_s + lease_s > self._programme.burst_s:
+        if self._programme is None or elapsed_s + lease_s > self._programme.reaches_s:
             raise InputError(
                 f"a lease to {elapsed_s + lease_s:g} s passes the end of the burst that the "
                 f"instrument holds"
@@ -314,10 +335,12 @@ class Scpi(Driver):
                 lines = programme.amplitude_lines(programme.amplitudes_uv(level))
                 self.link.send_unanswered(lines)
             return
+        if math.isnan(self._begun_s):
+            self._begun_s = now_s
         answers = self.link.poll(now_s)
-        if answers:
-            programme.compare(programme.amplitudes_uv(steps.level), answers)
         if answers is not None:
+            for check, answer in zip(self._posted, answers, strict=False):
+                check.hold_against(answer)
             self._step(programme, now_s)
         if steps.too_late(now_s):
             raise UncertainDelivery(
@@ -326,11 +349,11 @@ class Scpi(Driver):
             )
 
     def soft_stop(self) -> None:
-        """Begin the ramp down, which :meth:`pump` steps; off at once where nothing is to ramp.
+        """Begin the ramp down, which :meth:`pump` steps; off at once from less than one step.
 
         Never slows an emergency stop.
         """
-        if not self._running or self._steps.level == 0.0:
+        if not self._running or self._steps.level <= self._steps.step:
             self._off()
         else:
             self._steps.stop()
@@ -350,20 +373,19 @@ class Scpi(Driver):
             It reports an error, or does not answer.
         """
         output = self.dialect.settings["output"]
-        channels = range(1, self._n_channels + 1)
-        asked = [question(output, n) for n in channels]
+        asked = [question(output, n) for n in self._channels]
+        programme = self._programme if self._running else None
         checked = None
-        if self._programme is not None and self._running and not self._steps.stopping:
-            checked = self._programme.check(self._n_asked, self._steps.level)
+        if programme is not None and not self._steps.stopping:
+            checked = programme.check(self._n_asked, self._steps.level)
             self._n_asked += 1
             asked.append(checked.question)
         answers = self.link.ask_with_errors(asked)
-        playing = tuple(n for n, on in zip(channels, answers, strict=False) if on)
-        if self._programme is not None and self._running:
-            if strange := sorted(set(playing) - set(self._programme.channels)):
-                raise ProtocolViolation(
-                    f"{self.link.address}: output {strange[0]} is on, and nobody uses it"
-                )
+        playing = tuple(n for n, on in zip(self._channels, answers, strict=False) if on)
+        if programme is not None and (strange := sorted(set(playing) - set(programme.channels))):
+            raise ProtocolViolation(
+                f"{self.link.address}: output {strange[0]} is on, and nobody uses it"
+            )
         if checked is not None:
             checked.hold_against(answers[-1])
         return Status(
@@ -372,6 +394,7 @@ class Scpi(Driver):
             impedance_kohm=None,
             details={
                 "level_reached": round(self._steps.level, 6),
+                "bursting": self._bursting,
                 "stray_lines": self.link.stray_lines,
                 "errors_ignored": self.link.errors_ignored,
                 "resynchronisations": self.link.resynchronisations,
@@ -379,7 +402,10 @@ class Scpi(Driver):
         )
 
     def close(self) -> None:
-        """Switch the outputs off and release the link. Safe to repeat.
+        """Switch the outputs off, make sure that they are, and release the link. Safe to repeat.
+
+        What is lost on its way is sent again, and a link that broke is opened anew, for some
+        seconds: nothing else would end the burst.
 
         Raises
         ------
@@ -392,124 +418,82 @@ class Scpi(Driver):
         self._closed = True
         try:
             if self._dialect is not None:
-                self._off()
-                self._refuse_noise()
+                self._leave_silent(self._dialect)
         finally:
             self.link.close()
 
-    def _recognised(self, maker: str, model: str) -> Dialect:
-        """The dialect of what answered, which must be the rig's."""
-        where = self.link.address
-        dialect = dialect_of(maker, model)
-        if dialect is None:
-            raise DeviceNotFound(
-                f"{where}: {maker} {model} answers; this driver knows {', '.join(DIALECTS)}"
-            )
-        wanted = self._rig.options.get("dialect", dialect.name)
-        if dialect.name != wanted:
-            raise DeviceNotFound(
-                f"{where}: {maker} {model} answers, which is {dialect.name}; rig "
-                f"{self._rig.name!r} is for {wanted}"
-            )
-        return dialect
-
-    def _outputs(self, state: str) -> list[str]:
-        output = self.dialect.settings["output"]
-        return [output.set.format(n=n, v=state) for n in range(1, self._n_channels + 1)]
-
-    def _refuse_noise(self) -> None:
-        """Raise where an output is on."""
-        output = self.dialect.settings["output"]
-        channels = range(1, self._n_channels + 1)
-        states = self.link.ask_all([question(output, n) for n in channels])
-        if on := [n for n, state in zip(channels, states, strict=True) if state]:
-            raise UncertainDelivery(
-                f"{self.link.address}: output {on[0]} is on after it was switched off; switch the "
-                f"stimulators off"
-            )
-
-    def _frequency(self, frequency_hz: float) -> float:
-        low, high = CAPABILITIES.frequency_min_hz, CAPABILITIES.frequency_max_hz
-        if not low <= frequency_hz <= high:
-            raise InputError(f"{frequency_hz} Hz is outside the driver's {low:g} to {high:g} Hz")
-        return CAPABILITIES.achieved_frequency_hz(frequency_hz)
-
-    def _load(self, programme: Programme, n: int, full_uv: int) -> None:
-        """Make every setting of one channel, ask for the limits, and read all of it back."""
-        dialect, link = programme.dialect, self.link
-        for name, value in programme.settings(dialect.basics, n, full_uv):
-            link.command(dialect.settings[name].set.format(n=n, v=value))
-        # They depend on load and frequency: asked for here, every time.
-        least_v = link.ask(dialect.amplitude_min.format(n=n), parse_number)
-        most_v = link.ask(dialect.amplitude_max.format(n=n), parse_number)
-        programme.rest_uv[n] = math.ceil(round(least_v * 1e4, 6)) * 100
-        self._refuse_beyond(programme, n, full_uv, most_v)
-        amplitude = dialect.settings["amplitude"]
-        link.command(amplitude.set.format(n=n, v=volts(programme.rest_uv[n])))
-        for name, value in programme.settings(dialect.burst, n, full_uv):
-            link.command(dialect.settings[name].set.format(n=n, v=value))
-        for check in programme.checks(n, full_uv):
-            check.hold_against(link.ask_all([check.question])[0])
-
-    def _refuse_beyond(self, programme: Programme, n: int, full_uv: int, most_v: float) -> None:
-        """Raise where the generator cannot go so high, or not low enough."""
-        chain = programme.chains[n]
-        rest_ma = chain.current_peak_ma(programme.rest_uv[n])
-        breaches: list[tuple[str, float, float, str]] = []
-        if not programme.rest_uv[n] <= full_uv:
-            breaches.append(("device_smallest_vpp", programme.rest_uv[n] / 1e6, full_uv / 1e6, "V"))
-        if not full_uv / 1e6 <= most_v:
-            breaches.append(("device_amplitude_vpp", full_uv / 1e6, most_v, "V"))
-        if not rest_ma < REST_MAX_MA:
-            breaches.append(("device_smallest_current_ma", rest_ma, REST_MAX_MA, "mA"))
-        if breaches:
-            raise SafetyRefusal(
-                [
-                    Breach(
-                        limit=limit,
-                        value=value,
-                        allowed=allowed,
-                        unit=unit,
-                        source=f"{programme.dialect.name} at this load and frequency",
-                        where=f"channel {n}",
-                    )
-                    for limit, value, allowed, unit in breaches
-                ]
-            )
+    def _leave_silent(self, dialect: Dialect) -> None:
+        problem: DeviceError | None = None
+        for _ in range(CLOSE_TRIES):
+            try:
+                self._off()
+                refuse_noise(self.link, dialect, self._channels)
+            except LinkLost as exc:
+                problem = exc
+                if self._reopen is None:
+                    break
+                try:
+                    self.link.use(self._reopen())
+                except InputError:
+                    continue  # not yet; it took its time
+            except DeviceError as exc:
+                problem = exc
+                self.link.pause(CLOSE_PAUSE_S)
+            else:
+                return
+        if problem is not None:
+            raise problem
 
     def _step(self, programme: Programme, now_s: float) -> None:
-        """Post the next step of a ramp, where one is due and changes anything."""
-        before = programme.amplitudes_uv(self._steps.level)
-        level = self._steps.next_level(now_s)
-        if level is None or (after := programme.amplitudes_uv(level)) == before:
+        """Post what is due: the trigger, a step of the amplitude, or the rest at level 0."""
+        steps = self._steps
+        if not self._bursting:
+            if steps.target > 0.0:
+                left_s = programme.duration_s - (now_s - self._begun_s)
+                lines, checks = programme.begin(left_s)
+                self._bursting = True
+                self._post([*lines, *self.dialect.trigger], checks, now_s)
             return
-        amplitude = self.dialect.settings["amplitude"]
-        questions = [question(amplitude, n) for n in programme.channels]
-        self.link.post(programme.amplitude_lines(after), questions, now_s)
+        before = programme.amplitudes_uv(steps.level)
+        level = steps.next_level(now_s)
+        if level is None or (level > 0.0 and programme.amplitudes_uv(level) == before):
+            return
+        lines, checks = programme.step_to(level)
+        if level == 0.0:
+            # Back to 0 V, as before the trigger; the next rise is a new burst.
+            lines += self._aborted(programme)
+            self._bursting = False
+        self._post(lines, checks, now_s)
+
+    def _post(self, lines: Sequence[str], checks: list[Check], now_s: float) -> None:
+        self._posted = checks
+        self.link.post(lines, [check.question for check in checks], now_s)
+
+    def _switched(self, state: str) -> list[str]:
+        output = self.dialect.settings["output"]
+        return [output.set.format(n=n, v=state) for n in self._channels]
+
+    def _aborted(self, programme: Programme) -> list[str]:
+        """Lines that end the bursts of the channels in use."""
+        lines = [line.format(n=n) for n in programme.channels for line in self.dialect.abort]
+        return list(dict.fromkeys(lines))
 
     def _off(self) -> None:
         """Outputs off, what is left of the bursts ended, amplitude down: one write."""
         if self._dialect is None:
             return
-        lines = self._outputs("OFF")
+        lines = self._switched("OFF")
         if self._programme is not None:
-            for n in self._programme.channels:
-                lines += [line.format(n=n) for line in self.dialect.abort]
+            lines += self._aborted(self._programme)
             lines += self._programme.amplitude_lines(self._programme.amplitudes_uv(0.0))
-        self._running = False
+        self._running = self._bursting = False
         self._steps = Steps(STEP_MAX_LEVEL)
-        self.link.send_unanswered(list(dict.fromkeys(lines)))
+        self.link.send_unanswered(lines)
 
 
-def _phase(dialect: Dialect, program: Program, n: int) -> float:
-    """The burst's start phase on the grid; only those at which its end leaves no voltage."""
-    asked = program.phases_deg.get(n, 0.0)
-    if not math.isfinite(asked):
-        raise InputError(f"channel {n}: {asked} is no phase")
-    phase_deg = round(asked % 360.0, 1) % 360.0
-    if dialect.rests_at_phase and phase_deg not in (0.0, 180.0):
-        raise InputError(
-            f"channel {n}: {phase_deg:g}° cannot be on {dialect.name}: after its burst the output "
-            f"rests at the start phase, which is a direct current unless that is 0° or 180°"
-        )
-    return phase_deg
+def _frequency(frequency_hz: float) -> float:
+    """The nearest on the grid."""
+    low, high = CAPABILITIES.frequency_min_hz, CAPABILITIES.frequency_max_hz
+    if not low <= frequency_hz <= high:
+        raise InputError(f"{frequency_hz} Hz is outside the driver's {low:g} to {high:g} Hz")
+    return CAPABILITIES.achieved_frequency_hz(frequency_hz)

@@ -194,11 +194,6 @@ class ScpiLink:
         self._due_s = math.inf
         self._in_doubt = False
 
-    @property
-    def waiting(self) -> bool:
-        """Whether the answer to a post is still due."""
-        return bool(self._owed)
-
     def ask(self, line: str, parse: Callable[[str], Any], timeout_s: float = ANSWER_S) -> Any:
         """Send a query and read its answer.
 
@@ -305,6 +300,12 @@ class ScpiLink:
     def pause(self, seconds: float) -> None:
         """Wait, and throw away what comes meanwhile."""
         self._fill(seconds)
+
+    def use(self, transport: Transport) -> None:
+        """Go on over another transport, when the first one broke."""
+        self._transport.close()
+        self._transport = transport
+        self._doubt()
 
     def close(self) -> None:
         """Release the port."""

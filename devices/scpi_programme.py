@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -21,13 +21,15 @@ __all__ = [
     "CYCLE_MARGIN_S",
     "Check",
     "Programme",
-    "cycles_of",
     "refuse_steep",
     "volts",
 ]
 
-CYCLE_MARGIN_S: Final = 0.75  # the last lease of a session reaches 0.5 s past its end
-STEP_PERIOD_S: Final = 0.04  # an instrument takes a step with its answer in this time
+BURST_MARGIN_S: Final = 0.7  # the last lease of a session reaches 0.5 s past its end
+CYCLE_MARGIN_S: Final = 0.75  # with the way of the trigger
+STEP_PERIOD_S: Final = (
+    0.02  # one step at every tick; an instrument that is slower falls behind, and is told
+)
 RELATIVE: Final = 1e-6  # seven digits come back
 ABSOLUTE: Final = {"offset": 1e-4, "clamp_high": 2e-3, "clamp_low": 2e-3, "burst_phase": 0.05}
 CLAMP_SHARE: Final = 1.02
@@ -76,12 +78,17 @@ class Programme:
         Zero-to-peak current and start phase.
     frequency_hz : float
         On the grid.
-    cycles : int
-        Of the burst.
+    duration_s : float
+        Of the session.
     step : float
         Largest step of the level.
     rest_uv : dict of int to int
         Smallest amplitude of each channel, microvolts peak-to-peak, once the instrument said it.
+
+    Raises
+    ------
+    InputError
+        The session has no length, or is too long for one burst.
     """
 
     dialect: Dialect
@@ -90,9 +97,26 @@ class Programme:
     currents_peak_ma: Mapping[int, float]
     phases_deg: Mapping[int, float]
     frequency_hz: float
-    cycles: int
+    duration_s: float
     step: float
     rest_uv: dict[int, int] = field(default_factory=dict)
+    cycles: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.duration_s) and self.duration_s > 0.0):
+            raise InputError(
+                f"the session lasts {self.duration_s} s; a burst needs a length, which the "
+                f"envelope gives"
+            )
+        self.cycles = self.cycles_for(self.duration_s)
+        most = self.dialect.cycles_max
+        if self.cycles > most:
+            longest_s = most / self.frequency_hz - BURST_MARGIN_S
+            raise InputError(
+                f"{self.duration_s:g} s at {self.frequency_hz:g} Hz are {self.cycles} cycles; "
+                f"{self.dialect.name} plays {most} in one burst, which is {longest_s:.0f} s at "
+                f"this frequency"
+            )
 
     @property
     def channels(self) -> tuple[int, ...]:
@@ -100,9 +124,25 @@ class Programme:
         return tuple(sorted(self.chains))
 
     @property
-    def burst_s(self) -> float:
-        """Length of the burst in seconds."""
-        return self.cycles / self.frequency_hz
+    def reaches_s(self) -> float:
+        """Seconds from the start to which the burst reaches at least."""
+        return self.duration_s + BURST_MARGIN_S
+
+    def cycles_for(self, left_s: float) -> int:
+        """Return the cycles of a burst that lasts for the rest of the session and a little more."""
+        return math.ceil((max(left_s, 0.0) + BURST_MARGIN_S) * self.frequency_hz - 1e-9)
+
+    def begin(self, left_s: float) -> tuple[list[str], list[Check]]:
+        """Return the lines that give the burst its length, and what must be read back."""
+        self.cycles = self.cycles_for(left_s)
+        setting = self.dialect.settings["cycles"]
+        lines = [setting.set.format(n=n, v=self.cycles) for n in self.channels]
+        return lines, [self._check("cycles", n, self.cycles) for n in self.channels]
+
+    def step_to(self, level: float) -> tuple[list[str], list[Check]]:
+        """Return the lines that set a level, and what must be read back."""
+        uv = self.amplitudes_uv(level)
+        return self.amplitude_lines(uv), [self._check("amplitude", n, uv[n] / 1e6) for n in uv]
 
     def amplitudes_uv(self, level: float) -> dict[int, int]:
         """Return microvolts peak-to-peak of each channel: down to the grid, or the smallest."""
@@ -118,17 +158,6 @@ class Programme:
         """Return the commands that set amplitudes."""
         setting = self.dialect.settings["amplitude"]
         return [setting.set.format(n=n, v=volts(uv)) for n, uv in amplitudes_uv.items()]
-
-    def compare(self, amplitudes_uv: Mapping[int, int], answers: Sequence[float]) -> None:
-        """Hold amplitudes that were read back against those that were set.
-
-        Raises
-        ------
-        ProtocolViolation
-            One differs.
-        """
-        for (n, uv), answer in zip(amplitudes_uv.items(), answers, strict=True):
-            self._check("amplitude", n, uv / 1e6).hold_against(answer)
 
     def settings(
         self, items: Iterable[tuple[str, str]], n: int, full_uv: int
@@ -187,30 +216,6 @@ class Programme:
 def volts(uv: int) -> str:
     """Return microvolts as volts with four decimals; all grids are of 100 µV or its multiples."""
     return f"{uv / 1e6:.4f}"
-
-
-def cycles_of(program: Program, dialect: Dialect) -> int:
-    """Return the cycles of a burst that lasts for the whole session and a little more.
-
-    Raises
-    ------
-    InputError
-        The session has no length, or is too long for one burst.
-    """
-    if not (math.isfinite(program.duration_s) and program.duration_s > 0.0):
-        raise InputError(
-            f"the session lasts {program.duration_s} s; a burst needs a length, which the "
-            f"envelope gives"
-        )
-    cycles = math.ceil((program.duration_s + CYCLE_MARGIN_S) * program.frequency_hz - 1e-9)
-    if cycles > dialect.cycles_max:
-        longest_s = dialect.cycles_max / program.frequency_hz - CYCLE_MARGIN_S
-        raise InputError(
-            f"{program.duration_s:g} s at {program.frequency_hz:g} Hz are {cycles} cycles; "
-            f"{dialect.name} plays {dialect.cycles_max} in one burst, which is {longest_s:.0f} s "
-            f"at this frequency"
-        )
-    return cycles
 
 
 def refuse_steep(program: Program, step: float, largest_ma: float) -> None:

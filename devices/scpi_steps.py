@@ -11,6 +11,7 @@ from typing import Final
 __all__ = ["SOFT_RAMP_S", "Steps"]
 
 SETTLED_S: Final = 0.1  # a level that stands still for so long is reached, however small the step
+CATCH_UP: Final = 5.0
 LAG_MAX_LEVEL: Final = 0.1
 LAG_MAX_S: Final = 0.5
 SOFT_RAMP_S: Final = 0.7  # of the 0.8 s of a soft stop; the rest is for the instrument
@@ -27,16 +28,16 @@ class Steps:
 
     Attributes
     ----------
-    level : float
-        Given last.
+    level, step : float
+        Given last; largest change.
     stopping : bool
         Whether a soft stop is under way.
     """
 
     def __init__(self, step: float) -> None:
         self.level = 0.0
+        self.step = step
         self.stopping = False
-        self._step = step
         self._target = 0.0
         self._moved_s = math.nan
         self._behind_s = math.nan
@@ -64,10 +65,12 @@ class Steps:
             self._moved_s = now_s
         left = self._target - self.level
         settled = now_s - self._moved_s >= SETTLED_S or self._target in (0.0, 1.0)
-        if left == 0.0 or (abs(left) < self._step / 2.0 and not settled):
+        if left == 0.0 or (abs(left) < self.step / 2.0 and not settled):
             return None
-        far = abs(left) > self._step
-        self.level = self.level + math.copysign(self._step, left) if far else self._target
+        # Falling, an instrument that is slow may make up for it: better felt than left high.
+        step = self.step * (CATCH_UP if left < -CATCH_UP * self.step else 1.0)
+        far = abs(left) > step
+        self.level = self.level + math.copysign(step, left) if far else self._target
         return self.level
 
     def too_late(self, now_s: float) -> bool:

@@ -105,7 +105,7 @@ def _outputs(firmware: Firmware) -> Iterator[Command]:
 
     def switch(output: Output, on: bool, now_s: float) -> None:
         output.switch(on, now_s)
-        if output.playing:
+        if on:
             firmware.note_start()
 
     def put_load(output: Output, text: str, now_s: float) -> None:
@@ -162,7 +162,6 @@ def _sine(firmware: Firmware) -> Iterator[Command]:
             put(output, text, now_s)
         if not model.rigol:
             output.switch(True, now_s)
-        if output.playing:
             firmware.note_start()
         return None
 

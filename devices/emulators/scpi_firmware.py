@@ -168,10 +168,9 @@ class Firmware:
             begun |= self.outputs[channel - 1].trigger(self.now_s)
         if not begun:
             raise ScpiError(-211)
-        self.note_start()
 
     def note_start(self) -> None:
-        """Remember the first instant at which something plays."""
+        """Remember when an output was first on."""
         if self.first_start_s is None:
             self.first_start_s = self.now_s
 
