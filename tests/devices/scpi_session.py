@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -96,7 +97,7 @@ class Session:
     def level(self, elapsed_s: float) -> float:
         """The envelope."""
         knots = self.plan.envelope
-        for (t0, l0), (t1, l1) in zip(knots, knots[1:], strict=False):
+        for (t0, l0), (t1, l1) in itertools.pairwise(knots):
             if elapsed_s <= t1:
                 return l0 + (l1 - l0) * (elapsed_s - t0) / (t1 - t0)
         return 0.0

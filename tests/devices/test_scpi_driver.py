@@ -108,9 +108,7 @@ def test_another_family_than_the_rig_says_is_refused(tmp_path: Path):
     session = Session(
         tmp_path, faults=["wrong_instrument=Agilent Technologies,33522B,MY0,4.00-1.19"]
     )
-    with pytest.raises(
-        DeviceNotFound, match="which is keysight-33500b; rig 'emulated-scpi' is for"
-    ):
+    with pytest.raises(DeviceNotFound, match="which is keysight-33500b; rig"):
         session.driver.connect()
 
 
@@ -706,9 +704,9 @@ def test_a_reboot_shows_in_the_status(tmp_path: Path):
     session.begin()
     session.to(5.0)
     session.clock.wait(session.start_s + 5.1)
-    with pytest.raises(ProtocolViolation, match="is"):
-        for _ in range(5):
-            assert session.driver.status().playing == ()
+    with pytest.raises(ProtocolViolation, match=r"channel 1: .* was set to"):
+        session.driver.status()
+    session.driver.close()
 
 
 def test_an_output_that_does_not_stop_shows_in_the_status(tmp_path: Path):
