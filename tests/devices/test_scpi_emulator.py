@@ -87,7 +87,7 @@ def test_compound_messages(desk: Desk):
     assert desk.type(":SOUR2:BURS:NCYC 7;*CLS;MODE TRIG;NCYC?") == "7"
     desk.type(":SOUR1:FREQ 11;OUTP1 OFF")
     assert desk.error() == -113
-    assert desk.type("OUTP1?;SOUR1:FREQ?") == "ON;1.000000E+01"  # OUTP1 is at the root
+    assert desk.type("OUTP1?;SOUR1:FREQ?") == "ON;1.100000E+01"  # OUTP1 is at the root
 
 
 def test_after_an_error_the_rest_of_a_message_is_lost(desk: Desk):
@@ -422,7 +422,7 @@ def test_a_frequency_that_begins_the_cycle_anew():
         times_s = start_s + np.arange(550) / 1000.0
         volts = desk.firmware.drive(1, times_s)
         jumps.append(np.abs(np.diff(volts)).max())
-    assert jumps[0] < 0.08 < 0.5 < jumps[1]
+    assert jumps[0] < 0.15 < 0.5 < jumps[1]
 
 
 def test_stuck_outputs_report_that_they_are_on(desk: Desk):
