@@ -454,6 +454,15 @@ def _with_monitor() -> tuple[Target, ...]:
     return (TARGET,)
 
 
+def _with_scpi() -> tuple[Target, ...]:
+    """The answers of SCPI instruments, where their driver is there."""
+    if importlib.util.find_spec("devices.scpi_link") is None:
+        return ()
+    from tests.fuzz.scpi import TARGET
+
+    return (TARGET,)
+
+
 def all_targets() -> dict[str, Target]:
     """Return every target by name."""
-    return {target.name: target for target in (*TARGETS, *_with_monitor())}
+    return {target.name: target for target in (*TARGETS, *_with_monitor(), *_with_scpi())}
