@@ -42,7 +42,7 @@ kernel: $(VENV)/.installed-test
 campaign: $(VENV)/.installed
 	$(BIN)/tacs verify kernel --sequences 1000000 --seed 1
 
-# Does a test notice every single change to the kernel, the limits, the guard and the framing?
+# Does a test notice every single change to the kernel, limits, predicates, guard, judge and framing?
 mutants: $(VENV)/.installed-test
 	$(BIN)/python -m benchmarks.mutants --planted
 	nice $(BIN)/python -m benchmarks.mutants

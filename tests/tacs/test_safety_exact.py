@@ -705,10 +705,10 @@ def test_where_phosphenes_are_likely(
 
 def test_above_the_typical_density_is_told() -> None:
     def dense(area_cm2: float) -> list[str]:
-        return cautions(protocol(montage=montage_data(("Oz", "Cz", 1.0), area_cm2=area_cm2)))
+        return cautions(protocol(montage=montage_data(("Oz", "Cz", 0.8), area_cm2=area_cm2)))
 
-    assert dense(5.0) == []
-    found = dense(4.0)
+    assert dense(4.0) == []
+    found = dense(3.2)
     assert [text.partition(" is above")[0] for text in found] == ["Oz: 2.5 A/m²", "Cz: 2.5 A/m²"]
 
 
