@@ -87,7 +87,7 @@ class NiCard:
                 )
             info = CardInfo(
                 product=device.product_type,
-                serial=f"{device.dev_serial_num:08X}",
+                serial=f"{device.serial_num:08X}",
                 n_outputs=len(self._outputs),
                 details={"outputs": list(self._outputs), "rate_max_hz": device.ao_max_rate},
             )
@@ -189,10 +189,9 @@ class NiCard:
             self._add_outputs(
                 task, {n: max(abs(v), self._options.range_v) for n, v in volts.items()}
             )
-            values: Any = [volts[n] for n in sorted(volts)]
-            task.write(
-                values if len(values) > 1 else values[0], auto_start=True, timeout=HOLD_TIMEOUT_S
-            )
+            writer = self._writers.AnalogMultiChannelWriter(task.out_stream, auto_start=True)
+            values = np.array([volts[number] for number in sorted(volts)], dtype=np.float64)
+            writer.write_one_sample(values, timeout=HOLD_TIMEOUT_S)
 
     def watch(self, timeout_s: float) -> None:
         """Start the timer; anything of ours that holds the device is released before."""
@@ -235,7 +234,8 @@ class NiCard:
             return
         with self._asking("interlock"), self._ni.Task() as task:
             task.do_channels.add_do_chan(self._options.interlock)
-            task.write(on, auto_start=True, timeout=HOLD_TIMEOUT_S)
+            writer = self._writers.DigitalSingleChannelWriter(task.out_stream, auto_start=True)
+            writer.write_one_sample_one_line(on, timeout=HOLD_TIMEOUT_S)
 
     def wait(self, seconds: float) -> None:
         """Let time pass."""

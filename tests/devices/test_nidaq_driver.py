@@ -8,11 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from devices.emulators.nidaq import EmulatedNiDaq
 from devices.nidaq import QUEUE_S, NiDaq
 from devices.nidaq_wire import NAMES
 from tacs.clock import MonotonicClock, VirtualClock
 from tacs.driver import Driver, find_driver
 from tacs.errors import (
+    DeviceBusy,
     DeviceError,
     DeviceNotFound,
     DeviceRefused,
@@ -23,6 +25,8 @@ from tacs.errors import (
     TacsError,
     UncertainDelivery,
 )
+from tacs.rig import shipped_rigs
+from tests.devices.bench import read_trace
 from tests.devices.nidaq_bench import INTERLOCKED, UNWATCHED, WATCHED, Session, program
 
 STEP_MA = 2.0 * 20.0 / 65_536
@@ -61,7 +65,7 @@ def test_a_voltage_source_needs_a_rig_that_fits():
         NiDaq.over(None, WATCHED.model_copy(update={"device": "other"}))
     with pytest.raises(InputError, match=r"needs \[\[channels\]\]"):
         NiDaq.over(None, WATCHED.model_copy(update={"channels": ()}))
-    with pytest.raises(FileProblems, match="options.bits"):
+    with pytest.raises(FileProblems, match=r"options.bits"):
         NiDaq.over(None, WATCHED.model_copy(update={"options": {"bits": 1}}))
 
 
@@ -168,7 +172,7 @@ def test_without_a_timer_none_is_asked_for(tmp_path: Path) -> None:
 def test_a_timer_that_the_card_does_not_have_is_refused_before_arming(session: Session) -> None:
     session.card._watchdog = False
     session.driver.connect()
-    with pytest.raises(DeviceRefused, match="watch: refused .NI -200662: Watchdog timer is not"):
+    with pytest.raises(DeviceRefused, match=r"watch: refused .NI -200662: Watchdog timer is not"):
         session.driver.configure(program())
 
 
@@ -486,7 +490,7 @@ def test_starvation_holds_a_direct_current_and_is_a_fault(tmp_path: Path) -> Non
     dry_s = session.clock.now_s() + QUEUE_S
     session.pass_time(3.0)
     for ask in (lambda: session.driver.pump(session.clock.now_s()), session.driver.status):
-        with pytest.raises(DeviceError, match="ran out of samples .NI -200290.*a direct current"):
+        with pytest.raises(DeviceError, match=r"ran out of samples .NI -200290.*a direct current"):
             ask()
     assert session.card.starts == 1  # nobody started it again
     session.driver.emergency_stop()
@@ -643,3 +647,33 @@ def test_where_nothing_arrives_any_more_the_stops_say_so(tmp_path: Path) -> None
         with pytest.raises(LinkLost):
             end()
     session.driver.close()
+
+
+# a process of its own, on the real clock
+
+
+def test_on_the_real_clock_against_a_process_that_outlives_its_host(tmp_path: Path) -> None:
+    clock = MonotonicClock()
+    rig = shipped_rigs()["emulated-nidaq"]
+    trace = tmp_path / "current.tsv.gz"
+    process = EmulatedNiDaq().as_process(rig, ["Oz", "Cz"], trace, [])
+    driver = NiDaq.open(process.address, WATCHED, clock)
+    try:
+        driver.connect()
+        driver.configure(program())
+        driver.start(1.0)
+        with pytest.raises(DeviceBusy):
+            NiDaq.open(process.address, WATCHED, clock)
+        start_s = clock.now_s()
+        for tick in range(1, 41):
+            clock.wait(start_s + tick * 0.02)
+            driver.set_level(min(tick / 20, 1.0))
+            driver.pump(clock.now_s())
+    finally:
+        driver.card.close()  # the host is gone: nobody stops anything
+        info = process.finish()
+    assert info is not None
+    found = read_trace(info)
+    assert np.abs(found.currents_ma["Oz"]).max() > 0.5
+    assert np.abs(found.currents_ma["Oz"]).max() <= 1.0
+    assert found.currents_ma["Oz"][-1] == 0.0

@@ -204,7 +204,7 @@ def test_every_status_has_its_error(line: Line, status: int, error: type, told: 
 
 def test_a_status_without_words(line: Line) -> None:
     line.reply = good(b"", -1)
-    with pytest.raises(DeviceRefused, match="refused .NI -1: no description"):
+    with pytest.raises(DeviceRefused, match=r"refused .NI -1: no description"):
         LinkedCard(line).start()
 
 
@@ -218,16 +218,16 @@ def test_another_number_of_outputs_is_never_written(line: Line) -> None:
 def test_silence_is_waited_for_once() -> None:
     line = Line()
     card = LinkedCard(line)
-    with pytest.raises(UncertainDelivery, match="no answer to 'feed' in 0.1 s; nobody knows"):
+    with pytest.raises(UncertainDelivery, match=r"no answer to 'feed' in 0.1 s; nobody knows"):
         card.feed()
-    with pytest.raises(UncertainDelivery, match="in 0.02 s"):
+    with pytest.raises(UncertainDelivery, match=r"in 0.02 s"):
         card.feed()
     assert len(line.sent) == 2  # never a second time
     assert [timeout_s for _, timeout_s in line.reads] == [ANSWER_S, MUTE_S]
     line.reply = good()
     card.feed()
     line.reply = None
-    with pytest.raises(UncertainDelivery, match="in 0.1 s"):
+    with pytest.raises(UncertainDelivery, match=r"in 0.1 s"):
         card.feed()
 
 

@@ -18,12 +18,14 @@ import re
 import shutil
 import struct
 import tempfile
+import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from devices import nidaq_wire as card_wire
 from devices import synthpal_wire as wire
 from devices.emulators.faults import FROM_POWER_ON_S, parse_faults
 from devices.emulators.synthpal_bench import FAULTS
@@ -311,6 +313,34 @@ def synthpal(content: bytes) -> None:
         raise Accepted(f"after an answer that is too long or short: {again}")
 
 
+def card_answers() -> list[bytes]:
+    """Answers of a card to its first question, whole, cut, doubled and with noise before them."""
+    made = []
+    for status, payload in ((0, struct.pack("<BQiI", 1, 320, 0, 1)), (-200290, b"dry"), (0, b"")):
+        told = struct.pack("<i", status) + payload
+        body = b"ni" + struct.pack("<BBI", 1, card_wire.STATE, len(told)) + told
+        whole = body + struct.pack("<I", zlib.crc32(body))
+        made += [whole, b"\x00n" + whole, whole[:-3], whole + whole]
+    return made
+
+
+def card(content: bytes) -> None:
+    """A card's answers: what is taken for one has its checksum, and is somewhere in the bytes."""
+    link = card_wire.LinkedCard(Canned([content]))
+    try:
+        state = link.state()
+    except DeviceError:
+        return
+    marks = [k for k in range(len(content)) if content.startswith(b"ni\x01\x05", k)]
+    whole = [content[k : k + 33] for k in marks]  # head of 8, status and state of 21, check of 4
+    if not any(
+        answer[29:] == struct.pack("<I", zlib.crc32(answer[:29]))
+        and struct.unpack_from("<QiI", answer, 13) == (state.generated, state.fault, state.starts)
+        for answer in whole
+    ):
+        raise Accepted(f"{state} was answered by nobody")
+
+
 # -- files of settings -----------------------------------------------------------------------------
 
 
@@ -435,6 +465,7 @@ TARGETS: tuple[Target, ...] = (
         in_campaign=False,
     ),
     Target("synthpal wire", synthpal, synthpal_replies, (DeviceError,), (b"S", b"\x00", b"\x01")),
+    Target("card wire", card, card_answers, (DeviceError, InputError), (b"ni", b"\x00", b"\x05")),
     Target("protocol file", protocol_file, protocols, (InputError,)),
     Target("rig file", rig_file, rigs, (InputError,)),
     Target("site limits", site_file, lambda: [SITE], (InputError, FileProblems)),

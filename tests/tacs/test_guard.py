@@ -271,3 +271,23 @@ def test_the_programme_that_is_loaded_has_the_whole_envelope() -> None:
     assert program.envelope == ((0.0, 0.0), (30.0, 1.0), (45.0, 1.0), (60.0, 0.0))
     assert program.duration_s == 60.0
     assert program.carrier_hz is None
+
+
+class Refined(Recorder):
+    """A driver that can stop faster on some rigs."""
+
+    @classmethod
+    def capabilities_on(cls, rig: Rig | None) -> Capabilities:
+        quick = rig is not None and rig.name == "emulated-synthpal"
+        return replace(cls.capabilities, emergency_stop_s=0.05 if quick else 0.1)
+
+
+def test_what_a_device_can_do_may_depend_on_its_rig():
+    assert Recorder.capabilities_on(None) is Recorder.capabilities
+    rig, log = load_rig("emulated-synthpal"), []
+    guard = GuardedDriver.of(Refined(log), protocol(), rig, effective_limits(), Log(log))
+    assert guard.capabilities == Refined.capabilities_on(rig)
+    assert guard._program.emergency_stop_s == 0.05
+    other = rig.model_copy(update={"name": "other"})
+    guard = GuardedDriver.of(Refined(log), protocol(), other, effective_limits(), Log(log))
+    assert guard._program.emergency_stop_s == 0.1

@@ -550,3 +550,9 @@ def test_a_real_recording_becomes_a_protocol() -> None:
     assert done.protocol.individual is not None
     assert done.protocol.individual.recording_sha256 == loaded.sha256
     assert any("dated 2009-08-12" in reason for reason in done.reasons)
+
+
+def test_a_plan_asks_what_the_device_can_do_on_that_rig() -> None:
+    found = made(rig="emulated-nidaq-unwatched")
+    assert limits_of(found) == ["host_loss"]
+    assert limits_of(made(rig="emulated-nidaq")) == []

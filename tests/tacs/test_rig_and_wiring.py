@@ -217,6 +217,9 @@ def test_shipped_rigs_are_emulated_and_survive_the_file(tmp_path: Path) -> None:
         "emulated-synthpal",
         "emulated-synthpal-1loop",
         "emulated-synthpal-monitored",
+        "emulated-nidaq",
+        "emulated-nidaq-interlock",
+        "emulated-nidaq-unwatched",
     }
     for name in shipped_rigs():
         found = load_rig(name)
