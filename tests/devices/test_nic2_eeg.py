@@ -129,10 +129,11 @@ def test_reading_a_stream_with_its_artefact(tmp_path: Path) -> None:
 
 def test_a_stream_that_falls_silent() -> None:
     clock = VirtualClock()
-    source = EegStream([SineOutput(0.0)], 0.0, lambda now_s: None, timestamp=False, trigger=False)
-    reader = EegReader(MemoryTransport(source, clock), 1)
+    source = EegStream([SineOutput(0.0)] * 4, 0.0, lambda now_s: None)
+    reader = EegReader(MemoryTransport(source, clock), 4)
     reader.begin()
     source.take = lambda now_s: b""  # type: ignore[method-assign]
+    source.next_due_s = lambda: None  # type: ignore[method-assign,assignment,return-value]
     with pytest.raises(LinkLost, match="fell silent"):
         reader.read(100_000)
 
