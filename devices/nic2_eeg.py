@@ -113,7 +113,7 @@ class Found:
         Of white noise about 1: half the mean square of the steps over that of the signal, or the
         part of it that the known sine leaves over.
     confidence : float
-        How many times larger the score of the runner-up is.
+        How many times larger the score of the runner-up is, or that of noise if that is less.
     """
 
     layout: Layout
@@ -178,7 +178,7 @@ def find_layout(
             f"{FRAMES_MIN / rate_hz:g} s or more, with electrodes attached"
         )
     largest = ROUGHNESS_MAX if known_sine_hz is None else SINE_LEFT_MAX
-    confidence = float(second / max(best, 1e-12))
+    confidence = float(min(second, 1.0) / max(best, 1e-12))
     if best > largest or confidence < CONFIDENCE_MIN:
         raise NoAnswer(
             f"{what}: no reading of the bytes stands out (the best scores {best:.2g}, the next "
@@ -289,12 +289,12 @@ def _either(given: bool | None) -> tuple[bool, ...]:
 
 
 def _score(layout: Layout, data: bytes, known_sine_hz: float | None, rate_hz: float) -> float:
-    """How much a reading looks like noise; infinite where there is nothing to judge."""
+    """How much a reading looks like noise; infinite where it cannot be, or nothing is to judge."""
     block = layout.decode(data)
     if len(block.counts) < FRAMES_MIN:
         return np.inf
     if block.timestamps is not None and not _runs(block.timestamps):
-        return 1.0
+        return np.inf
     signals = block.counts.astype(np.float64)
     signals = signals[:, np.ptp(signals, axis=0) > 0.0]
     if not signals.size:

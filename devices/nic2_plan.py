@@ -223,7 +223,7 @@ def _refuse_uneven(stairs: Staircase, plan: Plan, rig: Nic2Rig) -> None:
         raise InputError("the programme has no current; a NIC session needs at least two channels")
     channel, least_ua = min(used, key=lambda item: item[1])
     most_ua = max(ua for _, ua in used)
-    if least_ua < stairs.least_ua or not stairs.steepest_ua_per_ms <= stairs.rise_max_ua_per_ms:
+    if not stairs.steepest_ua_per_ms <= stairs.rise_max_ua_per_ms:
         raise InputError(
             f"{rig.electrodes[channel]}: {least_ua:g} µA beside {most_ua:g} µA; NIC moves no "
             f"channel more slowly than {plan.slope_min_ua_per_ms:g} µA/ms, and the largest current "
@@ -231,5 +231,5 @@ def _refuse_uneven(stairs: Staircase, plan: Plan, rig: Nic2Rig) -> None:
             f"currents that are closer to each other, or measure on a dummy load that NIC carries "
             f"out slower changes and write slope_min_ua_per_ms into the rig's options"
         )
-    left_ua = residual_ua(stairs.top_ua, plan.phases_deg)
+    left_ua = max(residual_ua(stair, plan.phases_deg) for stair in stairs.stairs_ua)
     _refuse_unbalanced(left_ua, "currents in whole microamperes")

@@ -1,11 +1,12 @@
 """From a level that moves 50 times a second to the few steps that NIC takes.
 
 NIC moves amplitudes in whole microamperes, over 100 ms at least, and not more slowly than
-0.061 µA/ms. A level that moves more slowly is therefore followed in steps, each of them large
-enough. A step up goes to what is commanded now, a step down to where the commanded level will be
-when the next step can be taken, so that what flows stays below what is commanded; only the first
-step of a fall begins one tick after it. All steps balance: currents that add up to nothing do so
-after rounding too, and on the way, because all channels move together in straight lines.
+0.061 µA/ms. A level that moves more slowly is therefore followed on a staircase, each stair of
+which is high enough. A step up goes to the stair below what is commanded now, a step down to the
+one below where the commanded level will be when the next step can be taken, so that what flows
+stays below what is commanded; only the first step of a fall begins one tick after it. All stairs
+balance: currents that add up to nothing do so after rounding too, and on the way, because all
+channels move together in straight lines.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import cmath
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Final
 
 from devices.nic2_wire import SLOPE_MIN_UA_PER_MS, TRANSITION_MIN_MS
@@ -23,6 +25,8 @@ STEP_MS: Final = TRANSITION_MIN_MS
 STEP_EVERY_S: Final = 0.14  # NIC may say that a transition ended before it did
 TICK_S: Final = 0.04
 RISE_MAX_UA_PER_MS: Final = 0.2
+CATCHING_UP: Final = 1.2
+STAIR_ROUNDING: Final = 1e-9
 ROUNDING_UA: Final = 1e-6  # of a current in mA turned to µA
 
 
@@ -69,7 +73,7 @@ def balanced_down(currents_ua: Sequence[float], phases_deg: Sequence[int]) -> tu
 
 
 class Staircase:
-    """Which amplitudes to send next.
+    """Which amplitudes to send next: stairs of equal height from nothing to the full current.
 
     Parameters
     ----------
@@ -84,10 +88,12 @@ class Staircase:
 
     Attributes
     ----------
+    stairs_ua : list of tuple of int
+        Amplitudes at every stair; the first is nothing, the last the full current.
     least_ua : int
-        Least step of a channel.
-    top_ua, sent_ua : tuple of int
-        Amplitudes at level 1, and those sent last.
+        Least step of a channel in use.
+    rise_max_ua_per_ms : float
+        Steepest rise of a channel that a step may make.
     busy_until_s : float
         When the transition under way is over.
     """
@@ -101,37 +107,42 @@ class Staircase:
     ) -> None:
         self.least_ua = math.ceil(slope_min_ua_per_ms * STEP_MS - ROUNDING_UA)
         self._slope_min_ua_per_ms = slope_min_ua_per_ms
-        self._currents_ua = tuple(currents_ua)
-        self._phases_deg = tuple(phases_deg)
-        self.top_ua = self._at(1.0)
-        self.sent_ua = (0,) * len(self._currents_ua)
+        self.stairs_ua = _stairs(tuple(currents_ua), tuple(phases_deg), self.least_ua)
+        # What is planned has to be followed although a step takes only a part of the time.
+        needed = CATCHING_UP * planned_per_s * STEP_EVERY_S
+        needed_ua_per_ms = needed * max(currents_ua) / STEP_MS
+        self.rise_max_ua_per_ms = max(RISE_MAX_UA_PER_MS, needed_ua_per_ms)
+        comfortable = int(RISE_MAX_UA_PER_MS / self.steepest_ua_per_ms)
+        self._per_step = max(comfortable, math.ceil(needed * self._n))
         self.busy_until_s = -math.inf
-        used = [current for current in self._currents_ua if current]
-        self._smallest_ua = min(used, default=0.0)
-        self._largest_ua = max(used, default=0.0)
-        planned_ua_per_ms = planned_per_s * self._largest_ua / 1e3
-        self._rise_ua = max(RISE_MAX_UA_PER_MS, 1.5 * planned_ua_per_ms) * STEP_MS
+        self._stair = 0
         self._due_s = -math.inf
         self._level = 0.0
         self._level_s = -math.inf
         self._fall_per_s = 0.0
 
     @property
-    def steepest_ua_per_ms(self) -> float:
-        """Slope of the largest channel in the least step that the smallest can take."""
-        least_ua = self.least_ua + 1  # one may be lost to the balance
-        ratio = self._largest_ua / self._smallest_ua if self._smallest_ua else 0.0
-        return least_ua / STEP_MS * ratio
+    def sent_ua(self) -> tuple[int, ...]:
+        """Amplitudes sent last."""
+        return self.stairs_ua[self._stair]
 
     @property
-    def rise_max_ua_per_ms(self) -> float:
-        """Steepest rise of a channel that a step makes."""
-        return self._rise_ua / STEP_MS
+    def top_ua(self) -> tuple[int, ...]:
+        """Amplitudes at level 1."""
+        return self.stairs_ua[-1]
+
+    @property
+    def steepest_ua_per_ms(self) -> float:
+        """Slope of the largest channel over the highest stair; infinite where there is none."""
+        if not self._n:
+            return math.inf
+        pairs = pairwise(self.stairs_ua)
+        return max(b - a for low, high in pairs for a, b in zip(low, high, strict=True)) / STEP_MS
 
     @property
     def at_zero(self) -> bool:
         """Whether nothing was sent last."""
-        return not any(self.sent_ua)
+        return self._stair == 0
 
     def next_step(self, level: float, now_s: float) -> tuple[int, ...] | None:
         """Return the amplitudes to send now for a commanded level; None where none are due.
@@ -144,64 +155,39 @@ class Staircase:
             Time of the tick, never before that of the last.
         """
         self._observe(level, now_s)
-        if now_s < self._due_s - 1e-9 or not self._largest_ua:
+        if now_s < self._due_s - 1e-9:
             return None
         falls_by = self._fall_per_s * TICK_S  # by the next tick
-        if self._above(level - falls_by):
-            step: tuple[int, ...] | None = self._down(level)
-        else:
-            step = None if falls_by else self._up(level)
-        if step is None or step == self.sent_ua:
+        stair = self._stair
+        if stair > self._below(level - falls_by):
+            # To where the level will be when the next step is due; what is less then is gone soon.
+            ahead = level - self._fall_per_s * (STEP_EVERY_S + TICK_S)
+            gone = self._fall_per_s * STEP_MS / 1e3
+            stair = min(stair - 1, self._below(ahead)) if ahead > gone else 0
+        elif not falls_by:
+            stair = max(stair, min(self._below(level), stair + self._per_step))
+        if stair == self._stair:
             return None
-        self.sent_ua = step
+        self._stair = stair
         self.busy_until_s = now_s + STEP_MS / 1e3
         self._due_s = now_s + STEP_EVERY_S
-        return step
+        return self.sent_ua
 
     def stop_ms(self, wanted_ms: int) -> int:
         """Return how long a way to zero from here may take: as asked, or as NIC's slope allows."""
         flowing = [amplitude for amplitude in self.sent_ua if amplitude]
         if not flowing:
             return STEP_MS
-        return max(STEP_MS, min(wanted_ms, math.floor(min(flowing) / self._slope_min_ua_per_ms)))
+        slowest_ms = math.floor(min(flowing) / self._slope_min_ua_per_ms)
+        return max(STEP_MS, min(wanted_ms, slowest_ms))
 
-    def _at(self, level: float) -> tuple[int, ...]:
-        wanted = [level * current for current in self._currents_ua]
-        return balanced_down(wanted, self._phases_deg)
+    @property
+    def _n(self) -> int:
+        return len(self.stairs_ua) - 1
 
-    def _above(self, level: float) -> bool:
-        """Whether a channel was sent more than is commanded."""
-        return any(
-            sent > level * current + ROUNDING_UA
-            for sent, current in zip(self.sent_ua, self._currents_ua, strict=True)
-        )
-
-    def _up(self, level: float) -> tuple[int, ...] | None:
-        """Up to the level, by no more than a step may rise; None where that is too little."""
-        reached = max(sent / current for sent, current in self._used(self.sent_ua))
-        level = min(level, reached + self._rise_ua / self._largest_ua)
-        wanted = self._at(level)
-        if wanted != self.top_ua and not self._moves(wanted, self.top_ua):
-            # What would be left to the top is too little for a step of its own.
-            below = min(
-                (top - self.least_ua - 1) / current for top, current in self._used(self.top_ua)
-            )
-            wanted = self._at(max(min(level, below), 0.0))
-        return wanted if self._moves(self.sent_ua, wanted) else None
-
-    def _down(self, level: float) -> tuple[int, ...]:
-        """Down to where the level will be when the next step is due; at the end, to zero."""
-        level = max(level - self._fall_per_s * (STEP_EVERY_S + TICK_S), 0.0)
-        while level > self._fall_per_s * STEP_MS / 1e3:  # what is less is gone by the next step
-            wanted = self._at(level)
-            if any(
-                0 < top and n < self.least_ua for n, top in zip(wanted, self.top_ua, strict=True)
-            ):
-                break
-            if self._moves(wanted, self.sent_ua):
-                return wanted
-            level -= 1.0 / self._largest_ua
-        return (0,) * len(self.sent_ua)
+    def _below(self, level: float) -> int:
+        """The highest stair that is not above a level."""
+        return max(math.floor(level * self._n + STAIR_ROUNDING), 0)
 
     def _observe(self, level: float, now_s: float) -> None:
         """Note how fast the level falls."""
@@ -210,11 +196,24 @@ class Staircase:
             self._fall_per_s = max((self._level - level) / passed_s, 0.0)
         self._level, self._level_s = level, now_s
 
-    def _used(self, amplitudes_ua: Sequence[int]) -> list[tuple[int, float]]:
-        """Amplitude and full current of every channel in use."""
-        pairs = zip(amplitudes_ua, self._currents_ua, strict=True)
-        return [(amplitude, current) for amplitude, current in pairs if current]
 
-    def _moves(self, low: Sequence[int], high: Sequence[int]) -> bool:
-        """Whether every channel in use moves by as much as the slope asks for."""
-        return all(b - a >= self.least_ua for a, b in zip(low, high, strict=True) if a or b)
+def _stairs(
+    currents_ua: tuple[float, ...], phases_deg: tuple[int, ...], least_ua: int
+) -> list[tuple[int, ...]]:
+    """As many stairs as can be, of one height each; only the bottom where there is none."""
+    used = [current for current in currents_ua if current]
+    bottom = (0,) * len(currents_ua)
+    for n in range(math.floor(min(used, default=0.0) / least_ua), 0, -1):
+        found = [
+            balanced_down([k / n * current for current in currents_ua], phases_deg)
+            for k in range(n + 1)
+        ]
+        steps = [
+            b - a
+            for low, high in pairwise(found)
+            for a, b, current in zip(low, high, currents_ua, strict=True)
+            if current
+        ]
+        if min(steps) >= least_ua:
+            return found
+    return [bottom]

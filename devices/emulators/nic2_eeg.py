@@ -65,10 +65,14 @@ class EegStream:
         self._dtype = np.dtype(kinds)
         self._outputs = outputs
         self._start_s = start_s
-        self._advance = advance
+        self._let_pass = advance
         self._n_sent = 0
         self._rng = np.random.default_rng(1234)
         self._noise = np.zeros(len(outputs))
+
+    def advance(self, now_s: float) -> None:
+        """Let time pass."""
+        self._let_pass(now_s)
 
     def receive(self, data: bytes, now_s: float) -> None:
         """Take no notice: the stream has no commands."""
@@ -78,7 +82,7 @@ class EegStream:
         n = math.floor((now_s - self._start_s) * RATE_HZ + 1e-6) - self._n_sent
         if n <= 0:
             return b""
-        self._advance(now_s)
+        self._let_pass(now_s)
         index = self._n_sent + np.arange(n)
         frames = np.zeros(n, self._dtype)
         frames["eeg"] = np.rint(self._signals(index)).astype(np.int64).clip(-(2**31), 2**31 - 1)

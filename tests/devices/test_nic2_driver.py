@@ -34,7 +34,7 @@ def session(tmp_path: Path) -> Session:
     return Session(tmp_path)
 
 
-def running(folder: Path, *faults: str, level: float = 1.0, at_s: float = 12.0) -> Session:
+def running(folder: Path, *faults: str, level: float = 1.0, at_s: float = 16.0) -> Session:
     """A session at a level that it reached in steps."""
     found = Session(folder, faults=faults)
     found.begin()
@@ -281,9 +281,9 @@ def test_a_check_that_somebody_ends_is_a_refusal(tmp_path: Path) -> None:
 def test_the_way_up_begins_with_150_and_goes_on_with_147(session: Session) -> None:
     session.begin(program(ramp_s=10.0))
     sent = written(session)
-    session.to(12.0, lambda t: min(t / 10.0, 1.0))
+    session.to(16.0, lambda t: min(t / 10.0, 1.0))
     done = changes(sent)
-    assert done[0] == (b"\x9620;20;0;0;0;0;0;0;10;10;0;0;0;0;0;0;0;180;0;0;0;0;0;0;100\x00")
+    assert done[0] == (b"\x9621;21;0;0;0;0;0;0;10;10;0;0;0;0;0;0;0;180;0;0;0;0;0;0;100\x00")
     assert {data[0] for data in done[1:]} == {147}
     assert done[-1] == b"\x931000;1000;0;0;0;0;0;0;100\x00"
     assert session.firmware.ignored == 0
@@ -313,7 +313,7 @@ def test_nothing_is_sent_before_nic_has_settled(tmp_path: Path) -> None:
 def test_full_stimulation_reported_too_early_does_no_harm(tmp_path: Path) -> None:
     session = Session(tmp_path, faults=["early_217@on"])
     session.begin()
-    session.to(12.0, 1.0)
+    session.to(16.0, 1.0)
     assert session.firmware.ignored == 0
     assert session.firmware.outputs[0].amplitude(session.now_s) == pytest.approx(1.0)
 
@@ -386,14 +386,14 @@ def test_the_frequency_changes_at_zero_only(tmp_path: Path) -> None:
 
 
 def test_a_pause_at_nic_is_uncertain(tmp_path: Path) -> None:
-    session = running(tmp_path, "pause_by_hand@13")
+    session = running(tmp_path, "pause_by_hand@17")
     with pytest.raises(UncertainDelivery, match="somebody paused the protocol at NIC"):
-        session.to(16.0, 1.0)
+        session.to(20.0, 1.0)
 
 
 def test_an_abort_at_nic_shows_in_the_status(tmp_path: Path) -> None:
-    session = running(tmp_path, "abort_by_hand@13")
-    session.to(16.0, 1.0)
+    session = running(tmp_path, "abort_by_hand@17")
+    session.to(20.0, 1.0)
     assert session.driver.status().playing == ()
 
 
@@ -401,7 +401,7 @@ def test_a_nic_that_does_not_settle_is_a_fault(tmp_path: Path) -> None:
     session = running(tmp_path)
     session.firmware._full_s = math.inf  # ramping up for ever
     with pytest.raises(UncertainDelivery, match="did not report full stimulation within 5 s"):
-        session.to(20.0, 1.0)
+        session.to(24.0, 1.0)
 
 
 def test_an_ignored_change_is_not_detectable_and_said_to_be(tmp_path: Path) -> None:
@@ -455,7 +455,7 @@ def test_a_stop_from_a_small_current_keeps_the_slope(tmp_path: Path) -> None:
     session = running(tmp_path, "strict_slope@on", level=0.02, at_s=5.0)
     sent = written(session)
     session.driver.soft_stop()
-    assert sent == [b"\x93" + ZEROS + b";327\x00"]
+    assert sent == [b"\x93" + ZEROS + b";229\x00"]
     assert session.firmware.ignored == 0
 
 
@@ -499,11 +499,11 @@ def test_an_emergency_speeds_up_a_soft_stop_and_never_the_other_way_round(
     assert session.finish().last_above_s(0.0) - stop_s == pytest.approx(0.5, abs=0.01)
 
 
-@pytest.mark.parametrize("fault", ["drop_reply@13=99999", "delay_reply@13=30", "garbage@13=5000"])
+@pytest.mark.parametrize("fault", ["drop_reply@17=99999", "delay_reply@17=30", "garbage@17=5000"])
 @pytest.mark.parametrize(("stop", "within_s"), [("soft_stop", 0.8), ("emergency_stop", 0.1)])
 def test_stops_need_no_answer(tmp_path: Path, fault: str, stop: str, within_s: float) -> None:
     session = running(tmp_path, fault)
-    session.clock.wait(session.start_s + 13.5)
+    session.clock.wait(session.start_s + 17.5)
     session.driver.pump(session.now_s)
     stop_s = session.now_s
     getattr(session.driver, stop)()
@@ -528,8 +528,8 @@ def test_an_abort_that_nic_did_not_hear_is_sent_again(tmp_path: Path) -> None:
 
 
 def test_an_output_that_does_not_stop_shows_in_the_status(tmp_path: Path) -> None:
-    session = running(tmp_path, "stuck_output@12.5")
-    session.to(13.0, 1.0)
+    session = running(tmp_path, "stuck_output@16.5")
+    session.to(17.0, 1.0)
     session.driver.emergency_stop()
     with pytest.raises(AssertionError, match="it goes on"):
         session.stopped()
@@ -616,8 +616,8 @@ def test_close_after_an_emergency_within_a_step(tmp_path: Path, deaf: bool) -> N
 
 
 def test_close_says_when_nic_could_not_be_silenced(tmp_path: Path) -> None:
-    session = running(tmp_path, "link_loss@12.5")
-    session.clock.wait(session.start_s + 13.0)
+    session = running(tmp_path, "link_loss@16.5")
+    session.clock.wait(session.start_s + 17.0)
     with pytest.raises(LinkLost):
         session.driver.close()
     session.driver.close()
@@ -635,30 +635,30 @@ def test_closing_what_was_never_connected(session: Session) -> None:
 @pytest.mark.parametrize(
     ("fault", "error", "message"),
     [
-        ("drop_reply@12.2", LinkLost, "did not answer QUERY_STATUS"),
-        ("delay_reply@12.2=0.5", LinkLost, "did not answer"),
-        ("garbage@12.2", ProtocolViolation, "where one byte is due"),
-        ("corrupt_reply@12.2", ProtocolViolation, "is no status"),
-        ("link_loss@12.2", LinkLost, "gone"),
+        ("drop_reply@16.2", LinkLost, "did not answer QUERY_STATUS"),
+        ("delay_reply@16.2=0.5", LinkLost, "did not answer"),
+        ("garbage@16.2", ProtocolViolation, "where one byte is due"),
+        ("corrupt_reply@16.2", ProtocolViolation, "is no status"),
+        ("link_loss@16.2", LinkLost, "gone"),
     ],
 )
 def test_faults_of_the_link_are_told_by_name(
     tmp_path: Path, fault: str, error: type[DeviceError], message: str
 ) -> None:
     session = running(tmp_path, fault)
-    session.clock.wait(session.start_s + 13.0)
+    session.clock.wait(session.start_s + 17.0)
     with pytest.raises(error, match=message):
         session.driver.status()
 
 
 @pytest.mark.parametrize(
     "fault",
-    ["drop_reply@12.2", "duplicate_reply@12.2=2", "garbage@12.2", "corrupt_reply@12.2=2",
-     "reorder@12.2", "fragment@12.2"],
+    ["drop_reply@16.2", "duplicate_reply@16.2=2", "garbage@16.2", "corrupt_reply@16.2=2",
+     "reorder@16.2", "fragment@16.2"],
 )  # fmt: skip
 def test_the_link_finds_its_way_back(tmp_path: Path, fault: str) -> None:
     session = running(tmp_path, fault)
-    session.clock.wait(session.start_s + 13.0)
+    session.clock.wait(session.start_s + 17.0)
     for _ in range(3):
         try:
             session.driver.status()
@@ -669,10 +669,10 @@ def test_the_link_finds_its_way_back(tmp_path: Path, fault: str) -> None:
 
 
 def test_a_reboot_shows_in_the_status(tmp_path: Path) -> None:
-    session = running(tmp_path, "reboot@12.5")
-    session.clock.wait(session.start_s + 13.0)
+    session = running(tmp_path, "reboot@16.5")
+    session.clock.wait(session.start_s + 17.0)
     assert session.driver.status().playing == ()
-    assert not session.finish().between(session.start_s + 13.0, np.inf).any()
+    assert not session.finish().between(session.start_s + 17.0, np.inf).any()
 
 
 # a process on a real port

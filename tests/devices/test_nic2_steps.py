@@ -81,6 +81,15 @@ def follow(stairs: Staircase, level_at, end_s: float, tick_s: float = 0.02):
     return steps
 
 
+def at_top(currents, phases, level: float = 1.0) -> Staircase:
+    """A staircase that somebody has climbed, long ago."""
+    stairs = Staircase(currents, phases)
+    follow(stairs, lambda t: level, 60.0)
+    stairs._due_s = stairs.busy_until_s = -math.inf
+    stairs._level_s = -1.0
+    return stairs
+
+
 def delivered(steps, channel: int, times_s):
     """Amplitude of a channel when every step is carried out."""
     at, values = [-2.0], [0.0]
@@ -114,8 +123,7 @@ def test_a_ramp_up_is_followed_from_below(currents, phases, ramp_s: float):
 @pytest.mark.parametrize(("currents", "phases"), [PAIR, THREE, UNEVEN])
 @pytest.mark.parametrize("ramp_s", [2.0, 15.0])
 def test_a_fall_is_followed_from_below_but_for_its_first_tick(currents, phases, ramp_s: float):
-    stairs = Staircase(currents, phases)
-    stairs.sent_ua = stairs.top_ua
+    stairs = at_top(currents, phases)
 
     def level_at(t: float) -> float:
         return 1.0 if t < 1.0 else max(1.0 - (t - 1.0) / ramp_s, 0.0)
@@ -141,9 +149,13 @@ def test_a_fall_is_followed_from_below_but_for_its_first_tick(currents, phases, 
 
 
 def test_a_fall_goes_to_zero_in_one_step_at_its_end():
-    stairs = Staircase(*PAIR)
-    stairs.sent_ua = (10, 10)
-    assert stairs.next_step(0.009, 1.0) == (0, 0)
+    stairs = at_top(*PAIR, level=0.01)
+    assert stairs.sent_ua == (7, 7)
+    assert stairs.next_step(0.006, 1.0) == (0, 0)
+    stairs = at_top(*PAIR, level=0.1)
+    assert stairs.next_step(0.05, 0.0) == (35, 35)
+    stairs = at_top(*PAIR, level=0.1)
+    assert stairs.next_step(0.05, -0.8) == (0, 0)  # 50 µA in 0.2 s: gone by the next step
 
 
 def test_after_a_late_begin_the_rise_is_made_up_for_slowly():
@@ -162,30 +174,27 @@ def test_a_rest_too_small_for_a_step_is_left_for_the_last_one():
 
 def test_nothing_moves_for_less_than_a_step():
     stairs = Staircase(*PAIR)
-    assert stairs.next_step(0.0069, 1.0) is None
+    assert len(stairs.stairs_ua) == 143
+    assert stairs.next_step(0.0070, 1.0) is None
     assert stairs.next_step(0.0071, 1.02) == (7, 7)
     assert stairs.busy_until_s == pytest.approx(1.12)
     assert stairs.next_step(0.5, 1.14) is None  # too early
-    assert stairs.next_step(0.5, 1.16) == (27, 27)
-    stairs = Staircase(*PAIR)
-    stairs.next_step(0.0, 0.98)
-    assert stairs.next_step(0.02, 1.0) == (20, 20)
-    assert stairs.next_step(0.026, 2.0) is None
+    assert stairs.next_step(0.5, 1.16) == (21, 21)  # no more than may rise in one step
+    assert stairs.next_step(0.5, 1.30) == (35, 35)
 
 
 def test_unused_channels_stay_at_zero():
     stairs = Staircase((0.0, 500.0, 500.0, 0.0), (0, 0, 180, 0))
-    assert stairs.next_step(0.02, 0.0) == (0, 10, 10, 0)
+    assert stairs.next_step(0.02, 0.0) == (0, 7, 7, 0)
     assert Staircase((0.0, 0.0), (0, 0)).next_step(1.0, 0.0) is None
 
 
 @pytest.mark.parametrize(
-    ("sent", "wanted_ms", "expected_ms"),
-    [((1000, 1000), 800, 800), ((20, 20), 800, 327), ((7, 14), 800, 114), ((0, 0), 800, 100)],
+    ("level", "wanted_ms", "expected_ms"),
+    [(1.0, 800, 800), (0.042, 800, 229), (0.0142, 800, 114), (0.0, 800, 100), (1.0, 100, 100)],
 )
-def test_a_way_to_zero_keeps_the_slope(sent, wanted_ms: int, expected_ms: int):
-    stairs = Staircase(*PAIR)
-    stairs.sent_ua = sent
+def test_a_way_to_zero_keeps_the_slope(level: float, wanted_ms: int, expected_ms: int):
+    stairs = at_top(*THREE, level=level)
     assert stairs.stop_ms(wanted_ms) == expected_ms
 
 
@@ -214,6 +223,19 @@ def test_whatever_is_commanded_steps_balance_and_rises_stay_below(levels, which,
 def test_slopes_are_told():
     stairs = Staircase(*THREE, planned_per_s=1 / 30)
     assert stairs.steepest_ua_per_ms == pytest.approx(0.16)
+    assert Staircase(*PAIR).steepest_ua_per_ms == pytest.approx(0.08)
+    assert math.isinf(Staircase((6.0, 6.0), (0, 180)).steepest_ua_per_ms)
     assert stairs.rise_max_ua_per_ms == pytest.approx(0.2)
-    assert Staircase(*PAIR, planned_per_s=0.2).rise_max_ua_per_ms == pytest.approx(0.3)
-    assert math.isinf(-stairs.busy_until_s)
+    assert Staircase(*PAIR, planned_per_s=0.2).rise_max_ua_per_ms == pytest.approx(0.336)
+
+
+@given(st.floats(7.0, 2000.0), st.floats(0.4, 1.0), st.sampled_from([0.061, 0.02]))
+def test_every_stair_is_high_enough_and_balances(large: float, part: float, slope: float):
+    currents, phases = (large * part, large * (1.0 - part) + 0.0, large), (0, 0, 180)
+    stairs = Staircase(currents, phases, 0.0, slope)
+    assert stairs.stairs_ua[0] == (0, 0, 0)
+    for low, high in pairwise(stairs.stairs_ua):
+        for a, b, current in zip(low, high, currents, strict=True):
+            assert (b - a >= stairs.least_ua) if current else b == 0
+        assert residual_ua(high, phases) < 1e-6
+    assert all(top <= current + 1e-6 for top, current in zip(stairs.top_ua, currents, strict=True))

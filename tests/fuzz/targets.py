@@ -25,6 +25,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from devices import nic2_wire
 from devices import nidaq_wire as card_wire
 from devices import synthpal_wire as wire
 from devices.emulators.faults import FROM_POWER_ON_S, parse_faults
@@ -32,7 +33,7 @@ from devices.emulators.synthpal_bench import FAULTS
 from devices.transport import Transport
 from tacs.clock import Moment
 from tacs.driver import DeviceName
-from tacs.errors import DeviceError, FileProblems, InputError, RecordError
+from tacs.errors import DeviceError, DeviceNotFound, FileProblems, InputError, RecordError
 from tacs.ledger import Ledger
 from tacs.ledger_damage import ledger_damage
 from tacs.ledger_renewal import renewed
@@ -341,6 +342,49 @@ def card(content: bytes) -> None:
         raise Accepted(f"{state} was answered by nobody")
 
 
+NIC_ASKS = ("status", "protocol_status", "read_channels", "read_version", "read_settings",
+            "read_impedances", "hello")  # fmt: skip
+
+
+def nic2_replies() -> list[bytes]:
+    """A question's number, and what NIC answers it with."""
+    lines = (b"04.07\n", b"1.2.3\t00:07:80\tBluetooth\tSTARSTIM8\r\n", b"5000.0 0.0;NaN,12e3\n")
+    made = [bytes([n, *reply]) for n in (0, 1, 6) for reply in (b"\xcc", b"\xd0", b"\xd9\xd9")]
+    made += [bytes([2, count]) for count in (4, 8, 20, 32)]
+    return made + [bytes([3 + n]) + line for n, line in enumerate(lines)]
+
+
+def nic2(content: bytes) -> None:
+    """NIC's answers: a status is one of its codes, a line is one, and an impedance is a number."""
+    if not content:
+        return
+    name, answer = NIC_ASKS[content[0] % len(NIC_ASKS)], content[1:]
+    link = nic2_wire.Nic2Link(Canned([answer]))
+    link.n_channels = 4
+    found = {
+        "status": link.status,
+        "protocol_status": link.protocol_status,
+        "read_channels": link.read_channels,
+        "read_version": link.read_version,
+        "read_settings": link.read_settings,
+        "read_impedances": link.read_impedances,
+        "hello": link.hello,
+    }[name]()
+    if isinstance(found, nic2_wire.Status):
+        if answer[:1] != bytes([found]) and name != "hello":
+            raise Accepted(f"{found.name} was never said")
+        if len(set(answer)) > 1 and name != "hello":
+            raise Accepted(f"{found.name} out of {answer[:8].hex()}")
+    elif isinstance(found, int):
+        if answer[0] != found or not 1 <= found <= nic2_wire.CHANNELS_MAX:
+            raise Accepted(f"{found} channels")
+    elif name == "read_impedances":
+        if len(found) != 4 or any(isinstance(kohm, float) and kohm <= 0.0 for kohm in found):
+            raise Accepted(f"impedances {found}")
+    elif b"\n" not in answer:
+        raise Accepted(f"{found!r} is no whole line")
+
+
 # -- files of settings -----------------------------------------------------------------------------
 
 
@@ -466,6 +510,13 @@ TARGETS: tuple[Target, ...] = (
     ),
     Target("synthpal wire", synthpal, synthpal_replies, (DeviceError,), (b"S", b"\x00", b"\x01")),
     Target("card wire", card, card_answers, (DeviceError, InputError), (b"ni", b"\x00", b"\x05")),
+    Target(
+        "nic2 wire",
+        nic2,
+        nic2_replies,
+        (DeviceError, DeviceNotFound),
+        (b"\n", b"\t", b"\xcc", b"\xd9", b"nan", b";", b"-1", b"1e999"),
+    ),
     Target("protocol file", protocol_file, protocols, (InputError,)),
     Target("rig file", rig_file, rigs, (InputError,)),
     Target("site limits", site_file, lambda: [SITE], (InputError, FileProblems)),
