@@ -214,6 +214,7 @@ def test_a_calibration_expires_after_it_was_made() -> None:
 
 def test_shipped_rigs_are_emulated_and_survive_the_file(tmp_path: Path) -> None:
     assert set(shipped_rigs()) == {
+        "emulated-manual",
         "emulated-synthpal",
         "emulated-synthpal-1loop",
         "emulated-synthpal-monitored",
@@ -222,7 +223,7 @@ def test_shipped_rigs_are_emulated_and_survive_the_file(tmp_path: Path) -> None:
         found = load_rig(name)
         assert found.name == name
         assert found.emulated
-        assert found.device == "synthpal"
+        assert name.startswith(f"emulated-{found.device}")
         found.to_toml(tmp_path / "rig.toml")
         assert Rig.from_toml(tmp_path / "rig.toml").sha256() == found.sha256()
         assert load_rig(tmp_path / "rig.toml") == found
