@@ -216,7 +216,7 @@ def ask_twice(
         Nobody said who reads.
     """
     found = []
-    for who in ("the operator", "a second person, who did not set the device"):
+    for who in ("the operator", "a second person (not the one who set it)"):
         say(f"now {who} reads the display of {sheet.device_name}, value by value, with its unit")
         by = ask("your name: ").strip()
         if not by:
