@@ -53,7 +53,11 @@ class Capabilities:
     play_duration_max_s : float
         Longest programme that ends by itself.
     soft_stop_s, emergency_stop_s : float
-        Time from the command to zero current.
+        Time from the command to zero current; where a person stops the device, from the press on
+        its own stop.
+    stop_grace_s : float
+        How much longer than the soft stop it may take until the device, or the person who works
+        it, confirms that it is silent.
     reaction_s : float
         How long what is on its way already goes on after a command, of a device with a queue: a
         stop in a ramp may still rise for that long, at the ramp's rate.
@@ -96,6 +100,7 @@ class Capabilities:
     play_duration_max_s: float
     soft_stop_s: float
     emergency_stop_s: float
+    stop_grace_s: float = 1.0
     on_host_loss: str
     host_loss_worst_case_s: float
     host_loss: Literal["lease", "programme", "never"] = "lease"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tacs.by_hand import hand_breaches
 from tacs.capabilities import Capabilities
 from tacs.clock import moment_now
 from tacs.course import course_breaches, is_accelerated
@@ -149,6 +150,8 @@ def check(
         today=now.date(),
         emulated=setup.device.emulated,
     )
+    if not setup.capabilities.machine_verified:
+        breaches += hand_breaches(protocol, setup.rig, setup.limits)
     ledger = Ledger(setup.site, emulated=setup.device.emulated)
     history = ledger.history(subject or "", moment, dataset=dataset)
     emulated = setup.device.emulated

@@ -17,7 +17,18 @@ from typing import Annotated
 import typer
 
 from tacs import console
-from tacs.commands import attend, blind, course, find, people, plan, quantify, stimulate, upkeep
+from tacs.commands import (
+    attend,
+    blind,
+    calibrate,
+    course,
+    find,
+    people,
+    plan,
+    quantify,
+    stimulate,
+    upkeep,
+)
 from tacs.errors import InputError, NoAnswer, SafetyRefusal, TacsError
 
 app = typer.Typer(
@@ -149,6 +160,7 @@ app.command()(people.card)
 app.command()(people.journal)
 app.command()(stimulate.devices)
 app.command()(stimulate.run)
+app.command()(calibrate.calibrate)
 app.command()(attend.stop)
 app.command()(attend.attach)
 app.command()(stimulate.recover)

@@ -21,6 +21,7 @@ from tacs.dose import Delivered, at_least, is_whole, measure, quiet_after_s, rea
 from tacs.driver import TraceInfo
 from tacs.errors import RecordError, TacsError
 from tacs.guardian import Guardian
+from tacs.hand_guardian import HandGuardian
 from tacs.ledger import Dose, Ledger, as_active, dose_at_level
 from tacs.protocol import Protocol
 from tacs.record import RecordWriter, read_record
@@ -85,7 +86,7 @@ class Closing:
         if isinstance(record, BlindedRecord):
             # The arms fall silent some hundredths of a second apart: nobody sees that.
             self.clock.wait(self.zero_s + record.closing_s)
-        commanded = self._commanded(session, achieved_hz)
+        commanded = self._commanded(session, achieved_hz, guardian)
         delivered, quiet_s = self._measured(session, info, commanded)
         if guardian.journal.problem:
             self.warnings.append(
@@ -122,6 +123,7 @@ class Closing:
             warnings=tuple(self.warnings),
             record_head=record.head,
             titration=titration,
+            machine_verified=self.setup.capabilities.machine_verified,
         )
 
     def _measured(
@@ -203,19 +205,30 @@ class Closing:
             self.warnings.append(f"{exc}; it stays at {info.path}")
         return None
 
-    def _commanded(self, session: Session, achieved_hz: float) -> Delivered:
+    def _commanded(self, session: Session, achieved_hz: float, guardian: Guardian) -> Delivered:
         waveform, top = Waveform(self.protocol), session.top_level
+        on_s, level_seconds, source = session.current_on_s, session.level_seconds, "commanded"
+        if isinstance(guardian, HandGuardian):
+            if guardian.asked_s is not None and guardian.silent_s is None:
+                self.warnings.append(
+                    "NOBODY CONFIRMED THAT THE DEVICE IS SILENT; take the electrode leads off"
+                )
+            if session.state is not State.DONE and guardian.unseen_s > 0.0:
+                # What a person started and stopped may have been at full current all the while.
+                on_s = min(on_s + guardian.unseen_s, self.protocol.duration_s)
+                level_seconds = min(
+                    level_seconds + guardian.unseen_s, waveform.full_current_equivalent_s
+                )
+                top, source = 1.0, "upper bound"
         peaks = {name: top * waveform.peak_ma(name) for name in waveform.electrodes}
-        dose = dose_at_level(
-            self.protocol, session.current_on_s, session.level_seconds, "commanded"
-        )
+        dose = dose_at_level(self.protocol, on_s, level_seconds, source)
         return Delivered(
-            duration_s=session.current_on_s,
+            duration_s=on_s,
             frequency_hz=achieved_hz if top > 0.0 else None,
             current_peak_ma=max(peaks.values()),
             electrodes=peaks,
             rectified_charge_c=dose.rectified_charge_c,
             mean_ma=dict.fromkeys(peaks, 0.0),
             balance_ma=0.0,
-            source="commanded",
+            source=source,
         )

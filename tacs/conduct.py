@@ -21,10 +21,13 @@ from tacs.anchors import anchor, record_breaches
 from tacs.bids import SessionPaths, ensure_dataset
 from tacs.blinded_record import BlindedRecord
 from tacs.blinding import SiteStudy, load_study, resolve
+from tacs.by_hand import sheet_of
 from tacs.checking import Setup, check
 from tacs.clock import Clock, Inbox, moment_now, utc_now
 from tacs.closing import Closing
+from tacs.double_entry import Entry
 from tacs.driver import (
+    AttendedDevice,
     Driver,
     EmulatedDevice,
     TraceInfo,
@@ -33,6 +36,7 @@ from tacs.driver import (
 from tacs.errors import InputError, SafetyRefusal, TacsError
 from tacs.guard import GuardedDriver
 from tacs.guardian import Guardian, Telemetry, kernel_plan
+from tacs.hand_guardian import HandGuardian
 from tacs.judge import Judge
 from tacs.ledger import Ledger
 from tacs.monitor import find_monitor
@@ -73,6 +77,7 @@ class Conduct:
     role: str = ""
     overrides: Mapping[str, str] = field(default_factory=dict)
     people: bool = False
+    settings: tuple[Entry, ...] = ()
     planned: Protocol | None = None
     study: SiteStudy | None = None
     writer: Callable[[Path], RecordWriter] = RecordWriter
@@ -135,6 +140,7 @@ class Conduct:
             role=request.role,
             overrides=request.overrides,
             people=request.people,
+            settings=request.settings,
         )
 
     def run(self) -> RunRecord:
@@ -143,6 +149,8 @@ class Conduct:
         watcher = self._watcher()
         self.zero_s = self.clock.now_s()
         try:
+            if isinstance(self.emulated, AttendedDevice):
+                self.emulated.attendant.set_up(self.settings[0].settings)
             self.paths.keep_copies(self._planned, self.setup.rig)
             record = self._new_record()
         except TacsError:
@@ -151,7 +159,8 @@ class Conduct:
         with record:
             self._first_line(record)
             key = record.head
-            guardian = Guardian(
+            by_hand = not self.setup.capabilities.machine_verified
+            guardian = (HandGuardian if by_hand else Guardian)(
                 lambda journal: GuardedDriver.of(
                     driver, self.protocol, self.setup.rig, self.setup.limits, journal
                 ),
@@ -165,7 +174,7 @@ class Conduct:
                 ),
                 self.clock,
                 record,
-                self.watch,
+                self._attended(self.watch),
                 watcher=watcher,
                 zero_s=self.zero_s,
             )
@@ -233,6 +242,22 @@ class Conduct:
         self.emulated = emulator.as_process(rig_file, contacts, trace, self.faults)
         return setup.driver.open(self.emulated.address, setup.rig, self.clock)
 
+    def _attended(
+        self, watch: Callable[[Telemetry], None] | None
+    ) -> Callable[[Telemetry], None] | None:
+        """Have the scripted person of an emulated device hear what the operator is told."""
+        if not isinstance(self.emulated, AttendedDevice):
+            return watch
+        attendant = self.emulated.attendant
+
+        def both(telemetry: Telemetry) -> None:
+            for word in attendant.hear(telemetry.word, self.clock.now_s()):
+                self.inbox.put(word)
+            if watch is not None:
+                watch(telemetry)
+
+        return both
+
     def _watcher(self) -> Watcher | None:
         """The rig's current monitor; of an emulated rig, the emulator's."""
         rig, protocol = self.setup.rig, self.protocol
@@ -260,6 +285,7 @@ class Conduct:
     def _first_line(self, record: RecordWriter) -> None:
         setup, limits = self.setup, dict(self.setup.limits)
         self.warnings += cautions(self._planned, setup.capabilities, setup.rig)
+        by_hand = self._set_by_hand()
         self.began = utc_now()
         record.append(
             "session",
@@ -287,9 +313,24 @@ class Conduct:
                 "limits_sha256": hashlib.sha256(canonical(limits).encode()).hexdigest(),
                 "capabilities": setup.capabilities.to_dict(),
                 "cautions": list(self.warnings),
+                **by_hand,
             },
             sync=True,
         )
+
+    def _set_by_hand(self) -> dict[str, Any]:
+        """Of a device that a person sets: what was asked for, and what two people read back."""
+        rig = self.setup.rig
+        if self.setup.capabilities.machine_verified or rig is None:
+            return {}
+        names = {entry.by.casefold() for entry in self.settings}
+        if len(names) < len(self.settings):
+            self.warnings.append("both entries of the settings were typed by the same person")
+        return {
+            "machine_verified": False,
+            "sheet": sheet_of(self.protocol, rig).to_dict(),
+            "settings": [entry.to_data() for entry in self.settings],
+        }
 
     def _people(self) -> dict[str, Any]:
         """What was relied on of screening, consent and checks, by the hashes of its entries."""

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from tacs.capabilities import Capabilities
 from tacs.clock import Clock
@@ -20,6 +20,9 @@ from tacs.rig import Rig
 
 __all__ = [
     "Achieved",
+    "Attendant",
+    "AttendedDevice",
+    "AttendedEmulator",
     "DeviceName",
     "Driver",
     "EmulatedDevice",
@@ -199,6 +202,15 @@ class Driver(ABC):
     def emergency_stop(self) -> None:
         """End over the emergency ramp by the shortest path. Needs no answer from the device."""
 
+    def told(self, word: str) -> None:  # noqa: B027 - most devices are worked by no person
+        """Take the word of the person who works the device: that it is ``silent``.
+
+        Parameters
+        ----------
+        word : str
+            Only where the driver declares ``machine_verified=False``.
+        """
+
     @abstractmethod
     def status(self) -> Status:
         """Ask the device for its state."""
@@ -258,6 +270,33 @@ class EmulatedDevice(Protocol):
 
     def finish(self, timeout_s: float = 10.0) -> TraceInfo | None:
         """Close the oscilloscope when the output is silent; None where it recorded nothing."""
+
+
+class Attendant(Protocol):
+    """A scripted person at an emulated device that is worked by hand."""
+
+    def set_up(self, settings: Mapping[str, str]) -> None:
+        """Set the device as the settings say; texts as its panel shows them."""
+
+    def hear(self, word: str, now_s: float) -> list[str]:
+        """Hear which word the operator is asked for, or none; return the words said by now."""
+
+
+@runtime_checkable
+class AttendedDevice(Protocol):
+    """An emulated device that a person would work: it comes with a scripted one."""
+
+    attendant: Attendant
+
+
+@runtime_checkable
+class AttendedEmulator(Protocol):
+    """An emulator whose scripted people read a panel's settings back."""
+
+    def type_settings(
+        self, sheet: Mapping[str, str], faults: Sequence[str], contacts: Sequence[str]
+    ) -> tuple[Mapping[str, str], Mapping[str, str]]:
+        """Return what two people type who read the panel, given what it ought to show."""
 
 
 class Emulator(Protocol):

@@ -197,6 +197,8 @@ def telemetry_of(data: dict[str, Any]) -> Telemetry:
         cause=data["cause"],
         ceiling=data["ceiling"] if data["ceiling"] is not None else 0.0,
         warnings=tuple(data["warnings"]),
+        word=data["word"],
+        instruction=data["instruction"],
     )
 
 

@@ -165,6 +165,14 @@ class GuardedDriver:
             )
         return achieved
 
+    def ask_start(self) -> None:
+        """Write that a person is asked to start the device: from here on it may play."""
+        self._journal.intent("start", {"by": "hand"}, sync=True)
+
+    def told(self, word: str) -> None:
+        """Hand on the word of the person who works the device."""
+        self._driver.told(word)
+
     def start(self, lease_s: float, now_s: float) -> None:
         """Start at level 0 with a lease, at a scheduled time that the first rise counts from."""
         self._refuse(self._lease_breaches(lease_s))

@@ -33,7 +33,7 @@ from tacs.session import TERMINAL, Action, Do, Event, Plan, Session, State, Trig
 from tacs.watcher import Watcher
 from tacs.waveform import Waveform
 
-__all__ = ["Guardian", "RecordJournal", "Telemetry", "kernel_plan"]
+__all__ = ["Guardian", "RecordJournal", "Telemetry", "event_of", "kernel_plan"]
 
 RAMP_TICK_S = 0.02
 HOLD_TICK_S = 0.04
@@ -70,6 +70,9 @@ class Telemetry:
         What the monitor warned of.
     by_person : bool
         Whether somebody gave the cause, in own words.
+    word, instruction : str
+        Of a device that a person works: the word that is wanted of that person (``started``,
+        ``silent``, or none), and what to do.
     """
 
     state: State
@@ -82,6 +85,8 @@ class Telemetry:
     ceiling: float = 1.0
     warnings: tuple[str, ...] = ()
     by_person: bool = False
+    word: str = ""
+    instruction: str = ""
 
 
 class RecordJournal:
@@ -171,6 +176,7 @@ def kernel_plan(
         lease_s=limits["lease_ttl_s"],
         renew_s=limits["heartbeat_period_s"],
         soft_stop_s=capabilities.soft_stop_s,
+        stop_grace_s=capabilities.stop_grace_s,
         operator_lease_s=limits["lease_ttl_s"] if operator_lease else None,
         titration_step=min(limits["amplitude_step_ma"] / largest_ma, 1.0) if titrate else 0.0,
         transition_s=limits["parameter_transition_s"],
@@ -297,7 +303,7 @@ class Guardian:
 
     def _loop(self, inbox: Inbox) -> None:
         due_s = self._clock.now_s()
-        self._apply(Event(Trigger.START), due_s)
+        self._begin(due_s)
         if not self._clock.virtual:
             # From here on a slow disk must not hold up a tick.
             self._record.start_background()
@@ -315,29 +321,39 @@ class Guardian:
             self.timer.round(due_s, self._clock.now_s())
             self.tick(messages, due_s)
 
+    def _begin(self, now_s: float) -> None:
+        """Start the programme."""
+        self._apply(Event(Trigger.START), now_s)
+
     def tick(self, messages: list[str], now_s: float) -> None:
         """Handle messages, stops first, then let time pass."""
-        for message in sorted(messages, key=lambda m: _event(m).trigger is not Trigger.STOP):
+        for message in sorted(messages, key=lambda m: not self._stops(m)):
             self._hear(message, now_s)
         self._look(now_s)
         self._apply(Event(Trigger.TICK), now_s)
         self._pump(now_s)
         self._sync(now_s)
         if self._watch is not None:
-            self._watch(
-                Telemetry(
-                    state=self.session.state,
-                    elapsed_s=self.session.elapsed_s(now_s),
-                    duration_s=self.session.plan.duration_s,
-                    level=self.session.level,
-                    measured_ma=self._measured,
-                    impedance_kohm=self._impedance,
-                    cause=self.session.cause,
-                    ceiling=self.session.ceiling,
-                    warnings=tuple(self._warnings),
-                    by_person=self.session.cause in self._said,
-                )
-            )
+            self._watch(self._telemetry(now_s))
+
+    def _telemetry(self, now_s: float) -> Telemetry:
+        """What whoever watches is shown."""
+        return Telemetry(
+            state=self.session.state,
+            elapsed_s=self.session.elapsed_s(now_s),
+            duration_s=self.session.plan.duration_s,
+            level=self.session.level,
+            measured_ma=self._measured,
+            impedance_kohm=self._impedance,
+            cause=self.session.cause,
+            ceiling=self.session.ceiling,
+            warnings=tuple(self._warnings),
+            by_person=self.session.cause in self._said,
+        )
+
+    def _stops(self, message: str) -> bool:
+        """Whether a message is a stop."""
+        return event_of(message).trigger is Trigger.STOP
 
     def _pump(self, now_s: float) -> None:
         """Give the driver its turn; what it cannot do ends the session."""
@@ -364,7 +380,7 @@ class Guardian:
             except RecordError as exc:
                 self._apply(Event(Trigger.STOP, f"the record failed: {exc}"), now_s)
         if word != "mark":
-            self._apply(_event(message), now_s)
+            self._apply(event_of(message), now_s)
 
     def _look(self, now_s: float) -> None:
         """Ask the monitor, and have the session act on what it found."""
@@ -511,8 +527,8 @@ class Guardian:
             self._watcher.close()
 
 
-def _event(message: str) -> Event:
-    """One message of the operator side as an event; an unknown word is a stop."""
+def event_of(message: str) -> Event:
+    """Return one message of the operator side as an event; an unknown word is a stop."""
     word, _, cause = message.partition(":")
     trigger = {
         "pause": Trigger.PAUSE,

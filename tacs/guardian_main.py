@@ -106,6 +106,8 @@ def telemetry_to_data(telemetry: Telemetry, *, blinded: bool) -> dict[str, Any]:
         else telemetry.cause,
         "ceiling": None if blinded else telemetry.ceiling,
         "warnings": [] if blinded else list(telemetry.warnings),
+        "word": telemetry.word,
+        "instruction": telemetry.instruction,
     }
 
 

@@ -4,7 +4,8 @@ It runs in a thread of its own and only looks: what it shows is the last telemet
 are messages for the guardian. It says ``alive`` four times a second, so that a display that
 hangs ends the session. A terminal that goes away makes writing fail; that is swallowed here:
 the hang-up signal has already asked the guardian to stop. A blinded operator sees time and nothing
-that depends on the arm.
+that depends on the arm. Where a person works the device, it shows loudly what to do there, and
+takes the word that it was done.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import threading
 from collections.abc import Iterator
 from typing import TextIO
 
+from tacs.by_hand import SILENT
 from tacs.clock import QueueInbox
 from tacs.guardian import Telemetry
 from tacs.protocol import Protocol
@@ -55,6 +57,7 @@ KEYS = {
     **{str(n): f"rating:{n}" for n in range(10)},
 }
 ERASE = "\r\x1b[2K"
+BELL = "\a"
 TITRATION_HELP = "+ higher, - lower, m felt, v flicker seen, 0-9 discomfort, a accept this level"
 
 
@@ -87,6 +90,8 @@ class LiveView:
         self._latest: Telemetry | None = None
         self._warned = 0
         self._helped = False
+        self._told = ""
+        self._typed = ""
         self._shown: tuple[State | None, float] = (None, -LINE_EVERY_S)
         self._over = threading.Event()
 
@@ -131,10 +136,35 @@ class LiveView:
             return
         if not key:
             return
-        if key[0] in " sSqQ\x1b\r\n":
+        if self._latest is not None and self._latest.word:
+            self._take_word(key, self._latest.word)
+        elif key[0] in " sSqQ\x1b\r\n":
             self._inbox.put("stop:the STOP key")
         elif message := KEYS.get(key[0].lower()):
             self._inbox.put(message)
+
+    def _take_word(self, keys: str, word: str) -> None:
+        """Take letters of the word that is wanted; space bar and Escape are STOP all the same."""
+        for key in keys:
+            if key in " \x1b":
+                self._typed = ""
+                self._inbox.put("stop:the STOP key")
+                return
+            if key in "\r\n":
+                typed, self._typed = self._typed, ""
+                if typed == word:
+                    self._inbox.put(word)
+            elif key in "\b\x7f":
+                self._typed = self._typed[:-1]
+            else:
+                self._typed += key.lower()
+
+    def _instructed(self, now: Telemetry) -> list[str]:
+        """Tell what a person has to do at the device, when that changes."""
+        if now.instruction == self._told:
+            return []
+        self._told, self._typed = now.instruction, ""
+        return [f"*** {now.instruction} ***"] if now.instruction else []
 
     def draw(self, *, last: bool = False) -> None:
         """Show the latest telemetry: on a terminal in place, in a log as lines."""
@@ -144,6 +174,7 @@ class LiveView:
         state, shown_s = self._shown
         news = [f"warning: {text}" for text in now.warnings[self._warned :]]
         self._warned = len(now.warnings)
+        news += self._instructed(now)
         if now.state is State.TITRATING and not self._helped:
             self._helped = True
             news.append(TITRATION_HELP)
@@ -152,7 +183,8 @@ class LiveView:
         with contextlib.suppress(OSError, ValueError):
             if self._tty:
                 # A line that wraps cannot be written over: keep to the width of the terminal.
-                line = self._line(now)[: max(shutil.get_terminal_size().columns - 1, 20)]
+                line = self._asked(now) if now.word and not last else self._line(now)
+                line = line[: max(shutil.get_terminal_size().columns - 1, 20)]
                 self._stream.write(ERASE + line + ("\n" if last else ""))
             elif (
                 now.state is not state and not self._blinded
@@ -160,6 +192,11 @@ class LiveView:
                 self._shown = (now.state, now.elapsed_s)
                 self._stream.write(self._line(now) + "\n")
             self._stream.flush()
+
+    def _asked(self, now: Telemetry) -> str:
+        """The line to type a word on; where the device must be stopped, it rings."""
+        ring = BELL if now.word == SILENT else ""
+        return f"{ring}type {now.word}: {self._typed}"
 
     def _line(self, now: Telemetry) -> str:
         elapsed_s = min(max(now.elapsed_s, 0.0), now.duration_s)

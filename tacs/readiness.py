@@ -7,8 +7,10 @@ armed: it may be done while the device is being connected.
 from __future__ import annotations
 
 from tacs.anchors import record_breaches
+from tacs.by_hand import sheet_of
 from tacs.checking import check
 from tacs.clock import utc_now
+from tacs.double_entry import differences
 from tacs.errors import InputError
 from tacs.people import session_ready
 from tacs.safety import Breach
@@ -38,6 +40,11 @@ def refusals(request: SessionRequest) -> list[Breach]:
             f"--titrate: {setup.capabilities.name} runs its whole envelope by itself; its level "
             f"cannot be raised step by step"
         )
+    if request.settings and setup.capabilities.machine_verified:
+        raise InputError(
+            f"--settings: {setup.capabilities.name} is set by the suite; settings are read back "
+            f"from devices that a person sets"
+        )
     for name, reason in request.overrides.items():
         if name not in OVERRIDABLE:
             raise InputError(
@@ -48,6 +55,8 @@ def refusals(request: SessionRequest) -> list[Breach]:
                 f"--override {name}: needs a reason ({name}=REASON) and --operator NAME"
             )
     found = check(protocol, setup, subject=request.subject, dataset=request.dataset)
+    if not setup.capabilities.machine_verified and setup.rig is not None:
+        found += differences(sheet_of(protocol, setup.rig), request.settings)
     found += record_breaches(
         request.dataset, request.subject, setup.site, emulated=setup.device.emulated
     )

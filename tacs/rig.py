@@ -40,6 +40,11 @@ class Calibration(StrictModel):
     calibrated_on: date = Field(description="day of the measurement")
     expires_on: date = Field(description="day after which the rig is refused")
     load_kohm: float = Field(gt=0.0, description="resistor that the current was measured through")
+    ratio: float | None = Field(
+        default=None,
+        gt=0.0,
+        description="measured over commanded current; of a current source, which has no gain",
+    )
     by: str = Field(min_length=1)
 
     @model_validator(mode="after")

@@ -43,6 +43,8 @@ class RunRecord:
         Whose.
     warnings : tuple of str
         What an operator should know.
+    machine_verified : bool
+        Whether a machine set, started and stopped the device, and not a person.
     """
 
     outcome: str
@@ -58,6 +60,7 @@ class RunRecord:
     record_head: str = ""
     record_anchor: str = ""
     titration: Mapping[str, float] | None = None
+    machine_verified: bool = True
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON of ``tacs run``; what was delivered is null when blinded."""
@@ -76,6 +79,7 @@ class RunRecord:
             "subject": self.subject,
             "session": self.session,
             "titration": None if self.titration is None else dict(self.titration),
+            "machine_verified": self.machine_verified,
             "warnings": list(self.warnings),
         }
 
@@ -97,4 +101,5 @@ class RunRecord:
             record_head=data["record_head"],
             record_anchor=data["record_anchor"],
             titration=data["titration"],
+            machine_verified=data["machine_verified"],
         )

@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from tacs.by_hand import sheet_of
 from tacs.checking import Setup, prepare
 from tacs.clock import QueueInbox, VirtualClock
 from tacs.conduct import Conduct
+from tacs.double_entry import Entry
+from tacs.driver import AttendedEmulator, find_emulator
 from tacs.errors import InputError, SafetyRefusal
 from tacs.front import operate
 from tacs.guardian import Telemetry
@@ -43,6 +46,7 @@ def run(
     overrides: Mapping[str, str] | None = None,
     stratum: str = "",
     people: bool = False,
+    settings: Sequence[Entry] = (),
 ) -> RunRecord:
     """Run one session from the checks to the data set.
 
@@ -86,6 +90,9 @@ def run(
     people : bool
         Whether screening, consent, checklist and identity must be in the data set's journal; on a
         real device they must be, whatever is asked.
+    settings : sequence of Entry
+        Of a device that a person sets: what two people read off its panel. Where left out, the
+        scripted people of an emulated device type them.
 
     Returns
     -------
@@ -107,6 +114,8 @@ def run(
         raise InputError("the virtual clock is for emulated devices; a real one needs --clock real")
     if faults and not setup.device.emulated:
         raise InputError("--fault is for emulated devices only")
+    if not (setup.capabilities.machine_verified or settings) and setup.device.emulated:
+        settings = _scripted(protocol, setup, faults)
     request = SessionRequest(
         protocol=protocol,
         setup=setup,
@@ -120,6 +129,7 @@ def run(
         overrides=dict(overrides or {}),
         stratum=stratum,
         people=people or not setup.device.emulated,
+        settings=tuple(settings),
     )
     inbox = inbox or QueueInbox()
     if say is not None:
@@ -140,3 +150,16 @@ def run(
     if not setup.device.emulated and confirm is None:
         raise InputError("arming a real device needs a confirmation (--confirm SUBJECT:HASH)")
     return operate(request, inbox=inbox, watch=watch, confirm=confirm, own_lease=not operator_lease)
+
+
+def _scripted(protocol: Protocol, setup: Setup, faults: Sequence[str]) -> tuple[Entry, ...]:
+    """What the scripted people of an emulated device type."""
+    emulator = find_emulator(setup.device.driver)
+    if setup.rig is None or not isinstance(emulator, AttendedEmulator):
+        return ()
+    sheet = {setting.key: setting.text for setting in sheet_of(protocol, setup.rig).settings}
+    contacts = [electrode.name for electrode in protocol.montage.electrodes]
+    return tuple(
+        Entry(by=f"scripted person {number}", settings=typed)
+        for number, typed in enumerate(emulator.type_settings(sheet, faults, contacts), start=1)
+    )

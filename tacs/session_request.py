@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tacs.checking import Setup
+from tacs.double_entry import Entry
 from tacs.driver import DeviceName, find_driver
 from tacs.errors import InputError
 from tacs.limits import LIMITS, EffectiveLimits
@@ -55,6 +56,8 @@ class SessionRequest:
     people : bool
         Whether screening, consent, checklist and identity must be in the data set's journal; on a
         real device they must be, whatever is asked.
+    settings : tuple of Entry
+        Of a device that a person sets: what two people read off its panel.
     """
 
     protocol: Protocol
@@ -69,6 +72,7 @@ class SessionRequest:
     overrides: Mapping[str, str] = field(default_factory=dict)
     stratum: str = ""
     people: bool = False
+    settings: tuple[Entry, ...] = ()
 
     def to_data(self) -> dict[str, Any]:
         """Return plain JSON types."""
@@ -95,6 +99,7 @@ class SessionRequest:
             "overrides": dict(self.overrides),
             "stratum": self.stratum,
             "people": self.people,
+            "settings": [entry.to_data() for entry in self.settings],
         }
 
     @classmethod
@@ -142,4 +147,5 @@ class SessionRequest:
             overrides={str(k): str(v) for k, v in data["overrides"].items()},
             stratum=str(data["stratum"]),
             people=bool(data["people"]) or not device.emulated,
+            settings=tuple(Entry.from_data(e, "the request") for e in data["settings"]),
         )

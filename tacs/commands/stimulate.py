@@ -124,6 +124,14 @@ def run(
         list[str] | None,
         typer.Option("--override", help="LIMIT=REASON, recorded; host_loss only; needs --operator"),
     ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--settings",
+            help="of a device that a person sets: what was read off its panel (TOML); twice, by "
+            "two people; typed at the terminal where left out",
+        ),
+    ] = None,
     site: SiteOption = "",
     participant: ParticipantOption = "",
 ) -> None:
@@ -148,6 +156,7 @@ def run(
     inbox = QueueInbox()
     real = clock == "real"
     keys = real and sys.stdin.isatty()
+    entries = _read_back(prescription, setup, settings or ())
     view = LiveView(prescription, inbox, stream=sys.stderr, keys=keys)
     with view.running():
         record = run_session(
@@ -169,10 +178,43 @@ def run(
             stratum=stratum,
             people=people,
             overrides=dict(_pair(text) for text in override or ()),
+            settings=entries,
         )
     console.output.result(record.to_dict(), _run_prose(record.to_dict(), told))
     if record.outcome != "done":
         raise typer.Exit(5)
+
+
+def _read_back(protocol: Any, setup: Any, files: Sequence[str]) -> Sequence[Any]:
+    """What two people read off the panel of a device that a person sets."""
+    from tacs.by_hand import hand_breaches, sheet_of
+    from tacs.double_entry import Entry, ask_twice
+    from tacs.errors import SafetyRefusal
+
+    entries = [Entry.from_toml(path) for path in files]
+    if setup.capabilities.machine_verified or setup.rig is None:
+        return entries
+    if breaches := hand_breaches(protocol, setup.rig, setup.limits):
+        raise SafetyRefusal(breaches)
+    sheet = sheet_of(protocol, setup.rig)
+    console.output.say(sheet.text())
+    if setup.device.emulated:
+        return entries
+    if not sys.stdin.isatty():
+        raise InputError(
+            f"{sheet.device_name} is worked by a person, who must be at a terminal to be told when "
+            f"to press start and stop"
+        )
+    if entries:
+        return entries
+    input("set the device; then press Enter (the sheet goes away): ")
+    return ask_twice(sheet, input, _on_a_clean_screen)
+
+
+def _on_a_clean_screen(text: str) -> None:
+    """Say something where nothing of what was typed before can be read."""
+    sys.stderr.write("\x1b[2J\x1b[3J\x1b[H")
+    console.output.say(text)
 
 
 def _pair(text: str) -> tuple[str, str]:

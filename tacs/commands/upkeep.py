@@ -109,7 +109,7 @@ def verify_device(
         only=_numbers(only),
         parts=(part,) if part else PARTS,
         quick=quick,
-        confirm=_load_confirmation(confirm),
+        confirm=load_confirmation(confirm),
         say=lambda c: console.output.say(_progress(c)),
     )
     console.output.result(found.to_dict(), found.text())
@@ -132,7 +132,7 @@ def _numbers(text: str) -> list[int]:
         raise InputError(f"--only {text!r}: write numbers separated by commas") from exc
 
 
-def _load_confirmation(given: str) -> Callable[[Sequence[str]], None]:
+def load_confirmation(given: str) -> Callable[[Sequence[str]], None]:
     """What a real device needs before current is sent into a load: typed now, or given."""
 
     def confirm(told: Sequence[str]) -> None:

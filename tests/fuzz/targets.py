@@ -22,6 +22,7 @@ import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,9 @@ from devices import synthpal_wire as wire
 from devices.emulators.faults import FROM_POWER_ON_S, parse_faults
 from devices.emulators.synthpal_bench import FAULTS
 from devices.transport import Transport
+from tacs.by_hand import Sheet, sheet_of
 from tacs.clock import Moment
+from tacs.double_entry import Entry, differences
 from tacs.driver import DeviceName
 from tacs.errors import DeviceError, DeviceNotFound, FileProblems, InputError, RecordError
 from tacs.ledger import Ledger
@@ -41,6 +44,7 @@ from tacs.limits import effective_limits
 from tacs.protocol import Protocol
 from tacs.record import GENESIS, Line, canonical, chain_hash, read_lines
 from tacs.rig import Rig, shipped_rigs
+from tests.tacs.hand import hand_rig
 from tests.tacs.ledgers import PastSite
 from tests.tacs.made import individual_data, peak, protocol
 
@@ -385,6 +389,38 @@ def nic2(content: bytes) -> None:
         raise Accepted(f"{found!r} is no whole line")
 
 
+# -- what a person reads off a panel --------------------------------------------------------------
+
+
+@functools.cache
+def hand_sheet() -> Sheet:
+    """What a made panel ought to show."""
+    return sheet_of(protocol(), hand_rig())
+
+
+def entries() -> list[bytes]:
+    """What people type, right and wrong."""
+    shown = {setting.key: setting.text for setting in hand_sheet().settings}
+    made = []
+    for changes in ({}, {"frequency": "10.27Hz"}, {"channel_1_amplitude": "2.0 mA p-p"}):
+        lines = [f'{key} = "{text}"' for key, text in {**shown, **changes}.items()]
+        made.append("\n".join(['by = "A"', "[settings]", *lines, ""]).encode())
+    return made
+
+
+def entry(content: bytes) -> None:
+    """An entry of a panel's settings; one that agrees has the very numbers of the sheet."""
+    typed = Entry.from_toml(as_file("entry.toml", content))
+    if differences(hand_sheet(), (typed, typed)):
+        return
+    for setting in hand_sheet().settings:
+        if setting.number is None:
+            continue
+        number = re.match(r"\s*\+?([0-9.]+)", typed.settings[setting.key])
+        if number is None or Decimal(number[1]) != Decimal(setting.text.split()[0]):
+            raise Accepted(f"{setting.key}: {typed.settings[setting.key]!r}")
+
+
 # -- files of settings -----------------------------------------------------------------------------
 
 
@@ -522,6 +558,7 @@ TARGETS: tuple[Target, ...] = (
     Target("site limits", site_file, lambda: [SITE], (InputError, FileProblems)),
     Target("participant limits", participant_file, lambda: [PARTICIPANT], (InputError,)),
     Target("peak file", peak_file, peaks, (InputError,)),
+    Target("settings entry", entry, entries, (InputError,), (b"mA", b"pp", b"Hz", b".", b",")),
     Target("fault", fault, faults, (InputError,), (b"@", b"=", b"nan", b"inf", b"1e999", b"-1")),
     Target("device name", device, devices, (InputError,), (b":", b"emulated", b"\x00")),
 )

@@ -312,3 +312,28 @@ def test_a_blinded_front_end_is_told_nothing_that_tells_the_arm():
     ]
     assert told[0] == told[1] == told[2]
     assert telemetry_of(told[0]).level == 0.0
+
+
+def test_people_work_an_emulated_device_that_is_a_process_of_its_own(
+    tmp_path: Path, brisk_site: Path
+):
+    told: list[str] = []
+
+    def watch(telemetry: Telemetry) -> None:
+        if telemetry.instruction and telemetry.instruction not in told:
+            told.append(telemetry.instruction)
+
+    found = run(
+        BRISK,
+        "emulated:manual",
+        subject="P01",
+        session="01",
+        dataset=tmp_path / "data",
+        watch=watch,
+    )
+    assert (found.outcome, found.machine_verified) == ("done", False)
+    assert found.delivered.source == "measured"
+    assert found.delivered.current_peak_ma == pytest.approx(1.0, rel=0.01)
+    assert "press START on emulated panel NOW" in told[0]
+    assert "the session is over" in told[-1]
+    assert verify_record(found.record) is None

@@ -7,6 +7,7 @@ import io
 import os
 import pty
 import threading
+import tty
 from collections.abc import Iterator
 
 import pytest
@@ -140,6 +141,53 @@ def test_keys(key: bytes, message: str):
         os.close(ours)
         os.close(theirs)
     assert inbox.collect(0.0) == [message]
+
+
+def hand(word: str, instruction: str) -> Telemetry:
+    state = State.ARMED if word == "started" else State.STOPPING
+    return snapshot(state, 0.0, 0.0, word=word, instruction=instruction)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="terminals are POSIX")
+@pytest.mark.parametrize(
+    ("word", "typed", "messages"),
+    [
+        ("started", b"started\n", ["started"]),
+        ("started", b"STARTED\r", ["started"]),
+        ("started", b"statr\x7f\x7frted\n", ["started"]),
+        ("silent", b"silent\n", ["silent"]),
+        ("silent", b"started\n", []),
+        ("started", b"no\nstarted\n", ["started"]),
+        ("started", b"star ", ["stop:the STOP key"]),
+        ("silent", b"\x1b", ["stop:the STOP key"]),
+        ("started", b"star", []),
+    ],
+)
+def test_a_word_that_is_wanted_is_typed(word: str, typed: bytes, messages: list[str]):
+    inbox = QueueInbox()
+    view = LiveView(made_protocol(), inbox, stream=Stream(tty=True), keys=True)
+    view.watch(hand(word, "do it"))
+    ours, theirs = pty.openpty()
+    try:
+        tty.setcbreak(theirs)
+        os.write(ours, typed)
+        view.read_key(theirs)
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert inbox.collect(0.0) == messages
+
+
+def test_what_to_do_at_the_device_is_told_once_and_rings_until_it_is_done():
+    stream = Stream(tty=True)
+    view = LiveView(made_protocol(), QueueInbox(), stream=stream, keys=True)
+    text = shown(view, stream, *[hand("started", "press START on X NOW")] * 3)
+    assert text.count("*** press START on X NOW ***") == 1
+    assert "type started: " in text
+    assert "\a" not in text
+    text = shown(view, stream, *[hand("silent", "STOP: press STOP on X NOW")] * 3)
+    assert text.count("*** STOP: press STOP on X NOW ***") == 1
+    assert text.count("\a") == 3
 
 
 def test_the_keyboard_is_left_alone_until_the_session_has_started(
