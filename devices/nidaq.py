@@ -152,8 +152,8 @@ class NiDaq(Driver):
         return dataclasses.replace(
             found,
             on_host_loss=(
-                f"as the rig states, the card's watchdog {what} {options.watchdog_s:g} s after it was last fed, "
-                f"at once and without a ramp; the host feeds it at every tick"
+                f"as the rig states, the card's watchdog {what} {options.watchdog_s:g} s after it "
+                f"was last fed, at once and without a ramp; the host feeds it at every tick"
             ),
             host_loss="lease",
             host_loss_worst_case_s=options.watchdog_s,
