@@ -9,15 +9,15 @@ ends that, and the rig says whether there is one.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import math
 from fractions import Fraction
 from typing import Any, ClassVar, Final
 
 from devices.analog import Chain
-from devices.nidaq_backend import Card, CardState, expired_text, fault_text
+from devices.nidaq_backend import Card
 from devices.nidaq_options import Options, output_names, read_options
+from devices.nidaq_player import BUFFER_S, QUEUE_S, RESTART_S, TAIL_S, Player
 from devices.nidaq_real import NiCard
 from devices.nidaq_stream import Stream, Voice
 from devices.nidaq_wire import LinkedCard
@@ -25,21 +25,13 @@ from devices.transport import Transport, open_transport
 from tacs.capabilities import Capabilities
 from tacs.clock import Clock
 from tacs.driver import Achieved, Driver, Identity, Program, Status
-from tacs.errors import DeviceError, DeviceRefused, InputError, TacsError, UncertainDelivery
+from tacs.errors import DeviceRefused, InputError
 from tacs.rig import Rig
 
 __all__ = ["NiDaq"]
 
-QUEUE_S: Final = 0.16  # ahead of what is being played: four ticks of 40 ms
 SOFT_STOP_S: Final = 0.8
 EMERGENCY_STOP_S: Final = 0.1
-RESTART_S: Final = 0.02  # of the emergency stop, for the card to be stopped and started again
-TAIL_S: Final = 0.2  # zeros after a stop, so that its end is asked about before they run out
-BUFFER_S: Final = 2.0
-LAST_STEP_S: Final = 0.02
-STILL_S: Final = 0.2  # a sample clock that stands still for so long has failed
-CLOSE_EVERY_S: Final = 0.02
-CLOSE_GRACE_S: Final = 0.2
 STEP_HZ: Final = 1e-6
 OUTPUTS_MAX: Final = 32
 
@@ -130,16 +122,8 @@ class NiDaq(Driver):
         self._limits_v = {
             c.channel: min(c.input_max_v or 0.0, self._options.range_v) for c in rig.channels
         }
-        self._queue = round(QUEUE_S * self._options.sample_rate_hz)
         self._program: Program | None = None
-        self._stream: Stream | None = None
-        self._level = 0.0
-        self._base = self._next_base = 0  # first sample of this generation, and of the next one
-        self._starts: int | None = None  # of the card, as it said last
-        self._silent_from: int | None = None  # from this sample on all is zero, once it stops
-        self._in_emergency = False
-        self._moved = (0, math.nan)  # samples played, and when that last changed
-        self._clock_failed = False
+        self._player = Player(card, self._options, self._chains)
         self._connected = False
         self._closed = False
 
@@ -169,8 +153,8 @@ class NiDaq(Driver):
         return dataclasses.replace(
             found,
             on_host_loss=(
-                f"the card's own watchdog {what} {options.watchdog_s:g} s after it was last fed, "
-                f"at once and without a ramp; the host feeds it at every tick"
+                f"as the rig states, the card's watchdog {what} {options.watchdog_s:g} s after it "
+                f"was last fed, at once and without a ramp; the host feeds it at every tick"
             ),
             host_loss="lease",
             host_loss_worst_case_s=options.watchdog_s,
@@ -228,7 +212,7 @@ class NiDaq(Driver):
                 f"{last}; name as many outputs in the address"
             )
         self._connected = True
-        self._silence()
+        self._player.silence()
         return Identity(
             model=info.product,
             firmware="NI-DAQmx",
@@ -260,15 +244,17 @@ class NiDaq(Driver):
                     f"{name}: {ramp_s} s cannot be kept; write more than {least_s:g} s, which is "
                     f"how long a stop may take to begin, and at most {BUFFER_S - TAIL_S:g} s"
                 )
-        if self._stream is not None:
+        if self._player.playing:
             raise DeviceRefused(f"{self.card.address}: the outputs still play; stop first")
         if self._options.timed:
             # A rig that promises a timer which the card does not have is refused before arming.
             self.card.watch(self._options.watchdog_s)
             self.card.unwatch()
-        self._prepare(program)
+        self._player.prepare(self._limits_of(program))
         self.card.release()
         self._program = program
+        self._player.soft_stop_s = program.soft_stop_s
+        self._player.emergency_stop_s = program.emergency_stop_s
         return Achieved(
             frequency_hz=program.frequency_hz,
             currents_peak_ma={
@@ -292,12 +278,8 @@ class NiDaq(Driver):
             raise InputError("configure a programme before starting it")
         if not lease_s > 0.0:
             raise InputError(f"a lease of {lease_s} s would be none")
-        if self._stream is not None:
+        if self._player.playing:
             raise DeviceRefused(f"{self.card.address}: the outputs play already; stop first")
-        if self._options.timed:
-            # Before anything of ours holds the card: else it has no timer to give.
-            self.card.watch(self._options.watchdog_s)
-        self._prepare(program)
         stream = Stream(
             self._options.sample_rate_hz,
             float(self._options.step),
@@ -305,15 +287,7 @@ class NiDaq(Driver):
             program.frequency_hz,
             program.carrier_hz,
         )
-        self.card.write(stream.block(self._queue, 0.0))
-        if self._options.timed:
-            self.card.feed()
-        self.card.enable(True)
-        self._level, self._base, self._next_base, self._starts = 0.0, 0, 0, None
-        self._moved = (0, math.nan)
-        self._silent_from, self._in_emergency = None, False
-        self._stream = stream
-        self.card.start()
+        self._player.begin(stream, self._limits_of(program))
 
     def set_level(self, level: float) -> None:
         """Set the fraction of the full current that the end of the queue is to reach.
@@ -327,9 +301,7 @@ class NiDaq(Driver):
         """
         if isinstance(level, bool) or not 0.0 <= level <= 1.0:
             raise InputError(f"level {level} is no number from 0 to 1")
-        if self._stream is None or self._silent_from is not None:
-            raise DeviceRefused(f"{self.card.address}: no level can be set, the outputs are ending")
-        self._level = level
+        self._player.set_level(level)
 
     def extend_lease(self, elapsed_s: float, lease_s: float) -> None:
         """Take note; the card has no lease, and its timer is fed by :meth:`pump`."""
@@ -342,8 +314,7 @@ class NiDaq(Driver):
         if self._program is None:
             raise InputError("configure a programme before changing its frequency")
         self._program = dataclasses.replace(self._program, frequency_hz=frequency_hz)
-        if self._stream is not None:
-            self._stream.retune(frequency_hz)
+        self._player.retune(frequency_hz)
         return frequency_hz
 
     def pump(self, now_s: float) -> None:
@@ -355,32 +326,11 @@ class NiDaq(Driver):
             The card ran dry, its clock stands still, its timer ran out, or it does not answer. It
             is never started again behind a session's back.
         """
-        if self._stream is None:
-            return
-        state = self.card.state()
-        played = self._played(state)
-        if self._silent_from is not None and played > self._silent_from:
-            return  # over; the next question about its state lets the card go
-        self._refuse(state)
-        self._watch_the_clock(played, now_s)
-        n = played + self._queue - self._stream.position
-        if n > 0:
-            level = 0.0 if self._silent_from is not None else self._level
-            self.card.write(self._stream.block(n, level))
-        if self._options.timed:
-            self.card.feed()
+        self._player.pump(now_s)
 
     def soft_stop(self) -> None:
         """End over the soft-stop ramp; never slows a stop that is under way."""
-        stream, program = self._stream, self._program
-        if stream is None or program is None or self._silent_from is not None:
-            return
-        self._next_base = stream.position
-        # Where the host has come down to zero by itself, what is left is the step of its last tick.
-        ramp_s = LAST_STEP_S if self._level == 0.0 else program.soft_stop_s - QUEUE_S
-        ramp = stream.block(self._samples(ramp_s), 0.0)
-        self._end(stream)
-        self.card.finish(_joined(ramp, stream, self._samples(TAIL_S)))
+        self._player.soft_stop()
 
     def emergency_stop(self) -> None:
         """Drop the queue and end over the emergency ramp.
@@ -392,14 +342,7 @@ class NiDaq(Driver):
         TacsError
             It could not be delivered, and setting the outputs to 0 V at once could not either.
         """
-        stream, program = self._stream, self._program
-        if stream is None or program is None or self._in_emergency:
-            return
-        try:
-            self._stop_at_once(stream, self._samples(program.emergency_stop_s - RESTART_S))
-        except TacsError:
-            self._silence()
-        self._in_emergency = True
+        self._player.emergency_stop()
 
     def status(self) -> Status:
         """Ask the card how far it is; it cannot know currents and impedances.
@@ -409,26 +352,16 @@ class NiDaq(Driver):
         DeviceError
             As :meth:`pump`.
         """
-        if self._stream is None:
+        if not self._player.playing or self._program is None:
             return Status(playing=(), current_peak_ma=None, impedance_kohm=None, details={})
-        state = self.card.state()
-        played = self._played(state)
-        silent = self._silent_from is not None and played > self._silent_from
-        if not silent:
-            self._refuse(state)
-        details = {
-            "samples_played": played,
-            "queued_s": round((self._stream.position - played) / self._options.sample_rate_hz, 4),
+        progress = self._player.progress()
+        details: dict[str, Any] = {
+            "samples_played": progress.played,
+            "queued_s": round(progress.queued_s, 4),
         }
         if isinstance(self.card, LinkedCard):
             details["stray_bytes"] = self.card.stray_bytes
-        if silent:
-            self._rest()
-        playing = (
-            ()
-            if self._stream is None or self._program is None
-            else tuple(sorted(self._program.currents_peak_ma))
-        )
+        playing = () if progress.over else tuple(sorted(self._program.currents_peak_ma))
         return Status(playing=playing, current_peak_ma=None, impedance_kohm=None, details=details)
 
     def close(self) -> None:
@@ -444,16 +377,13 @@ class NiDaq(Driver):
         self._closed = True
         try:
             if self._connected:
-                self._leave_silent()
+                self._player.leave_silent()
         finally:
             self.card.close()
 
-    # -- the stream -----------------------------------------------------------------------------
-
-    def _prepare(self, program: Program) -> None:
-        rate_hz = self._options.sample_rate_hz
-        limits_v = {channel: self._limits_v[channel] for channel in program.currents_peak_ma}
-        self.card.prepare(limits_v, rate_hz, round(BUFFER_S * rate_hz))
+    def _limits_of(self, program: Program) -> dict[int, float]:
+        """Largest volts of each output of a programme."""
+        return {channel: self._limits_v[channel] for channel in program.currents_peak_ma}
 
     def _voices(self, program: Program) -> list[Voice]:
         """What each output plays at full level, in ascending order of the channels."""
@@ -487,125 +417,6 @@ class NiDaq(Driver):
                 f"{frequency_hz} Hz is outside {low:g} to {high:g} Hz, which is what "
                 f"{self._options.sample_rate_hz:g} samples a second can play"
             )
-
-    def _samples(self, seconds: float) -> int:
-        """Whole samples in a time, none more."""
-        return max(math.floor(seconds * self._options.sample_rate_hz + 1e-9), 1)
-
-    def _refuse(self, state: CardState) -> None:
-        """Raise what a session cannot go on with."""
-        if state.expired:
-            raise DeviceError(expired_text(self.card.address))
-        if state.fault:
-            raise DeviceError(fault_text(self.card.address, state.fault))
-        if not state.running or state.generated is None:
-            raise DeviceError(
-                f"{self.card.address}: the card plays no more although nobody stopped it; was it "
-                f"reset?"
-            )
-
-    def _played(self, state: CardState) -> int:
-        """How many samples of the stream were played; a card that ran dry has played them all."""
-        if self._starts is not None and state.starts != self._starts:
-            self._base = self._next_base
-        self._starts = state.starts
-        if state.generated is not None:
-            return self._base + state.generated
-        return self._stream.position if state.fault and self._stream is not None else self._base
-
-    def _watch_the_clock(self, played: int, now_s: float) -> None:
-        """A sample clock that stands still holds a direct current, and no code tells of it."""
-        before, since_s = self._moved
-        if played != before or math.isnan(since_s):
-            self._moved = (played, now_s)
-        elif now_s - since_s > STILL_S:
-            self._clock_failed = True
-            raise DeviceError(
-                f"{self.card.address}: the card's sample clock stands still; its outputs hold "
-                f"their value, which is a direct current"
-            )
-
-    def _end(self, stream: Stream) -> None:
-        """From the next sample on there are zeros only."""
-        self._silent_from = stream.position
-        self._level = 0.0
-
-    def _stop_at_once(self, stream: Stream, n: int) -> None:
-        """Ramp down from what is being played now; where nobody knows that, from the queue's end.
-
-        The ramp is phase-continuous either way. A card that ran dry holds the last sample of the
-        queue, so that the ramp begins there.
-        """
-        if self._clock_failed:
-            raise DeviceError(f"{self.card.address}: without a sample clock no ramp is played")
-        try:
-            state: CardState | None = self.card.state()
-        except DeviceError:
-            state = None
-        if state is not None and (state.expired or not (state.running or state.fault)):
-            self._refuse(state)  # nothing is being played: what is left is to set it to 0 V
-        if state is not None:
-            stream.take_up(min(self._played(state), stream.position))
-        self._next_base = stream.position
-        ramp = stream.block(n, 0.0)
-        self._end(stream)
-        samples = _joined(ramp, stream, self._samples(TAIL_S))
-        if state is None:
-            self.card.finish(samples)
-        else:
-            self.card.replace(samples)
-        self._moved = (0, math.nan)
-
-    def _rest(self) -> None:
-        """The zeros were played: let the card go, interlock first."""
-        self.card.enable(False)
-        self.card.release()
-        if self._options.timed:
-            self.card.unwatch()
-        self._stream = None
-
-    def _silence(self) -> None:
-        """End whatever the card plays and set every output of the rig to 0 V at once."""
-        for end in (self.card.release, self.card.unwatch):
-            with contextlib.suppress(TacsError):
-                end()
-        self.card.hold(dict.fromkeys(self._chains, 0.0))
-        self.card.enable(False)
-        self._stream = None
-
-    def _leave_silent(self) -> None:
-        """Soft stop where it plays, wait for the zeros, and set the outputs to 0 V for good."""
-        if self._stream is not None and self._program is not None:
-            self._moved = (0, math.nan)
-            try:
-                self.soft_stop()
-                longest_s = self._program.soft_stop_s
-                if self._in_emergency:
-                    longest_s = self._program.emergency_stop_s + QUEUE_S
-                self._wait_until_silent(longest_s + CLOSE_GRACE_S)
-            except TacsError:
-                self._silence()
-                raise
-        self._silence()
-
-    def _wait_until_silent(self, longest_s: float) -> None:
-        """Ask until the zeros were played, keeping the queue filled meanwhile."""
-        for tick in range(math.ceil(longest_s / CLOSE_EVERY_S)):
-            if not self.status().playing:
-                return
-            self.pump(tick * CLOSE_EVERY_S)
-            self.card.wait(CLOSE_EVERY_S)
-        raise UncertainDelivery(
-            f"{self.card.address}: the stop was not played in {longest_s:g} s; the outputs were "
-            f"set to 0 V instead"
-        )
-
-
-def _joined(ramp: Any, stream: Stream, n_zeros: int) -> Any:
-    """A ramp and zeros behind it."""
-    import numpy as np
-
-    return np.hstack([ramp, stream.block(n_zeros, 0.0)])
 
 
 def _fitting(rig: Rig | None) -> Rig:

@@ -69,7 +69,7 @@ class Session:
 
     def to(self, elapsed_s: float, *, level: float | None = None, tick_s: float = TICK_S) -> None:
         """Tick until a time, moving the level there in a straight line where one is given."""
-        begin_s, begin = self.elapsed_s, self.driver._level
+        begin_s, begin = self.elapsed_s, self.driver._player._level
         n = round((elapsed_s - begin_s) / tick_s)
         for tick in range(1, n + 1):
             self.clock.wait(self.start_s + begin_s + tick * tick_s)

@@ -67,7 +67,7 @@ class Desk:
         self.driver.start(1.0)
 
     def to(self, seconds: float, level: float | None = None) -> None:
-        begin, n = self.driver._level, round(seconds / 0.02)
+        begin, n = self.driver._player._level, round(seconds / 0.02)
         for tick in range(1, n + 1):
             self.clock.wait(self.clock.now_s() + 0.02)
             if level is not None:
