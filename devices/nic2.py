@@ -44,6 +44,7 @@ SOFT_STOP_S: Final = 0.8
 EMERGENCY_STOP_S: Final = 0.1
 START_TRIES: Final = 6
 START_EVERY_S: Final = 0.05
+READY_EVERY_S: Final = 0.2
 START_TIMEOUT_S: Final = 20.0
 SETTLE_S: Final = 1.5  # NIC may report full stimulation before its own ramp is over
 SETTLED_WITHIN_S: Final = 5.0  # once no step is under way, until NIC reports full stimulation
@@ -130,7 +131,7 @@ class Nic2(Driver):
         self._plan: Plan | None = None
         self._stairs: Staircase | None = None
         self._impedances_kohm: Mapping[str, float] = {}
-        self._connected = self._started = self._closed = False
+        self._connected = self._started = self._warm = self._closed = False
         self._level = 0.0
         self._now_s = math.nan
         self._started_s = self._full_since_s = self._unsettled_since_s = math.nan
@@ -209,15 +210,46 @@ class Nic2(Driver):
             self._check_contacts(plan)
             setup.load_protocol(self.link, plan.protocol)  # the check leaves another state behind
         self._plan, self._stairs, self._stop = plan, plan.staircase(), None
-        self._started = self._playing = self._ran = False
+        self._started = self._playing = self._ran = self._warm = False
         top_ua = self._stairs.top_ua
         return Achieved(
             frequency_hz=float(plan.frequency_hz),
             currents_peak_ma={c: top_ua[c - 1] / 1e3 for c in program.currents_peak_ma},
         )
 
+    def make_ready(self) -> None:
+        """Start NIC's protocol, which is at 0 µA throughout, and wait until NIC stimulates.
+
+        NIC takes seconds for that, and takes no change before.
+
+        Raises
+        ------
+        InputError
+            Nothing was configured.
+        DeviceRefused
+            NIC reports an error.
+        UncertainDelivery
+            NIC does not begin to stimulate.
+        """
+        if self._plan is None:
+            raise InputError("configure a programme before starting it")
+        self.link.send(Command(Op.START_PROTOCOL))
+        self._warm = True
+        for _ in range(round(START_TIMEOUT_S / READY_EVERY_S)):
+            state, protocol = self.link.status(), self.link.protocol_status()
+            if state is Said.ERROR:
+                raise DeviceRefused(f"{self.link.address}: NIC did not start its protocol (ERROR)")
+            if state is Said.RUNNING and protocol is Said.STIM_FULL:
+                self.link.pause(SETTLE_S)
+                return
+            self.link.pause(READY_EVERY_S)
+        raise UncertainDelivery(
+            f"{self.link.address}: NIC did not begin to stimulate within {START_TIMEOUT_S:g} s "
+            f"({state.name}, {protocol.name})"
+        )
+
     def start(self, lease_s: float) -> None:
-        """Start NIC's protocol, at 0 µA.
+        """Start at 0 µA: at once where NIC was made ready, else with NIC's protocol.
 
         NIC may take seconds until it stimulates: what is commanded before is made up for slowly.
 
@@ -234,8 +266,11 @@ class Nic2(Driver):
         self._stairs = self._plan.staircase()
         self._level, self._stop, self._n_sent, self._ran = 0.0, None, 0, False
         self._started_s = self._full_since_s = self._unsettled_since_s = math.nan
-        self.link.send(Command(Op.START_PROTOCOL))
         self._started = self._playing = True
+        if self._warm:
+            self._warm, self._ran, self._full_since_s = False, True, -math.inf
+            return
+        self.link.send(Command(Op.START_PROTOCOL))
         for _ in range(START_TRIES):
             state = self.link.status()
             if state is Said.ERROR:
@@ -467,6 +502,8 @@ class Nic2(Driver):
         if not self._started:
             if self.link.status() not in (Said.NOT_LOADED, Said.IDLE, Said.REMOTE_ALLOWED):
                 setup.silence(self.link)
+                if self._warm:
+                    setup.unload(self.link)
             return
         self.soft_stop()
         if (stop := self._stop) is None:

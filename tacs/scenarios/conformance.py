@@ -276,11 +276,11 @@ def left_playing(bench: Bench) -> Verdict:
     played = Played(bench, "C12")
     played.play_to(1.0)
     played.hold(0.3)
-    at_s = played.now_s
     try:
         played.connect_again()
     except TacsError as exc:
         proof.note("refused", " ".join(str(exc).split()))
+    at_s = played.now_s
     played.pass_time(bench.soft_stop_s + 1.5)
     trace = played.end()
     loud = abs(trace).max(axis=0) >= QUIET_MA

@@ -299,6 +299,52 @@ def test_after_zero_it_begins_with_150_again(session: Session) -> None:
     assert [data[0] for data in changes(sent)] == [150]
 
 
+def test_made_ready_it_stimulates_at_nothing_and_the_start_takes_effect_at_once(
+    tmp_path: Path,
+) -> None:
+    session = Session(tmp_path, faults=["slow_start=4"])
+    session.driver.connect()
+    session.driver.configure(program(ramp_s=10.0))
+    sent = written(session)
+    session.driver.make_ready()
+    assert [data[0] for data in sent if data[0] in (137, 147, 150)] == [137]
+    assert session.firmware.outputs[0].amplitude(session.clock.now_s()) == 0.0
+    session.driver.start(1.0)
+    session.start_s = session.clock.now_s()
+    session.to(1.0, lambda t: t / 10.0)
+    # Not started a second time, and the first change is the way in from zero.
+    assert [data[0] for data in changes(sent)][:2] == [137, 150]
+    assert [data[0] for data in changes(sent)].count(137) == 1
+    assert session.firmware.outputs[0].amplitude(session.now_s) == pytest.approx(0.1, abs=0.03)
+
+
+def test_made_ready_and_closed_it_is_ended_and_unloaded(session: Session) -> None:
+    session.driver.connect()
+    session.driver.configure(program())
+    session.driver.make_ready()
+    sent = written(session)
+    session.driver.close()
+    assert [data[0] for data in sent if data[0] in (136, 138)] == [138, 136]
+
+
+def test_a_nic_that_does_not_get_ready_is_told(tmp_path: Path) -> None:
+    session = Session(tmp_path, faults=["slow_start=60"])
+    session.driver.connect()
+    session.driver.configure(program())
+    with pytest.raises(UncertainDelivery, match=r"did not begin to stimulate within 20 s"):
+        session.driver.make_ready()
+
+
+def test_a_nic_that_reports_an_error_is_not_ready(tmp_path: Path) -> None:
+    session = Session(tmp_path, faults=["start_error"])
+    session.driver.connect()
+    with pytest.raises(InputError, match="configure a programme"):
+        session.driver.make_ready()
+    session.driver.configure(program())
+    with pytest.raises(DeviceRefused, match="did not start its protocol"):
+        session.driver.make_ready()
+
+
 def test_nothing_is_sent_before_nic_has_settled(tmp_path: Path) -> None:
     session = Session(tmp_path, faults=["slow_start=4"])
     session.begin()
