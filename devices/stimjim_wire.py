@@ -310,6 +310,7 @@ class StimjimLink:
     def _resynchronise(self) -> None:
         """Ask for the identity until the line is quiet: what comes after it is an answer again."""
         self.resynchronisations += 1
+        self._buffer = b""  # half a line would spoil the answer
         heard = self._heard_after(b"\nIDN\n")
         for line in heard:
             if line.unasked:
