@@ -99,11 +99,13 @@ class Stimjim(Driver):
         host_loss_worst_case_s=CLOCKS_DIFFER_S,
         host_loss="programme",
         not_detectable=(
-            "impedance before current flows",
-            "electrode that opens, dries or shorts after the one reading at the end of the ramp-up",
-            "stimulator out of compliance after that reading",
-            "current above or below the command outside that reading",
-            "DC offset outside that reading",
+            # Of the first five, what is there at the one reading after the ramp-up is told.
+            "open or detached electrode, but for one reading after the ramp-up",
+            "short circuit or gel bridge between electrodes, but for that reading",
+            "drying electrodes and rising impedance",
+            "stimulator out of compliance (current below the command), but for that reading",
+            "stimulator gain off its calibration, but for that reading",
+            "DC offset of the stimulator",
             "swapped leads or electrodes",
             "current between loops whose isolation failed",
         ),

@@ -393,6 +393,13 @@ def _with_monitor() -> tuple[Target, ...]:
     return (TARGET,)
 
 
+def _of_drivers() -> tuple[Target, ...]:
+    """The wires of other devices, each in a file of its own."""
+    from tests.fuzz import stimjim
+
+    return (stimjim.TARGET,)
+
+
 def all_targets() -> dict[str, Target]:
     """Return every target by name."""
-    return {target.name: target for target in (*TARGETS, *_with_monitor())}
+    return {target.name: target for target in (*TARGETS, *_with_monitor(), *_of_drivers())}
