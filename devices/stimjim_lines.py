@@ -143,9 +143,10 @@ class Measurement(NamedTuple):
             Another number of fields, or fields that are no numbers.
         """
         if text.startswith("MDATA"):
-            slot, _, point, v0, i0, v1, i1 = _fields(text, "MDATA", 7)
+            slot, n, point, v0, i0, v1, i1 = _fields(text, "MDATA", 7)
         else:
-            slot, _, point, v0, _, i0, _, v1, _, i1, _ = _fields(text, "MSUM", 11)
+            slot, n, point, v0, _, i0, _, v1, _, i1, _ = _fields(text, "MSUM", 11)
+        _whole(n)
         return cls(
             _whole(slot),
             _whole(point),
@@ -171,7 +172,10 @@ class Reading(NamedTuple):
         ValueError
             Another number of fields, or fields that are no numbers.
         """
-        values = [_measured(field) for field in _fields(text, "READ", 6)[2:]]
+        channel, n, *measured = _fields(text, "READ", 6)
+        if _whole(channel) not in (0, 1) or _whole(n) < 1:
+            raise ValueError("no reading of a channel")
+        values = [_measured(field) for field in measured]
         found = [value for value in values if value is not None]
         if len(found) != 4:
             raise ValueError("a field is empty")

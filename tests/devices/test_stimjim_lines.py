@@ -149,7 +149,7 @@ def test_measurements_have_empty_fields_where_nothing_was_measured():
 
 def test_readings():
     assert Reading.parse("READ,0,16,-2.44,0.10,0.85,0.00") == (-2.44, 0.1, 0.85, 0.0)
-    for text in ("READ,0,16,1,1,1", "READ,0,16,1,,1,1", "READ,0,16,1,1,1,inf"):
+    for text in ("READ,0,16,1,1,1", "READ,0,16,1,,1,1", "READ,0,16,1,1,1,inf", "READ,0,x,1,1,1,1"):
         with pytest.raises(ValueError):  # noqa: PT011
             Reading.parse(text)
 

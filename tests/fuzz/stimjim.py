@@ -24,11 +24,12 @@ ASKED = (
     (lambda link: link.start(99), "\r\nStarted T train with parameters of PulseTrain 99\r\n",
      "Started T train with parameters of PulseTrain 99"),
     (lambda link: link.state(), "STAT,99,0,5,20000000,-1,0,0,0\n", r"STAT(,-?\d+){8}"),
-    (lambda link: link.read(0), "READ,0,16,1.22,0.10,-0.85,0.00\n", r"READ,0,\S*"),
+    (lambda link: link.read(0), "READ,0,16,1.22,0.10,-0.85,0.00\n",
+     r"READ,0,\d+(,-?\d+(\.\d+)?){4}"),
     (lambda link: link.unroute(0), "TRIG0,0,-1,-1,0\r\n", "TRIG0,0,-1,-1,0"),
     (lambda link: link.ground(1), "Set channel 1 to mode 3\r\n", "Set channel 1 to mode 3"),
     (lambda link: link.measure_peaks(99, (True, False)), "MEAS99,3,0,3,-1,1,1\r\n",
-     r"MEAS99,3,0,3,-1,1(,.*)?"),
+     r"MEAS99,3,0,3,-1,1(,[01])?"),
     (lambda link: link.identify(), IDENTITY, r"IDN,stimjimAWG,[^,]*,fw=[^,]*,proto=1"),
 )  # fmt: skip
 
