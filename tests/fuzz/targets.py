@@ -582,6 +582,14 @@ def _with_scpi() -> tuple[Target, ...]:
     return (TARGET,)
 
 
+def _of_drivers() -> tuple[Target, ...]:
+    """The wires of other devices, each in a file of its own."""
+    from tests.fuzz import stimjim
+
+    return (stimjim.TARGET,)
+
+
 def all_targets() -> dict[str, Target]:
     """Return every target by name."""
     return {target.name: target for target in (*TARGETS, *_with_monitor(), *_with_scpi())}
+    return {target.name: target for target in (*TARGETS, *_with_monitor(), *_of_drivers())}
