@@ -287,6 +287,7 @@ def verify_device(
     start_s = clock.now_s()
     with tempfile.TemporaryDirectory(prefix="tacs-verify-", ignore_cleanup_errors=True) as name:
         bench = Bench.of(device, rig, Path(name))
+        _by_a_machine(bench)
         with _site_of_its_own(bench.setup.site):
             conformance = []
             if "conformance" in parts and not only:
@@ -303,6 +304,16 @@ def verify_device(
         seconds=clock.now_s() - start_s,
         conformance=tuple(conformance),
     )
+
+
+def _by_a_machine(bench: Bench) -> None:
+    """Refuse a device that a person works: there is nothing that a machine could verify."""
+    if not bench.setup.capabilities.machine_verified:
+        name = bench.setup.capabilities.name
+        raise InputError(
+            f"{name}: a person sets, starts and stops this device; nothing of it can be verified "
+            f"by a machine. Rehearse it with `tacs run … --device emulated:{name}`"
+        )
 
 
 def _conformance(bench: Bench, clock: MonotonicClock, *, say: Say | None) -> list[Conformed]:

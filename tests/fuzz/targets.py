@@ -591,5 +591,5 @@ def _of_drivers() -> tuple[Target, ...]:
 
 def all_targets() -> dict[str, Target]:
     """Return every target by name."""
-    return {target.name: target for target in (*TARGETS, *_with_monitor(), *_with_scpi())}
-    return {target.name: target for target in (*TARGETS, *_with_monitor(), *_of_drivers())}
+    found = (*TARGETS, *_with_monitor(), *_with_scpi(), *_of_drivers())
+    return {target.name: target for target in found}

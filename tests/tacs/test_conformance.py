@@ -183,3 +183,8 @@ def test_the_parts_of_a_verification():
     assert "conformance: 22 pass" in found.text()
     with pytest.raises(InputError, match="there are conformance and scenarios"):
         verify_device("emulated:synthpal", parts=("everything",))
+
+
+def test_a_device_that_a_person_works_is_not_verified_by_a_machine():
+    with pytest.raises(InputError, match="a person sets, starts and stops this device"):
+        verify_device("emulated:manual")
