@@ -97,8 +97,15 @@ def verify_device(
     ] = "",
 ) -> None:
     """Put a device through the fault scenarios, judged by its emulator's oscilloscope."""
+    from tacs.driver import DeviceName, find_driver
     from tacs.verify_device import verify_device as verify
 
+    name = DeviceName.parse(device).driver
+    if not find_driver(name).capabilities.machine_verified:
+        raise InputError(
+            f"{name}: a person works this device, and no machine can verify what a person does; "
+            f"rehearse a session with tacs run --device emulated:{name} and its faults"
+        )
     found = verify(
         device,
         rig=rig or None,
