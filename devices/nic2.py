@@ -114,6 +114,7 @@ class Nic2(Driver):
             "drying electrodes and rising impedance",
             "stimulator out of compliance (current below the command)",
             "output off its calibration (current above or below the command)",
+            "current that takes another way than the electrodes (failed isolation)",
             "DC offset of the stimulator",
             "a command altered on the wire (its protocol has no check)",
             "swapped leads or electrodes",

@@ -14,10 +14,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tacs.by_hand import hand_breaches
 from tacs.capabilities import Capabilities
 from tacs.clock import utc_now
 from tacs.driver import find_driver
 from tacs.errors import InputError, SafetyRefusal
+from tacs.hand_panel import Panel
 from tacs.limits import EffectiveLimits, effective_limits
 from tacs.matching import (
     FrequencyChoice,
@@ -244,9 +246,15 @@ def make_plan(
         choice = accept_grid(choice, capabilities, grid_accepted)
     montage, current_reason = _montage(recipe, current_peak_ma)
     protocol = _protocol(recipe, choice, montage)
-    achieved_hz = choice.frequency_hz
+    achieved_hz, by_hand = choice.frequency_hz, list[Breach]()
     if capabilities is not None:
         achieved_hz = capabilities.achieved_frequency_hz(choice.frequency_hz)
+    grid = grid_reason(choice.frequency_hz, achieved_hz, capabilities)
+    if capabilities is not None and rig is not None and not capabilities.machine_verified:
+        panel = Panel.of(rig)
+        achieved_hz = panel.frequency_hz(panel.frequency(choice.frequency_hz))
+        by_hand = hand_breaches(protocol, rig, limits)
+        grid = f"{panel.device_name} is set by hand to {achieved_hz:g} Hz"
 
     breaches = _recipe_breaches(recipe)
     breaches += frequency_breaches(peak, recipe, choice, achieved_hz, subject)
@@ -260,9 +268,10 @@ def make_plan(
             today=now.date(),
             emulated=rig is not None and rig.emulated,
         )
+    breaches += by_hand
     breaches += person_breaches(protocol, limits, subject=subject, history=DoseHistory(), now=now)
 
-    reasons = [choice.reason, grid_reason(choice.frequency_hz, achieved_hz, capabilities)]
+    reasons = [choice.reason, grid]
     if choice.individual is not None:
         reasons.append(tongue_reason(montage))
         reasons += recording_age_reasons(peak, now, limits["peak_age_d"])

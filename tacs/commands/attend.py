@@ -51,7 +51,8 @@ def attach(
             if "telemetry" in message:
                 now = telemetry_of(message["telemetry"])
                 word = WORDS.get(now.state, now.state.value)
-                line = f"{word:<12}  {now.elapsed_s:6.0f} of {now.duration_s:.0f} s  {now.cause}"
+                line = f"{word:<12}  {now.elapsed_s:6.0f} of {now.duration_s:.0f} s  "
+                line += now.instruction or now.cause
                 end = "\r" if sys.stderr.isatty() else "\n"
                 changed = last.get("state") != message["telemetry"]["state"]
                 if sys.stderr.isatty() or changed:

@@ -112,7 +112,7 @@ def stuck(bench: Bench) -> Verdict:
 def overcurrent(bench: Bench) -> Verdict:
     """Row 18: 20 % too much, at several places of the cycle; latency from the fault on."""
     if not bench.monitored:
-        trial = Trial("gain=1.2", (), 0.0, ("gain",))
+        trial = Trial("gain=1.2", (), 0.0, ("gain", "off its calibration"))
         return trials(bench, 18, (trial,))
     proof, worst_s = Evidence(), 0.0
     for k, at_s in enumerate((6.0, 6.017, 6.031)):

@@ -52,7 +52,9 @@ def link_loss(bench: Bench) -> Verdict:
 
 def link_flap(bench: Bench) -> Verdict:
     """Row 6: ten drops a minute, watched for three more of them after the session is over."""
-    run = bench.rehearse("R06", faults=[f"link_flap@{FAULT_S}=6"], linger_s=18.0)
+    run = bench.rehearse(
+        "R06", faults=[f"link_flap@{FAULT_S}=6"], linger_s=max(18.0, bench.linger_s(FAULT_S))
+    )
     proof = Evidence()
     ended(proof, bench, run, FAULT_S)
     held(proof, run)

@@ -265,7 +265,24 @@ def test_settings_are_no_matter_of_a_device_that_the_suite_sets(tmp_path: Path):
         session(tmp_path, device="emulated:synthpal", settings=entries)
 
 
-def test_planning_and_checking_know_the_panel():
+def test_planning_knows_the_panel():
+    from tacs.clock import utc_now
+    from tacs.planning import make_plan
+
+    made = make_plan(
+        None,
+        "posterior-alpha",
+        now=utc_now(),
+        rig=hand_rig(frequency_step_hz=1),
+        frequency_hz=10.3,
+        fallback_note="made",
+    )
+    assert (made.frequency_hz, made.achieved_frequency_hz) == (10.3, 10.0)
+    assert "frequency_error_hz" in {breach.limit for breach in made.breaches}
+    assert "made panel is set by hand to 10 Hz" in made.reasons
+
+
+def test_checking_knows_the_panel():
     setup = prepare(EMULATED)
     coarse = Setup(
         device=setup.device,
@@ -295,3 +312,10 @@ def test_a_guardian_lost_while_a_person_was_asked_counts_as_started(tmp_path: Pa
     assert closed.delivered is not None
     assert closed.delivered.source == "upper bound"
     assert closed.delivered.duration_s >= 60.0
+
+
+def test_no_machine_verifies_what_a_person_does(capsys: pytest.CaptureFixture[str]):
+    from tacs.cli import call
+
+    assert call(["verify", "device", EMULATED]) == 2
+    assert "no machine can verify what a person does" in capsys.readouterr().err
