@@ -303,9 +303,7 @@ def device_breaches(
     if waveform not in capabilities.waveforms:
         playable = ", ".join(capabilities.waveforms)
         refuse("device_waveform", waveform, playable, "", f"{name} cannot play it")
-    for played_hz in (protocol.frequency_hz, protocol.carrier_hz):
-        if played_hz is None:
-            continue
+    for played_hz in [hz for hz in (protocol.frequency_hz, protocol.carrier_hz) if hz is not None]:
         if not played_hz >= capabilities.frequency_min_hz:
             refuse("device_frequency_min_hz", played_hz, capabilities.frequency_min_hz, "Hz", name)
         if not played_hz <= capabilities.frequency_max_hz:

@@ -444,18 +444,46 @@ def test_a_ledger_may_be_ahead_by_five_minutes(ahead_min: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("since_h", "accelerated", "waits_h"),
-    [(24.0, False, None), (23.9, False, 24), (math.nan, False, 24), (23.9, True, 24)],
+    ("since_h", "accelerated", "interval_h", "needed_h"),
+    [
+        (24.0, False, 18.0, None),
+        (23.5, False, 18.0, 24),
+        (math.nan, False, 18.0, 24),
+        (30.0, False, 36.0, 36),
+        (30.0, True, 36.0, None),
+        (23.5, True, 36.0, 24),
+    ],
 )
-def test_a_lost_entry_of_the_ledger_keeps_everybody_for_a_day(
-    since_h: float, accelerated: bool, waits_h: int | None
+def test_a_lost_entry_of_the_ledger_keeps_everybody_for_a_day_or_the_interval(
+    since_h: float, accelerated: bool, interval_h: float, needed_h: int | None
 ) -> None:
-    history = DoseHistory(since_doubt_s=since_h * 3600.0)
-    found = standing_breaches("01", history, DEFAULT, NOW, accelerated=accelerated)
-    assert names(found) == ([] if waits_h is None else ["ledger_renewed"])
-    if waits_h is not None:
-        assert str(found[0].allowed).startswith(f"at least {waits_h} h since a lost entry")
-        assert found[0].where.startswith("subject 01; wait until ")
+    history = DoseHistory(since_doubt_s=since_h * HOUR_S)
+    in_force = limits(inter_session_interval_h=interval_h, accelerated_interval_h=4.0)
+    found = standing_breaches("01", history, in_force, NOW, accelerated=accelerated)
+    whole = person_breaches(
+        MADE, in_force, subject="01", history=history, now=NOW, accelerated=accelerated
+    )
+    assert [b for b in whole if b.limit == "ledger_renewed"] == found
+    if needed_h is None:
+        assert found == []
+        return
+    left_h = needed_h - (0.0 if math.isnan(since_h) else since_h)
+    # The minute that is told has passed when the wait is over, and not one more.
+    until = NOW + timedelta(hours=left_h, seconds=59.0)
+    assert told(found) == [
+        (
+            "ledger_renewed",
+            f"{since_h:.1f} h",
+            f"at least {needed_h} h since a lost entry of the ledger may have been made",
+        )
+    ]
+    assert found[0].where == f"subject 01; wait until {until:%Y-%m-%d %H:%M} UTC"
+
+
+def test_by_default_nobody_is_on_an_accelerated_course() -> None:
+    history = DoseHistory(since_doubt_s=30.0 * HOUR_S)
+    in_force = limits(inter_session_interval_h=36.0, accelerated_interval_h=4.0)
+    assert names(standing_breaches("01", history, in_force, NOW)) == ["ledger_renewed"]
 
 
 # -- how long to wait ---------------------------------------------------------------------------
@@ -738,3 +766,106 @@ def test_what_cannot_be_seen_depends_on_the_monitor() -> None:
         found = cautions(MADE, blind, with_rig)
         assert found[-1] == f"not detectable on this rig: {missed}"
         assert len(found) == 2
+
+
+# -- waveforms, electrodes, and what a person must be told ----------------------------------------
+
+MODULATED = protocol(waveform="am_tacs", carrier_hz=80.0)
+BOTH = ("tacs", "am_tacs")
+
+
+def test_a_carrier_is_held_to_the_highest_frequency() -> None:
+    at = protocol(waveform="am_tacs", carrier_hz=100.0)
+    assert protocol_breaches(at, DEFAULT) == []
+    above = protocol(waveform="am_tacs", carrier_hz=100.1)
+    (found,) = protocol_breaches(above, DEFAULT)
+    assert (found.limit, found.value, found.where) == ("frequency_highest_hz", 100.1, "carrier")
+
+
+def test_a_waveform_that_cannot_be_played_is_told_with_those_that_can() -> None:
+    found = device(MODULATED)
+    assert told(found) == [("device_waveform", "am_tacs", "tacs")]
+    assert found[0].where == "made cannot play it"
+    assert told(device(waveforms=("am_tacs", "other"))) == [
+        ("device_waveform", "tacs", "am_tacs, other")
+    ]
+
+
+def test_a_carrier_must_be_within_the_device_too() -> None:
+    assert device(MODULATED, waveforms=BOTH, frequency_max_hz=80.0) == []
+    found = device(MODULATED, waveforms=BOTH, frequency_max_hz=79.0)
+    assert told(found) == [("device_frequency_max_hz", 80.0, 79.0)]
+
+
+def test_a_missing_rig_is_asked_for_by_what_the_device_is() -> None:
+    for output, what in (("voltage", "a voltage source"), ("current", "a current source")):
+        (found,) = device(rig=None, output=output)
+        assert told([found]) == [("rig", "no rig file", "a rig file")]
+        assert found.where == f"made is {what}; what is wired to it?"
+
+
+def test_loops_and_electrodes_are_wired_in_other_tables() -> None:
+    (found,) = device(wiring="electrodes")
+    assert told([found]) == [("wiring", "loops", "electrodes")]
+    assert found.where == "rig 'made': made needs [[outputs]], one per electrode"
+    cap = rig(
+        channels=[],
+        outputs=[
+            {
+                "channel": number,
+                "electrode": name,
+                "current_max_ma": 2.0,
+                "compliance_v": 30.0,
+                "calibration": {
+                    "calibrated_on": "2026-01-01",
+                    "expires_on": "2027-01-01",
+                    "load_kohm": 10.0,
+                    "by": "made",
+                },
+            }
+            for number, name in ((1, "Oz"), (2, "Cz"))
+        ],
+    )
+    own = {"wiring": "electrodes", "output": "current", "phase_step_deg": 1.0}
+    assert device(rig=cap, **own) == []
+    found = device(rig=cap, output="current", phase_step_deg=1.0)[0]
+    assert told([found]) == [("wiring", "electrodes", "loops")]
+    assert found.where == "rig 'made': made needs [[channels]], one per loop"
+
+
+def test_what_a_monitor_measures_is_judged_as_a_sine() -> None:
+    monitored = rig(channel_data(1, "Oz", "Cz"), monitor=MONITOR)
+    found = device(MODULATED, waveforms=BOTH, rig=monitored)
+    assert told(found) == [("monitor", "am_tacs", "tacs")]
+    assert found[0].where == "what the rig's monitor measures is judged as a sine"
+    assert device(MODULATED, waveforms=BOTH) == []
+
+
+@pytest.mark.parametrize("missing", ["gain_ma_per_v", "input_max_v"])
+def test_a_voltage_source_needs_gain_and_largest_input_of_each_channel(missing: str) -> None:
+    loops = montage_data(("Oz", "Cz", 0.5), ("F3", "Pz", 0.5))
+    both = rig(channel_data(1, "Oz", "Cz", **{missing: None}),
+               channel_data(2, "F3", "Pz", current_max_ma=0.4))  # fmt: skip
+    found = device(protocol(montage=loops), rig=both)
+    # The other channel is looked at all the same.
+    assert told(found) == [
+        ("rig", "a channel without gain_ma_per_v or input_max_v", "both"),
+        ("rig_current_max_ma", 0.5, 0.4),
+    ]
+    assert found[0].where == "rig 'made', channel 1; tacs calibrate measures the gain"
+
+
+def test_what_an_operator_is_told_of_an_unusual_device() -> None:
+    usual = cautions(MADE, capabilities(verified=True))
+    assert usual == ["if this computer dies: the current ends with the play duration "
+                     "(at most 1.8 s)"]  # fmt: skip
+    by_hand = cautions(MADE, capabilities(verified=True, machine_verified=False))
+    assert by_hand[1:] == [
+        "made: a person sets, starts and stops the device; nothing that it does is verified by a "
+        "machine"
+    ]
+    for soft_stop, how in ((True, "a ramp of 0.8 s"), (False, "a step to zero")):
+        own = capabilities(verified=True, level_control=False, soft_stop=soft_stop)
+        assert cautions(MADE, own)[1:] == [
+            f"made runs the whole envelope by itself: there is no pause, and a stop is {how}"
+        ]
