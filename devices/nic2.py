@@ -1,9 +1,10 @@
 """Neuroelectrics Starstim through NIC2: a current source at each electrode, driven over TCP.
 
 NIC plays a protocol that was made in it, with 0 µA on every channel; while it runs, amplitudes,
-frequencies and phases are changed online. The session's level is followed in steps
-(:mod:`devices.nic2_steps`). When the host vanishes, the protocol runs on with the last amplitudes:
-its end is what ends the current, so its length is held close to that of the session.
+frequencies and phases are changed online. It takes seconds to start, so it is started before the
+session is armed, at 0 µA. The session's level is followed in steps (:mod:`devices.nic2_steps`).
+When the host vanishes, the protocol runs on with the last amplitudes: its end is what ends the
+current, so its length is held close to that of the session.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from devices.nic2_plan import Plan, plan_of, whole_hz
 from devices.nic2_rig import MARGIN_S, Nic2Rig
 from devices.nic2_steps import STEP_MS, Staircase
 from devices.nic2_stop import Stop
-from devices.nic2_wire import RUNNING, SILENT, Command, Nic2Link, Op
+from devices.nic2_wire import RUNNING, SILENT, Nic2Link
 from devices.nic2_wire import Status as Said
 from devices.transport import Transport, open_transport
 from tacs.capabilities import Capabilities
@@ -42,14 +43,8 @@ __all__ = ["Nic2"]
 PORT: Final = 1235
 SOFT_STOP_S: Final = 0.8
 EMERGENCY_STOP_S: Final = 0.1
-START_TRIES: Final = 6
-START_EVERY_S: Final = 0.05
-READY_EVERY_S: Final = 0.2
-START_TIMEOUT_S: Final = 20.0
-SETTLE_S: Final = 1.5  # NIC may report full stimulation before its own ramp is over
 SETTLED_WITHIN_S: Final = 5.0  # once no step is under way, until NIC reports full stimulation
 AFTER_STEP_S: Final = 0.5
-BEFORE: Final = frozenset({Said.LOADED, Said.LOADING})  # what NIC may say until it has started
 
 
 class Nic2(Driver):
@@ -61,6 +56,9 @@ class Nic2(Driver):
         To NIC's port 1235.
     rig : Rig
         Electrode at each channel, and the protocol to load.
+    clock : Clock, optional
+        Tells how long NIC's protocol has been waiting for its session; without one that is not
+        held against its length.
 
     Raises
     ------
@@ -101,11 +99,10 @@ class Nic2(Driver):
         emergency_stop_s=EMERGENCY_STOP_S,
         on_host_loss=(
             f"NIC's protocol runs on with the last amplitudes to its end, at most {MARGIN_S:g} s "
-            f"after that of the session and as long as NIC took to start it ({START_TIMEOUT_S:g} s "
-            f"at most); somebody at NIC can press Abort"
+            f"after that of the session; somebody at NIC can press Abort"
         ),
         host_loss="programme",
-        host_loss_worst_case_s=MARGIN_S + START_TIMEOUT_S,
+        host_loss_worst_case_s=MARGIN_S,
         not_detectable=(
             "an online command that NIC did not carry out (it acknowledges none)",
             "a NIC protocol that is not at 0 µA, or not as long as the rig says",
@@ -126,18 +123,18 @@ class Nic2(Driver):
         ),
     )
 
-    def __init__(self, transport: Transport, rig: Rig | None) -> None:
+    def __init__(self, transport: Transport, rig: Rig | None, clock: Clock | None = None) -> None:
         self._rig = Nic2Rig.of(rig)
+        self._clock = clock
         self.link = Nic2Link(transport)
         self._plan: Plan | None = None
         self._stairs: Staircase | None = None
         self._impedances_kohm: Mapping[str, float] = {}
-        self._connected = self._started = self._warm = self._closed = False
+        self._connected = self._idling = self._started = self._closed = False
         self._level = 0.0
-        self._now_s = math.nan
-        self._started_s = self._full_since_s = self._unsettled_since_s = math.nan
+        self._now_s = self._idling_since_s = self._unsettled_since_s = math.nan
         self._said: tuple[Said, ...] = ()
-        self._playing = self._ran = False
+        self._playing = False
         self._n_sent = 0
         self._stop: Stop | None = None
 
@@ -162,7 +159,7 @@ class Nic2(Driver):
             No rig, one that does not fit, or no address.
         """
         Nic2Rig.of(rig)
-        return cls(open_transport(_socket(address), clock), rig)
+        return cls(open_transport(_socket(address), clock), rig, clock)
 
     @classmethod
     def over(cls, transport: Any, rig: Rig | None) -> Nic2:
@@ -192,7 +189,7 @@ class Nic2(Driver):
         return identity
 
     def configure(self, program: Program) -> Achieved:
-        """Load NIC's zero-current protocol while idle, and check the contacts where asked to.
+        """Load and start NIC's zero-current protocol, after checking the contacts where asked to.
 
         Raises
         ------
@@ -201,84 +198,66 @@ class Nic2(Driver):
         SafetyRefusal
             Too much current, currents that do not add up to nothing, or an impedance too high.
         DeviceRefused, UncertainDelivery
-            NIC does not load the protocol, or is doing something else.
+            NIC does not load or start the protocol, or is doing something else.
         """
         plan = plan_of(program, self._rig, self.link.n_channels)
+        if self._idling:
+            setup.silence(self.link)
         if (state := self.link.status()) not in SILENT:
             raise DeviceRefused(f"{self.link.address}: NIC is busy ({state.name}); stop it first")
+        self._idling = self._started = self._playing = False
+        self._plan = self._stairs = self._stop = None
         setup.load_protocol(self.link, plan.protocol)
         if self._rig.impedance_check != "none":
             self._check_contacts(plan)
             setup.load_protocol(self.link, plan.protocol)  # the check leaves another state behind
-        self._plan, self._stairs, self._stop = plan, plan.staircase(), None
-        self._started = self._playing = self._ran = self._warm = False
+        self._idling_since_s = math.nan if self._clock is None else self._clock.now_s()
+        try:
+            setup.start_protocol(self.link)
+        except DeviceError:
+            with contextlib.suppress(DeviceError):
+                setup.silence(self.link)
+            raise
+        self._idling = True
+        self._plan, self._stairs = plan, plan.staircase()
         top_ua = self._stairs.top_ua
         return Achieved(
             frequency_hz=float(plan.frequency_hz),
             currents_peak_ma={c: top_ua[c - 1] / 1e3 for c in program.currents_peak_ma},
         )
 
-    def make_ready(self) -> None:
-        """Start NIC's protocol, which is at 0 µA throughout, and wait until NIC stimulates.
-
-        NIC takes seconds for that, and takes no change before.
-
-        Raises
-        ------
-        InputError
-            Nothing was configured.
-        DeviceRefused
-            NIC reports an error.
-        UncertainDelivery
-            NIC does not begin to stimulate.
-        """
-        if self._plan is None:
-            raise InputError("configure a programme before starting it")
-        self.link.send(Command(Op.START_PROTOCOL))
-        self._warm = True
-        for _ in range(round(START_TIMEOUT_S / READY_EVERY_S)):
-            state, protocol = self.link.status(), self.link.protocol_status()
-            if state is Said.ERROR:
-                raise DeviceRefused(f"{self.link.address}: NIC did not start its protocol (ERROR)")
-            if state is Said.RUNNING and protocol is Said.STIM_FULL:
-                self.link.pause(SETTLE_S)
-                return
-            self.link.pause(READY_EVERY_S)
-        raise UncertainDelivery(
-            f"{self.link.address}: NIC did not begin to stimulate within {START_TIMEOUT_S:g} s "
-            f"({state.name}, {protocol.name})"
-        )
-
     def start(self, lease_s: float) -> None:
-        """Start at 0 µA: at once where NIC was made ready, else with NIC's protocol.
-
-        NIC may take seconds until it stimulates: what is commanded before is made up for slowly.
+        """Set frequencies and phases at 0 µA; from here on the level is followed.
 
         Raises
         ------
         InputError
             Nothing was configured, or the lease is none.
         DeviceRefused
-            NIC reports an error.
+            NIC's protocol has run for too long meanwhile, or runs no more.
         """
-        if self._plan is None or self._stairs is None:
+        if self._plan is None or self._stairs is None or not self._idling:
             raise InputError("configure a programme before starting it")
         _check_lease(0.0, lease_s)
-        self._stairs = self._plan.staircase()
-        self._level, self._stop, self._n_sent, self._ran = 0.0, None, 0, False
-        self._started_s = self._full_since_s = self._unsettled_since_s = math.nan
-        self._started = self._playing = True
-        if self._warm:
-            self._warm, self._ran, self._full_since_s = False, True, -math.inf
-            return
-        self.link.send(Command(Op.START_PROTOCOL))
-        for _ in range(START_TRIES):
-            state = self.link.status()
-            if state is Said.ERROR:
-                raise DeviceRefused(f"{self.link.address}: NIC did not start its protocol (ERROR)")
-            if state is Said.RUNNING:
-                return
-            self.link.pause(START_EVERY_S)
+        plan = self._plan
+        waited_s = 0.0 if self._clock is None else self._clock.now_s() - self._idling_since_s
+        if waited_s > plan.wait_max_s:
+            raise DeviceRefused(
+                f"{self.link.address}: NIC's protocol {plan.protocol!r} has been under way for "
+                f"{waited_s:.0f} s and would end before the session; connect again and begin "
+                f"within {plan.wait_max_s:.0f} s"
+            )
+        state, protocol = self.link.status(), self.link.protocol_status()
+        if state is not Said.RUNNING or protocol is not Said.STIM_FULL:
+            raise DeviceRefused(
+                f"{self.link.address}: NIC's protocol is not ready any more ({state.name}, "
+                f"{protocol.name}); connect again"
+            )
+        self._stairs = plan.staircase()
+        nothing = self._stairs.sent_ua
+        self.link.send(wire.ramp_in(nothing, plan.frequencies, plan.phases_deg, STEP_MS))
+        self._level, self._n_sent, self._unsettled_since_s = 0.0, 0, math.nan
+        self._idling, self._started, self._playing = False, True, True
 
     def set_level(self, level: float) -> None:
         """Take the fraction of the full current; the steps towards it are made in :meth:`pump`.
@@ -315,7 +294,7 @@ class Nic2(Driver):
                 f"not known; ramp down first"
             )
         self._plan = self._plan.at(hz)
-        if self._ready:
+        if self._stop is None:
             self.link.send(wire.frequencies(self._plan.frequencies))
         return float(hz)
 
@@ -325,22 +304,13 @@ class Nic2(Driver):
         Raises
         ------
         UncertainDelivery
-            NIC did not begin to stimulate, or does not settle after a step.
+            NIC does not settle after a step.
         """
         self._now_s = now_s
         if self._stop is not None:
             self.link.send(*self._stop.due(now_s))
             return
         if not self._started or self._plan is None or self._stairs is None:
-            return
-        if math.isnan(self._started_s):
-            self._started_s = now_s
-        if not self._ready:
-            if now_s - self._started_s > START_TIMEOUT_S:
-                raise UncertainDelivery(
-                    f"{self.link.address}: NIC did not begin to stimulate within "
-                    f"{START_TIMEOUT_S:g} s ({self._told})"
-                )
             return
         if now_s - self._unsettled_since_s > SETTLED_WITHIN_S:
             raise UncertainDelivery(
@@ -380,10 +350,11 @@ class Nic2(Driver):
         self._said = (state, protocol)
         self._follow(state, protocol)
         channels = tuple(sorted(self._channels)) if self._playing else ()
+        measured = self._impedances_kohm
         return Status(
             playing=channels,
             current_peak_ma=None,
-            impedance_kohm=None if self._started else (self._impedances_kohm or None),
+            impedance_kohm=None if self._started or not measured else measured,
             details={
                 "nic": state.name,
                 "protocol": protocol.name,
@@ -421,21 +392,16 @@ class Nic2(Driver):
         return tuple(c for c, ua in enumerate(self._plan.currents_ua, start=1) if ua)
 
     @property
-    def _ready(self) -> bool:
-        """Whether NIC takes online changes: it has reported full stimulation for long enough."""
-        return self._now_s - self._full_since_s >= SETTLE_S
-
-    @property
     def _told(self) -> str:
         """What NIC said last."""
         return ", ".join(said.name for said in self._said) or "it was not asked"
 
     def _follow(self, state: Said, protocol: Said) -> None:
         """Conclude from what NIC says whether it plays, and whether it has settled."""
-        if state in RUNNING:
-            self._playing = self._ran = True
-        elif state in SILENT and (self._ran or self._stop is not None or state not in BEFORE):
-            self._playing = False
+        if state in SILENT:
+            self._playing = self._idling = False
+        elif state in RUNNING:
+            self._playing = not self._idling  # its own protocol at 0 µA is not playing
         if self._stop is not None:
             self.link.send(*self._stop.heard(state))
             return
@@ -447,10 +413,6 @@ class Nic2(Driver):
                 f"amplitudes when it goes on is not known"
             )
         full = state is Said.RUNNING and protocol is Said.STIM_FULL
-        if not self._n_sent and not full:
-            self._full_since_s = math.nan
-        elif full and math.isnan(self._full_since_s):
-            self._full_since_s = self._now_s
         if full or self._now_s < self._stairs.busy_until_s + AFTER_STEP_S:
             self._unsettled_since_s = math.nan
         elif math.isnan(self._unsettled_since_s):
@@ -462,8 +424,9 @@ class Nic2(Driver):
             return
         n_channels, stairs = self.link.n_channels, self._stairs
         if stairs is None or not self._started:
-            # Nothing was started: there is no ramp to wait for.
+            # Nothing flows: there is no ramp to wait for.
             self._stop = Stop(n_channels, STEP_MS, urgent=urgent, waits=False)
+            self._idling = False
         else:
             self._stop = Stop(
                 n_channels,
@@ -501,10 +464,12 @@ class Nic2(Driver):
     def _leave_silent(self) -> None:
         """Ramp to zero where something may flow, abort, wait for NIC to say so, unload."""
         if not self._started:
-            if self.link.status() not in (Said.NOT_LOADED, Said.IDLE, Said.REMOTE_ALLOWED):
+            try:
                 setup.silence(self.link)
-                if self._warm:
-                    setup.unload(self.link)
+            except DeviceError:
+                with contextlib.suppress(DeviceError):
+                    self.emergency_stop()  # whatever NIC says, or does not
+                raise
             return
         self.soft_stop()
         if (stop := self._stop) is None:
@@ -512,16 +477,9 @@ class Nic2(Driver):
         for wait_s, commands in stop.rest():
             self.link.pause(wait_s)
             self.link.send(*commands)
-        state = setup.wait_until(self.link, SILENT, "end its protocol", every_s=0.1, tries=100)
-        self.link.send(*stop.heard(state))
+        setup.wait_until(self.link, SILENT, "end its protocol", every_s=0.1, tries=100)
         with contextlib.suppress(DeviceError):
-            setup.wait_until(
-                self.link,
-                {Said.NOT_LOADED, Said.IDLE},
-                "unload its protocol",
-                every_s=0.1,
-                tries=20,
-            )
+            setup.unload(self.link)
 
 
 def _socket(address: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final
 
-from devices.nic2_rig import Nic2Rig
+from devices.nic2_rig import SPARE_S, Nic2Rig
 from devices.nic2_steps import Staircase, residual_ua
 from devices.nic2_wire import (
     AMPLITUDE_MAX_UA,
@@ -45,8 +45,8 @@ class Plan:
         More slowly than this no channel moves.
     protocol : str
         That is loaded in NIC.
-    protocol_s : float
-        How long it runs.
+    wait_max_s : float
+        How long it may have run when the session begins.
     soft_stop_ms, emergency_stop_ms : int
         Transitions of the two stops.
     """
@@ -57,7 +57,7 @@ class Plan:
     planned_per_s: float
     slope_min_ua_per_ms: float
     protocol: str
-    protocol_s: float
+    wait_max_s: float
     soft_stop_ms: int
     emergency_stop_ms: int
 
@@ -114,13 +114,14 @@ def plan_of(program: Program, rig: Nic2Rig, n_channels: int) -> Plan:
         planned_per_s=_steepest_per_s(program.envelope),
         slope_min_ua_per_ms=rig.slope_min_ua_per_ms,
         protocol="",
-        protocol_s=0.0,
+        wait_max_s=0.0,
         soft_stop_ms=_stop_ms(program.soft_stop_s, "soft_stop_s"),
         emergency_stop_ms=_stop_ms(program.emergency_stop_s, "emergency_stop_s"),
     )
     _refuse_uneven(plan.staircase(), plan, rig)
     protocol, protocol_s = rig.protocol_for(program.duration_s)
-    return replace(plan, protocol=protocol, protocol_s=protocol_s)
+    wait_max_s = protocol_s - program.duration_s - SPARE_S
+    return replace(plan, protocol=protocol, wait_max_s=wait_max_s)
 
 
 def whole_hz(frequency_hz: float) -> int:

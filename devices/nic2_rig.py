@@ -16,11 +16,12 @@ from tacs.errors import InputError
 from tacs.limits import LIMITS
 from tacs.rig import Rig
 
-__all__ = ["MARGIN_S", "Nic2Rig"]
+__all__ = ["MARGIN_S", "SPARE_S", "Nic2Rig"]
 
 NAME: Final = "nic2"
 SPARE_S: Final = 2.0  # the protocol must not end before the session has been stopped
-MARGIN_S: Final = 90.0  # longest time that the protocol may go on after it
+WAIT_S: Final = 120.0  # that it may be under way before the session begins
+MARGIN_S: Final = 200.0  # by which it may be longer than the session
 MINUTES: Final = "{minutes}"
 CHECKS: Final = ("none", "AC", "DC")
 KNOWN: Final = (
@@ -141,7 +142,7 @@ class Nic2Rig:
         """
         needed_s = session_s + SPARE_S
         if self.protocol_duration_s is None:
-            minutes = max(math.ceil(needed_s / 60.0), 1)
+            minutes = max(math.ceil((needed_s + WAIT_S) / 60.0), 1)
             return self.protocol.replace(MINUTES, str(minutes)), 60.0 * minutes
         length_s = self.protocol_duration_s
         if not length_s >= needed_s:

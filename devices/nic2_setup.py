@@ -15,7 +15,15 @@ from devices.nic2_wire import RUNNING, SILENT, Command, Nic2Link, Op, Status
 from tacs.driver import Identity
 from tacs.errors import DeviceNotFound, DeviceRefused, UncertainDelivery
 
-__all__ = ["connect", "load_protocol", "measure_impedances", "silence", "unload", "wait_until"]
+__all__ = [
+    "connect",
+    "load_protocol",
+    "measure_impedances",
+    "silence",
+    "start_protocol",
+    "unload",
+    "wait_until",
+]
 
 ASK_EVERY_S: Final = 1.0
 HELLO_TRIES: Final = 25
@@ -23,9 +31,15 @@ PERMISSION_TRIES: Final = 20
 STATE_TRIES: Final = 20
 NOT_FOUND_TRIES: Final = 3  # NIC may still report an unload before it looks at the name
 SPOKEN: Final = 4  # major version of MatNIC
+START_EVERY_S: Final = 0.5
+START_TRIES: Final = 40
+SETTLE_S: Final = 1.5  # NIC may report full stimulation before its own ramp is over
 IMPEDANCE_TYPE_AFTER_S: Final = 1.0
 IMPEDANCE_EVERY_S: Final = 5.0
 IMPEDANCE_TRIES: Final = 24
+UNLOAD_EVERY_S: Final = 0.1
+UNLOAD_TRIES: Final = 30
+UNLOADED: Final = frozenset({Status.NOT_LOADED, Status.IDLE, Status.REMOTE_ALLOWED})
 RAMP_TO_ZERO_MS: Final = 800
 IMPEDANCE_STATES: Final = frozenset({Status.CHECK_IMPEDANCE, Status.CHECK_IMPEDANCE_ABORTING})
 
@@ -86,14 +100,17 @@ def silence(link: Nic2Link) -> None:
         state = wait_until(link, SILENT, "end the protocol that it was running")
     if state not in SILENT:
         state = wait_until(link, SILENT, "come to rest")
-    if state in (Status.LOADED, Status.LOADING):
+    if state not in UNLOADED:
         unload(link)
 
 
 def unload(link: Nic2Link) -> None:
-    """Unload the protocol."""
+    """Unload the protocol, so that nobody starts it by mistake; it is at rest already."""
     link.send(Command(Op.UNLOAD_PROTOCOL))
-    wait_until(link, {Status.NOT_LOADED, Status.IDLE}, "unload its protocol")
+    for _ in range(UNLOAD_TRIES):
+        if link.status() in UNLOADED:
+            return
+        link.pause(UNLOAD_EVERY_S)
 
 
 def load_protocol(link: Nic2Link, name: str) -> None:
@@ -122,6 +139,37 @@ def load_protocol(link: Nic2Link, name: str) -> None:
         f"{link.address}: NIC was still not done loading the protocol {name!r} after "
         f"{STATE_TRIES * ASK_EVERY_S:g} s"
     )
+
+
+def start_protocol(link: Nic2Link) -> None:
+    """Start the loaded protocol, wait until it takes online changes, and set it to nothing.
+
+    Raises
+    ------
+    DeviceRefused
+        NIC reports an error.
+    UncertainDelivery
+        It does not come to stimulate.
+    """
+    link.send(Command(Op.START_PROTOCOL))
+    ended = {Status.RUNNING, Status.ERROR}
+    state = wait_until(link, ended, "start its protocol", every_s=START_EVERY_S, tries=START_TRIES)
+    if state is Status.ERROR:
+        raise DeviceRefused(f"{link.address}: NIC did not start its protocol (ERROR); look at NIC")
+    full = 0
+    for _ in range(START_TRIES):
+        full = full + 1 if link.protocol_status() is Status.STIM_FULL else 0
+        if full > SETTLE_S / START_EVERY_S:
+            break
+        link.pause(START_EVERY_S)
+    else:
+        raise UncertainDelivery(
+            f"{link.address}: NIC's protocol runs, but did not come to full stimulation within "
+            f"{START_TRIES * START_EVERY_S:g} s"
+        )
+    # Whatever the protocol holds: from here on it is nothing.
+    link.send(wire.amplitudes((0,) * link.n_channels, wire.TRANSITION_MIN_MS))
+    link.pause(2.0 * wire.TRANSITION_MIN_MS / 1e3)
 
 
 def measure_impedances(link: Nic2Link, kind: str) -> tuple[float, ...]:

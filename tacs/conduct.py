@@ -182,7 +182,6 @@ class Conduct:
             try:
                 identity, achieved = guardian.prepare()
                 self._confirm(identity.model)
-                guardian.make_ready()
                 with signals_to(self.inbox):
                     self._reserve(key)
                     armed = True

@@ -163,18 +163,6 @@ class Driver(ABC):
             The device did not accept a setting; nothing plays.
         """
 
-    def make_ready(self) -> None:  # noqa: B027 - most devices are ready once configured
-        """Bring the device to where a start takes effect at once, still without current.
-
-        Called once, after a person has confirmed and before anything is booked; it may take
-        seconds. What it changes is undone by :meth:`close`.
-
-        Raises
-        ------
-        DeviceError
-            The device does not get there.
-        """
-
     @abstractmethod
     def start(self, lease_s: float) -> None:
         """Start at level 0; the programme ends by itself ``lease_s`` seconds from now."""

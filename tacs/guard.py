@@ -173,13 +173,6 @@ class GuardedDriver:
         """Hand on the word of the person who works the device."""
         self._driver.told(word)
 
-    def make_ready(self) -> None:
-        """Have the device get ready, where its driver has to do anything for that."""
-        if type(self._driver).make_ready is not Driver.make_ready:
-            self._journal.intent("make_ready", {}, sync=True)
-            self._driver.make_ready()
-            self._journal.answer("make_ready", {})
-
     def start(self, lease_s: float, now_s: float) -> None:
         """Start at level 0 with a lease, at a scheduled time that the first rise counts from."""
         self._refuse(self._lease_breaches(lease_s))

@@ -273,16 +273,6 @@ class Guardian:
         self._apply(Event(Trigger.CHECKED), self._clock.now_s())
         return identity, achieved
 
-    def make_ready(self) -> None:
-        """Bring the device to where a start takes effect at once; without current.
-
-        Raises
-        ------
-        TacsError
-            It does not get there.
-        """
-        self.driver.make_ready()
-
     def arm(self) -> None:
         """Arm; the confirmation that a real device needs has been taken by the caller."""
         self._apply(Event(Trigger.ARM), self._clock.now_s())

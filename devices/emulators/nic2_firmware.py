@@ -322,8 +322,6 @@ class Firmware:
         self._stale = self._ending = False
         self._full_s = self._now_s + PROTOCOL_RAMP_S
         self._ends_s = self._now_s + self._length_s - PROTOCOL_RAMP_S
-        if self.first_start_s is None:
-            self.first_start_s = self._now_s
 
     def _protocol_over(self) -> None:
         self._ends_s = math.inf
@@ -429,6 +427,8 @@ class Firmware:
         if not all(0 <= v <= 150 for v in hz) or not all(0 <= v <= 359 for v in degrees):
             self.ignored += 1
             return
+        if self.first_start_s is None:
+            self.first_start_s = self._now_s  # the protocol itself begins at 0 µA, and earlier
         for output, frequency_hz, phase_deg in zip(self.outputs, hz, degrees, strict=False):
             output.retune(frequency_hz, self._now_s)
             output.restart(self._now_s)

@@ -65,7 +65,6 @@ class Played:
         self.guard = self._guarded()
         self.guard.connect()
         self.guard.configure()
-        self.guard.make_ready()
         self._level = 0.0
         self._started_s = self._clock.now_s()
         self._leased_s = self._started_s

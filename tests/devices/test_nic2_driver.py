@@ -54,7 +54,7 @@ def test_capabilities_state_what_limits_need() -> None:
     assert found.frequency_step_hz == 1.0
     assert found.achieved_frequency_hz(10.27) == 10.0
     assert found.host_loss == "programme"
-    assert found.host_loss_worst_case_s == MARGIN_S + 20.0
+    assert found.host_loss_worst_case_s == MARGIN_S
     assert (found.soft_stop_s, found.emergency_stop_s) == (0.8, 0.1)
     assert found.frequency_change == "stop_first"
     assert any("acknowledges none" in fault for fault in found.not_detectable)
@@ -147,7 +147,7 @@ def test_a_protocol_left_running_by_somebody_is_ended(tmp_path: Path) -> None:
     sent = written(session)
     second.connect()
     done = changes(sent)
-    assert done == [b"\x8304.07\x00", b"\x93" + ZEROS + b";800\x00", b"\x8a"]
+    assert done == [b"\x8304.07\x00", b"\x93" + ZEROS + b";800\x00", b"\x8a", b"\x88"]
     assert not session.firmware.playing
     assert second.status().playing == ()
 
@@ -161,7 +161,8 @@ def test_a_loaded_protocol_and_an_impedance_check_are_ended(tmp_path: Path) -> N
     second.connect()
     assert changes(sent)[-1] == b"\x88"
     assert session.firmware.status == 205
-    second.configure(program())
+    session.firmware.receive(b"\x87tacs zero 4 min\x00", session.now_s)
+    session.clock.wait(session.now_s + 1.0)
     session.firmware.receive(b"\x8cDC\x00", session.now_s)
     sent.clear()
     Nic2.over(session.emulator.transport, RIG).connect()
@@ -171,21 +172,22 @@ def test_a_loaded_protocol_and_an_impedance_check_are_ended(tmp_path: Path) -> N
 # configuring
 
 
-def test_configure_loads_the_protocol_and_starts_nothing(session: Session) -> None:
+def test_configure_starts_the_protocol_with_nothing(session: Session) -> None:
     session.driver.connect()
     sent = written(session)
     achieved = session.driver.configure(program({1: 0.4104, 3: 0.6009, 2: 1.0113}))
-    assert changes(sent) == [b"\x87tacs zero 2 min\x00"]
+    assert changes(sent) == [b"\x87tacs zero 4 min\x00", b"\x89", b"\x93" + ZEROS + b";100\x00"]
     assert achieved.frequency_hz == 10.0
     assert achieved.currents_peak_ma == pytest.approx({1: 0.41, 3: 0.6, 2: 1.01})
-    assert session.firmware.status == 207
-    assert session.driver.status().playing == ()
+    assert session.firmware.status == 208
+    assert session.driver.status().playing == ()  # at 0 µA
+    assert not session.firmware.playing
 
 
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
-        ("not_found", "did not load the protocol 'tacs zero 2 min' .NOT_LOADED.; make one"),
+        ("not_found", "did not load the protocol 'tacs zero 4 min' .NOT_LOADED.; make one"),
         ("slow_load=21", "still not done loading"),
         ("refuse@on", "did not load the protocol"),
     ],
@@ -202,7 +204,7 @@ def test_a_slow_load_is_waited_for(tmp_path: Path) -> None:
     session = Session(tmp_path, faults=["slow_load=15"])
     session.driver.connect()
     session.driver.configure(program())
-    assert session.firmware.status == 207
+    assert session.firmware.status == 208
 
 
 def test_decimals_never_reach_nic(session: Session) -> None:
@@ -233,8 +235,8 @@ def test_the_contacts_are_checked_where_the_rig_asks(
     session.driver.connect()
     sent = written(session)
     session.driver.configure(program())
-    load = b"\x87tacs zero 2 min\x00"
-    assert changes(sent) == [load, b"\x8c", kind.encode() + b"\x00", load]
+    load = b"\x87tacs zero 4 min\x00"
+    assert changes(sent)[:5] == [load, b"\x8c", kind.encode() + b"\x00", load, b"\x89"]
     status = session.driver.status()
     assert status.playing == ()  # whatever the protocol's own status says
     assert status.impedance_kohm == pytest.approx({"Oz": 4.0, "Cz": 6.5})
@@ -283,7 +285,7 @@ def test_the_way_up_begins_with_150_and_goes_on_with_147(session: Session) -> No
     sent = written(session)
     session.to(16.0, lambda t: min(t / 10.0, 1.0))
     done = changes(sent)
-    assert done[0] == (b"\x9621;21;0;0;0;0;0;0;10;10;0;0;0;0;0;0;0;180;0;0;0;0;0;0;100\x00")
+    assert done[0] == (b"\x967;7;0;0;0;0;0;0;10;10;0;0;0;0;0;0;0;180;0;0;0;0;0;0;100\x00")
     assert {data[0] for data in done[1:]} == {147}
     assert done[-1] == b"\x931000;1000;0;0;0;0;0;0;100\x00"
     assert session.firmware.ignored == 0
@@ -299,61 +301,32 @@ def test_after_zero_it_begins_with_150_again(session: Session) -> None:
     assert [data[0] for data in changes(sent)] == [150]
 
 
-def test_made_ready_it_stimulates_at_nothing_and_the_start_takes_effect_at_once(
-    tmp_path: Path,
-) -> None:
-    session = Session(tmp_path, faults=["slow_start=4"])
+def test_start_sets_frequency_and_phase_before_any_current(session: Session) -> None:
     session.driver.connect()
-    session.driver.configure(program(ramp_s=10.0))
+    session.driver.configure(program())
     sent = written(session)
-    session.driver.make_ready()
-    assert [data[0] for data in sent if data[0] in (137, 147, 150)] == [137]
-    assert session.firmware.outputs[0].amplitude(session.clock.now_s()) == 0.0
     session.driver.start(1.0)
-    session.start_s = session.clock.now_s()
-    session.to(1.0, lambda t: t / 10.0)
-    # Not started a second time, and the first change is the way in from zero.
-    assert [data[0] for data in changes(sent)][:2] == [137, 150]
-    assert [data[0] for data in changes(sent)].count(137) == 1
-    assert session.firmware.outputs[0].amplitude(session.now_s) == pytest.approx(0.1, abs=0.03)
+    assert changes(sent) == [
+        b"\x96" + ZEROS + b";10;10;0;0;0;0;0;0;0;180;0;0;0;0;0;0;100\x00",
+    ]
+    assert session.driver.status().playing == (1, 2)
+    assert not session.firmware.playing
 
 
-def test_made_ready_and_closed_it_is_ended_and_unloaded(session: Session) -> None:
+@pytest.mark.parametrize(("fault", "at_least_s"), [("slow_start=15", 17.0), ("early_217@on", 1.5)])
+def test_a_slow_start_is_waited_for_before_the_session(
+    tmp_path: Path, fault: str, at_least_s: float
+) -> None:
+    session = Session(tmp_path, faults=[fault])
     session.driver.connect()
+    began_s = session.now_s
     session.driver.configure(program())
-    session.driver.make_ready()
-    sent = written(session)
-    session.driver.close()
-    assert [data[0] for data in sent if data[0] in (136, 138)] == [138, 136]
-
-
-def test_a_nic_that_does_not_get_ready_is_told(tmp_path: Path) -> None:
-    session = Session(tmp_path, faults=["slow_start=60"])
-    session.driver.connect()
-    session.driver.configure(program())
-    with pytest.raises(UncertainDelivery, match=r"did not begin to stimulate within 20 s"):
-        session.driver.make_ready()
-
-
-def test_a_nic_that_reports_an_error_is_not_ready(tmp_path: Path) -> None:
-    session = Session(tmp_path, faults=["start_error"])
-    session.driver.connect()
-    with pytest.raises(InputError, match="configure a programme"):
-        session.driver.make_ready()
-    session.driver.configure(program())
-    with pytest.raises(DeviceRefused, match="did not start its protocol"):
-        session.driver.make_ready()
-
-
-def test_nothing_is_sent_before_nic_has_settled(tmp_path: Path) -> None:
-    session = Session(tmp_path, faults=["slow_start=4"])
-    session.begin()
-    sent = written(session)
-    session.to(6.4, 1.0)
-    assert changes(sent) == []
-    session.to(9.0, 1.0)
-    assert changes(sent)[0][0] == 150
+    assert session.now_s - began_s > at_least_s
+    session.driver.start(1.0)
+    session.start_s = session.now_s
+    session.to(1.0, 0.05)
     assert session.firmware.ignored == 0
+    assert session.firmware.playing
 
 
 def test_full_stimulation_reported_too_early_does_no_harm(tmp_path: Path) -> None:
@@ -375,19 +348,57 @@ def test_no_step_asks_more_than_the_strictest_nic_takes(tmp_path: Path, fault: s
     assert not session.firmware.playing
 
 
-def test_a_nic_that_never_stimulates_is_a_fault(tmp_path: Path) -> None:
-    session = Session(tmp_path, faults=["slow_start=60"])
-    session.begin()
-    assert session.driver.status().playing == (1, 2)  # it may begin any moment
-    with pytest.raises(UncertainDelivery, match=r"did not begin to stimulate within 20 s .LOADED"):
-        session.to(21.0, 0.1)
+@pytest.mark.parametrize(
+    ("fault", "error", "message"),
+    [
+        ("start_error", DeviceRefused, "did not start its protocol"),
+        ("slow_start=30", UncertainDelivery, r"did not start its protocol within 20 s .LOADED"),
+    ],
+)
+def test_protocols_that_do_not_start(
+    tmp_path: Path, fault: str, error: type[DeviceError], message: str
+) -> None:
+    session = Session(tmp_path, faults=[fault])
+    session.driver.connect()
+    with pytest.raises(error, match=message):
+        session.driver.configure(program())
+    session.driver.close()
+    session.clock.wait(session.now_s + 60.0)
+    session.emulator.bench.advance(session.now_s)
+    assert session.firmware.status != 208
 
 
-def test_a_start_that_fails_is_refused(tmp_path: Path) -> None:
-    session = Session(tmp_path, faults=["start_error"])
+def test_a_protocol_that_never_comes_to_full_stimulation(session: Session) -> None:
+    session.driver.connect()
+    run = session.firmware._run
+
+    def for_ever() -> None:
+        run()
+        session.firmware._full_s = math.inf
+
+    session.firmware._run = for_ever
+    with pytest.raises(UncertainDelivery, match="did not come to full stimulation within 20 s"):
+        session.driver.configure(program())
+    assert session.firmware.status == 205  # aborted and unloaded
+
+
+def test_a_protocol_that_waited_too_long_is_refused(tmp_path: Path) -> None:
+    session = Session(tmp_path)
+    session.driver = Nic2(session.emulator.transport, RIG, session.clock)
     session.driver.connect()
     session.driver.configure(program())
-    with pytest.raises(DeviceRefused, match="did not start its protocol"):
+    session.clock.wait(session.now_s + 175.0)
+    with pytest.raises(DeviceRefused, match=r"has been under way for 1\d\d s .* within 178 s"):
+        session.driver.start(1.0)
+    session.driver.configure(program())  # once more is all it takes
+    session.driver.start(1.0)
+
+
+def test_a_protocol_that_was_ended_meanwhile_is_refused(session: Session) -> None:
+    session.driver.connect()
+    session.driver.configure(program())
+    session.emulator.bench.click(session.now_s)
+    with pytest.raises(DeviceRefused, match="not ready any more"):
         session.driver.start(1.0)
 
 
@@ -408,7 +419,7 @@ def test_start_needs_a_programme_and_a_finite_lease(session: Session) -> None:
             session.driver.start(lease_s)
         with pytest.raises(InputError, match="lease"):
             session.driver.extend_lease(1.0, lease_s)
-    assert session.firmware.status == 207
+    assert session.driver.status().playing == ()
 
 
 def test_the_frequency_changes_at_zero_only(tmp_path: Path) -> None:
@@ -594,19 +605,6 @@ def test_a_stop_before_the_start_sends_the_abort_at_once(session: Session) -> No
     assert session.firmware.status == 205
 
 
-def test_a_stop_while_nic_is_starting(tmp_path: Path) -> None:
-    session = Session(tmp_path, faults=["slow_start=2"])
-    session.begin()
-    session.to(0.5, 0.5)
-    session.driver.soft_stop()
-    session.stopped()
-    session.driver.close()
-    session.clock.wait(session.now_s + 5.0)
-    session.emulator.bench.advance(session.now_s)
-    assert session.firmware.status == 205
-    assert not any(session.finish().currents_ma["Oz"])
-
-
 def test_after_a_stop_the_next_session_begins_anew(tmp_path: Path) -> None:
     session = running(tmp_path)
     session.driver.emergency_stop()
@@ -667,6 +665,16 @@ def test_close_says_when_nic_could_not_be_silenced(tmp_path: Path) -> None:
     with pytest.raises(LinkLost):
         session.driver.close()
     session.driver.close()
+
+
+def test_close_before_the_start_aborts_even_where_nic_says_nothing(session: Session) -> None:
+    session.driver.connect()
+    session.driver.configure(program())
+    session.firmware.faults.drop = 9999
+    sent = written(session)
+    with pytest.raises(LinkLost):
+        session.driver.close()
+    assert sent[-1] == b"\x8a"
 
 
 def test_closing_what_was_never_connected(session: Session) -> None:

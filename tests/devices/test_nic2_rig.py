@@ -66,7 +66,7 @@ def test_rigs_that_do_not_fit():
 
 
 @pytest.mark.parametrize(
-    ("session_s", "minutes"), [(1.0, 1), (58.0, 1), (58.1, 2), (1200.0, 21), (1198.0, 20)]
+    ("session_s", "minutes"), [(1.0, 3), (58.0, 3), (58.1, 4), (1200.0, 23), (1198.0, 22)]
 )
 def test_a_series_of_protocols_is_named_by_its_minutes(session_s: float, minutes: int):
     name, length_s = Nic2Rig.of(RIG).protocol_for(session_s)
@@ -76,13 +76,13 @@ def test_a_series_of_protocols_is_named_by_its_minutes(session_s: float, minutes
 
 
 def test_one_protocol_of_a_length():
-    found = Nic2Rig.of(rig(protocol="zero", protocol_duration_s=100))
-    assert found.protocol_for(98.0) == ("zero", 100.0)
-    assert found.protocol_for(10.0) == ("zero", 100.0)
-    with pytest.raises(InputError, match=r"ends after 100 s, before the session of 98\.5 s"):
-        found.protocol_for(98.5)
-    with pytest.raises(InputError, match="may be at most 90 s longer"):
-        found.protocol_for(9.9)
+    found = Nic2Rig.of(rig(protocol="zero", protocol_duration_s=300))
+    assert found.protocol_for(298.0) == ("zero", 300.0)
+    assert found.protocol_for(100.0) == ("zero", 300.0)
+    with pytest.raises(InputError, match=r"ends after 300 s, before the session of 298\.5 s"):
+        found.protocol_for(298.5)
+    with pytest.raises(InputError, match="may be at most 200 s longer"):
+        found.protocol_for(99.9)
 
 
 # programmes
@@ -93,7 +93,8 @@ def test_a_pair():
     assert plan.currents_ua == (1000.0, 1000.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
     assert plan.frequencies == (10, 10, 0, 0, 0, 0, 0, 0)
     assert plan.phases_deg == (0, 180, 0, 0, 0, 0, 0, 0)
-    assert plan.protocol == "tacs zero 2 min"
+    assert plan.protocol == "tacs zero 4 min"
+    assert plan.wait_max_s == 178.0
     assert plan.planned_per_s == pytest.approx(1 / 30)
     assert (plan.soft_stop_ms, plan.emergency_stop_ms) == (800, 100)
 

@@ -79,10 +79,10 @@ def test_a_session_delivers_what_was_asked_and_never_more(tmp_path: Path, plan, 
     assert not any(run.trace.between(start_s + 75.0, np.inf, name).any() for name in full_ma)
 
 
-def test_the_ramp_is_followed_closely_once_nic_has_begun(tmp_path: Path) -> None:
+def test_the_ramp_is_followed_closely_from_its_beginning(tmp_path: Path) -> None:
     run = rehearse(PAIR, tmp_path)
     times_s, peaks = envelope(run.trace, "Oz", 10.0)
-    within = (times_s > run.session.started_s + 6.0) & (times_s < run.session.started_s + 30.0)
+    within = (times_s > run.session.started_s + 0.5) & (times_s < run.session.started_s + 30.0)
     commanded = (times_s[within] - run.session.started_s) / 30.0
     assert np.max(commanded - peaks[within]) < 0.025
     assert np.max(peaks[within] - commanded) <= 0.0
@@ -158,7 +158,6 @@ def test_oddities_of_nic_do_not_change_what_flows(tmp_path: Path, faults) -> Non
         ("pause_by_hand@20", "somebody paused the protocol at NIC"),
         ("abort_by_hand@20", "the device stopped by itself"),
         ("reboot@20", "the device stopped by itself"),
-        ("slow_start=40", "did not begin to stimulate"),
     ],
 )
 def test_faults_end_the_current_and_say_why(tmp_path: Path, fault: str, cause: str) -> None:
@@ -197,7 +196,7 @@ def test_the_bound_of_a_lost_host_holds(tmp_path: Path) -> None:
     ended_s = trace.last_above_s(0.0)
     worst_s = session.driver.capabilities.after_host_loss_s(plan.duration_s)
     assert gone_s + 30.0 < ended_s <= session.start_s + worst_s
-    assert ended_s == pytest.approx(session.firmware.first_start_s + 120.0, abs=0.1)
+    assert ended_s <= session.start_s + 240.0
 
 
 def test_the_contacts_are_checked_before_and_the_record_has_them(tmp_path: Path) -> None:
@@ -208,7 +207,7 @@ def test_the_contacts_are_checked_before_and_the_record_has_them(tmp_path: Path)
 
 def test_a_protocol_of_another_length_is_refused(tmp_path: Path) -> None:
     wrong = rig(protocol="zero", protocol_duration_s=1260)
-    with pytest.raises(InputError, match="at most 90 s longer"):
+    with pytest.raises(InputError, match="at most 200 s longer"):
         rehearse(PAIR, tmp_path, rig=wrong)
 
 

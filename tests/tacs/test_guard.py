@@ -291,17 +291,3 @@ def test_what_a_device_can_do_may_depend_on_its_rig():
     other = rig.model_copy(update={"name": "other"})
     guard = GuardedDriver.of(Refined(log), protocol(), other, effective_limits(), Log(log))
     assert guard._program.emergency_stop_s == 0.1
-
-
-def test_a_driver_that_has_to_get_ready_is_written_down_and_another_is_not() -> None:
-    class Slow(Recorder):
-        def make_ready(self) -> None:
-            self.log.append("sent make_ready")
-
-    log: list[str] = []
-    made = protocol()
-    for driver in (Recorder(log), Slow(log)):
-        GuardedDriver.of(
-            driver, made, load_rig("emulated-synthpal"), effective_limits(), Log(log)
-        ).make_ready()
-    assert log == ["wrote make_ready at once", "sent make_ready", "wrote answer make_ready"]
