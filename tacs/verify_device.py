@@ -311,8 +311,8 @@ def _by_a_machine(bench: Bench) -> None:
     if not bench.setup.capabilities.machine_verified:
         name = bench.setup.capabilities.name
         raise InputError(
-            f"{name}: a person sets, starts and stops this device; nothing of it can be verified "
-            f"by a machine. Rehearse it with `tacs run … --device emulated:{name}`"
+            f"{name}: a person sets, starts and stops this device, and no machine can verify what "
+            f"a person does. Rehearse it with `tacs run … --device emulated:{name}`"
         )
 
 
