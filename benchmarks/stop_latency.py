@@ -48,8 +48,8 @@ MONITORED = "emulated-synthpal-monitored"
 SUSPENDED_S = 4.0
 
 
-def trial(place: Place, name: str, cause: str, after_s: float) -> tuple[float, str]:
-    """End one session; return the time to quiet, and its outcome."""
+def trial(place: Place, name: str, cause: str, after_s: float) -> dict[str, Any]:
+    """End one session; return time to quiet, outcome, and how late the guardian ever was."""
     faults = {"link loss": [f"link_loss@{after_s:.3f}"], "overcurrent": [f"gain@{after_s:.3f}=1.5"]}
     front = place.begin(
         name, faults=faults.get(cause, ()), rig=MONITORED if cause == "overcurrent" else ""
@@ -78,7 +78,9 @@ def trial(place: Place, name: str, cause: str, after_s: float) -> tuple[float, s
     _, quiet_s = see.seen(since_s)
     if not any(line["kind"] == "end" for line in place.lines(name)):
         place.recover()
-    return quiet_s, str(place.lines(name)[-1]["data"]["outcome"])
+    end = place.lines(name)[-1]["data"]
+    late_ms = end["loop"]["late_ms"]["max"] if end.get("loop") else None
+    return {"quiet_s": round(quiet_s, 4), "outcome": end["outcome"], "late_ms": late_ms}
 
 
 def result(root: Path, cause: str, k: int, after_s: float) -> dict[str, Any]:
@@ -87,11 +89,9 @@ def result(root: Path, cause: str, k: int, after_s: float) -> dict[str, Any]:
     folder = root / cause.replace(" ", "-") / name
     about = {"cause": cause, "name": name, "after_s": round(after_s, 4)}
     try:
-        quiet_s, outcome = trial(Place.make(folder), name, cause, after_s)
+        return {**about, **trial(Place.make(folder), name, cause, after_s)}
     except (TrialError, TacsError, OSError) as exc:
         return {**about, "failed": str(exc)}
-    else:
-        return {**about, "quiet_s": round(quiet_s, 4), "outcome": outcome}
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
