@@ -222,7 +222,7 @@ def test_shipped_rigs_are_emulated_and_survive_the_file(tmp_path: Path) -> None:
         found = load_rig(name)
         assert found.name == name
         assert found.emulated
-        assert found.device == "synthpal"
+        assert name.startswith(f"emulated-{found.device}")
         found.to_toml(tmp_path / "rig.toml")
         assert Rig.from_toml(tmp_path / "rig.toml").sha256() == found.sha256()
         assert load_rig(tmp_path / "rig.toml") == found
