@@ -308,30 +308,36 @@ def test_what_was_measured_at_the_peaks_is_told_once(tmp_path: Path):
     assert later.details["peaks"]["1"]["impedance_kohm"] == pytest.approx(10.0, abs=0.02)
 
 
-def test_an_open_electrode_is_told_as_no_current(tmp_path: Path):
-    bench = Bench(tmp_path, faults=["open_electrode@2=Oz"])
+@pytest.mark.parametrize(
+    ("fault", "measured"),
+    [
+        ("open_electrode@2=Oz", r"0\.000"),
+        ("impedance@2=Oz:40", r"0\.304"),  # 13.7 V over 45 kΩ
+        ("gain@1=1.5", r"0\.7[45]\d"),
+        ("gain@1=0.6", r"0\.[23]\d\d"),
+    ],
+)
+def test_another_current_than_commanded_is_an_error(tmp_path: Path, fault: str, measured: str):
+    bench = Bench(tmp_path, faults=[fault])
     bench.begin()
-    bench.to(5.4)
-    status = bench.driver.status()
-    assert status.current_peak_ma == {1: 0.0}
-    assert status.impedance_kohm is None
-    assert status.details["peaks"]["1"]["voltage_peak_v"] == pytest.approx(9.99, abs=0.01)
-
-
-def test_far_too_much_current_is_an_error(tmp_path: Path):
-    bench = Bench(tmp_path, faults=["gain@1=1.5"])
-    bench.begin()
-    with pytest.raises(DeviceError, match=r"channel 1 passes 0\.7\d+ mA where 0\.500 mA"):
+    bench.to(5.0)
+    with pytest.raises(DeviceError, match=rf"channel 1 passes {measured} mA where 0\.500 mA"):
         bench.to(6.0)
+    status = bench.driver.status()
+    assert status.playing == (1,)  # to be stopped by whoever was told
+    if fault.startswith("open"):
+        assert status.current_peak_ma == {1: 0.0}
+        assert status.impedance_kohm is None
+        assert status.details["peaks"]["1"]["voltage_peak_v"] == pytest.approx(9.99, abs=0.01)
 
 
-def test_an_instrument_ten_percent_off_is_no_error(tmp_path: Path):
-    bench = Bench(tmp_path, faults=["gain@1=1.1"])
+@pytest.mark.parametrize("gain", [0.8, 0.9, 1.1, 1.2])
+def test_an_instrument_ten_percent_off_is_no_error(tmp_path: Path, gain: float):
+    bench = Bench(tmp_path, faults=[f"gain@1={gain}"])
     bench.begin()
     bench.to(6.0)
-    assert bench.driver.status().details["peaks"]["1"]["current_peak_ma"] == pytest.approx(
-        0.55, 0.01
-    )
+    peaks = bench.driver.status().details["peaks"]["1"]
+    assert peaks["current_peak_ma"] == pytest.approx(0.5 * gain, 0.01)
 
 
 def test_something_that_nobody_started_is_an_error(bench: Bench):

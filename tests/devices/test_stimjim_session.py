@@ -114,6 +114,7 @@ def test_a_device_whose_clock_differs_still_ends_as_planned(tmp_path: Path, ppm:
         ("link_loss@37", "the device is gone"),
         ("reboot@37", "stopped by itself"),
         ("gain@20=1.5", "channel 1 passes 0.749 mA where 0.500 mA were commanded"),
+        ("open_electrode@20=Oz", "channel 1 passes 0.000 mA where 0.500 mA were commanded"),
         ("drop_start@on", "not started"),
         ("stuck_output@37", "still plays"),
     ],
