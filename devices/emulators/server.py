@@ -30,6 +30,7 @@ __all__ = ["EmulatorProcess", "PtyPort", "TcpPort", "main_of", "serve", "start_p
 
 TICK_S = 0.02
 SILENT_S = 1.0  # silence after which an emulator without a client ends
+TAIL_S = 0.4  # of silence at the end of a trace, so that it shows that the current has ended
 TERM_S = 3.0  # what is left of a lease and its ramp when asked to end
 ABANDONED_S = 60.0  # an output that plays on without a client is cut off here
 STARTED_S = 30.0
@@ -312,7 +313,8 @@ def serve(
             gone_s = now_s
         if signals.end and ended_s is None:
             ended_s = now_s
-        if ended_s is not None and (bench.silent or now_s - ended_s > TERM_S):
+        quiet_s = now_s - busy_s if bench.silent else 0.0
+        if ended_s is not None and (quiet_s >= TAIL_S or now_s - ended_s > TERM_S):
             break
         if not seen_client:
             if now_s - started_s > first_client_s:
