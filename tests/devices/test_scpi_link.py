@@ -104,6 +104,7 @@ def test_switches_words_errors_and_identities():
         (parse_word, "1A"),
         (parse_word, "A B"),
         (parse_error, "0"),
+        (parse_error, '-0,"No error"'),
         (parse_error, "No error"),
         (parse_error, '0,"No error'),
         (parse_error, '0,"No error","x"'),

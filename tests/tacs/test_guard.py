@@ -273,6 +273,22 @@ def test_the_programme_that_is_loaded_has_the_whole_envelope() -> None:
     assert program.carrier_hz is None
 
 
+def test_the_programme_that_is_loaded_has_the_carrier() -> None:
+    seen: list[Program] = []
+
+    class Seeing(Recorder):
+        capabilities = replace(Recorder.capabilities, waveforms=("tacs", "am_tacs"))
+
+        def configure(self, program: Program) -> Achieved:
+            seen.append(program)
+            return super().configure(program)
+
+    made = protocol(waveform="am_tacs", carrier_hz=220.0)
+    GuardedDriver.of(Seeing([]), made, load_rig("emulated-synthpal"), effective_limits(), Log([]))\
+        .configure()  # fmt: skip
+    assert [program.carrier_hz for program in seen] == [220.0]
+
+
 class Refined(Recorder):
     """A driver that can stop faster on some rigs."""
 

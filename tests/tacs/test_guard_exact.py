@@ -71,6 +71,9 @@ class Port:
     def emergency_stop(self) -> None:
         self.log.append(("emergency stop",))
 
+    def told(self, word: str) -> None:
+        self.log.append(("told", word))
+
     def status(self) -> Status:
         return STATUS
 
@@ -222,6 +225,13 @@ def test_what_is_written_of_a_command():
         ("intent", "emergency_stop", {}, False),
         ("close",),
     ]
+
+
+def test_a_person_who_is_asked_to_start_is_on_disk_before_and_their_words_reach_the_device():
+    guard, port = guarded()
+    guard.ask_start()
+    guard.told("silent")
+    assert port.log == [("intent", "start", {"by": "hand"}, True), ("told", "silent")]
 
 
 def test_a_frequency_change_under_current_says_where():

@@ -480,6 +480,22 @@ def test_a_lost_entry_of_the_ledger_keeps_everybody_for_a_day_or_the_interval(
     assert found[0].where == f"subject 01; wait until {until:%Y-%m-%d %H:%M} UTC"
 
 
+def test_how_long_a_doubt_is_old_is_told_to_the_tenth_of_an_hour() -> None:
+    history = DoseHistory(since_doubt_s=23.651 * HOUR_S)
+    found = standing_breaches("01", history, limits(inter_session_interval_h=18.0), NOW)
+    assert told(found)[0][1] == "23.7 h"
+
+
+def test_a_doubt_of_unknown_age_is_as_young_as_can_be() -> None:
+    # The minute that is told begins with this very second.
+    whole = NOW.replace(second=0, microsecond=0) + timedelta(seconds=1)
+    found = standing_breaches(
+        "01", DoseHistory(since_doubt_s=math.nan), limits(inter_session_interval_h=18.0), whole
+    )
+    until = whole + timedelta(hours=24.0, seconds=59.0)
+    assert found[0].where == f"subject 01; wait until {until:%Y-%m-%d %H:%M} UTC"
+
+
 def test_by_default_nobody_is_on_an_accelerated_course() -> None:
     history = DoseHistory(since_doubt_s=30.0 * HOUR_S)
     in_force = limits(inter_session_interval_h=36.0, accelerated_interval_h=4.0)
