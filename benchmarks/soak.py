@@ -2,9 +2,10 @@
 
     python -m benchmarks.soak [--hours 2] [--minutes 40] [--json FILE]
 
-Every session has another emulated subject. The guardian's resident memory is read every ten
-seconds; its loop period comes from the record's last line; the oscilloscope's samples are counted
-against the time between its first and its last.
+Every session has another emulated subject. The guardian's resident memory is read every
+second; its slope is that of the time with current, and what it takes to close the session
+afterwards (the trace is read once) is told apart. The loop period comes from the record's last
+line; the oscilloscope's samples are counted against the time between its first and its last.
 """
 
 from __future__ import annotations
@@ -42,23 +43,29 @@ def session(place: Place, name: str) -> dict[str, object]:
     memory: list[tuple[float, float]] = []
     while front.running:
         memory.append((now_s() - started_s, resident_kib(guardian.pid)))
-        front.wait(10.0)
+        front.wait(1.0)
     guardian.wait(10.0)
     guardian.close()
     end = next(x for x in place.lines(name) if x["kind"] == "end")["data"]
     times_s, kib = np.array([m for m in memory if np.isfinite(m[1])]).T
-    settled = times_s > 60.0
+    delivered = end["delivered"]
+    playing = times_s < delivered["duration_s"]
+    settled = (times_s > 60.0) & playing
     slope = (
         np.polyfit(times_s[settled] / 3600.0, kib[settled], 1)[0] if settled.sum() > 3 else np.nan
     )
     eeg = place.folder / "data" / f"sub-{name}" / "ses-01" / "eeg"
     with gzip.open(next(eeg.glob("*_stim.tsv.gz"))) as file:
         n_samples = sum(1 for _ in file)
-    delivered = end["delivered"]
     return {
         "outcome": end["outcome"],
         "loop": end["loop"],
-        "memory_mib": [round(float(kib[0]) / 1024, 2), round(float(kib.max()) / 1024, 2)],
+        "memory_mib": [round(float(kib[0]) / 1024, 2), round(float(kib[playing].max()) / 1024, 2)],
+        "memory_at_closing_mib": [round(float(x) / 1024, 2) for x in kib[~playing]],
+        "largest_rise_kib": [
+            round(float(np.diff(kib[playing]).max())),
+            round(float(times_s[1:][playing[1:]][np.diff(kib[playing]).argmax()])),
+        ],
         "memory_slope_kib_per_h": round(float(slope), 1),
         "delivered_s": delivered["duration_s"],
         "frequency_hz": delivered["frequency_hz"],
