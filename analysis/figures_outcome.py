@@ -46,8 +46,8 @@ def plot_spectra(outcome: Outcome) -> Any:
     spectra, change = figure.subplots(1, 2, width_ratios=(1.7, 1.0))
     power = outcome.power
     sides = (
-        ("before", outcome.before, power.parts_pre, power.raw.weights[0], BEFORE),
-        ("after", outcome.after, power.parts_post, power.raw.weights[1], AFTER),
+        ("before", outcome.before, power.aperiodic.pre, power.raw.weights[0], BEFORE),
+        ("after", outcome.after, power.aperiodic.post, power.raw.weights[1], AFTER),
     )
     top_hz = min(40.0, float(outcome.before.freqs_hz[-1]))
     for name, side, parts, weights, colour in sides:

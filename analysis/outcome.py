@@ -7,25 +7,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from analysis.channels import normal_name
 from analysis.connectivity_change import EPOCH_S, ConnectivityChange, compare_connectivity
 from analysis.errors import AnalysisError, UnusableRecording
+from analysis.outcome_protocol import check_protocol, stimulated_channels
+from analysis.outcome_words import cautions, summarise
 from analysis.pairing import Pair, make_pair
 from analysis.peak import find_peak
-from analysis.power import RecordingSpectra, measure, percent_of_ln
-from analysis.power_change import APERIODIC_SHIFT, PowerChange, compare_power
+from analysis.power import RecordingSpectra, measure
+from analysis.power_change import PowerChange, compare_power
 from analysis.region import choose_region
 from analysis.shift import PeakShift, peak_shift, search_band
 from analysis.statistics import MIN_SEGMENTS, Direction
 
 AVERAGE_REFERENCE_CHANNELS = 16
-COVERING_SECONDS = 150.0
-EXPECTED = ("increase", "decrease", "none")
-_PROTOCOL_KEYS = ("expected_direction", "stimulated_electrodes", "region")
-CAUSE = (
-    "one recording before and one after cannot show that the stimulation caused it; repeated "
-    "sessions or a sham arm can"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,24 +163,12 @@ def compare(
     What the interval covers is the difference between these two recordings. A drift slower than
     the recordings (drowsiness, time of day) looks the same as an effect, whatever the interval.
     """
-    info = _protocol(protocol_info)
-    if not (math.isfinite(band_half_width_hz) and band_half_width_hz > 0.0):
-        raise AnalysisError(f"band_half_width_hz is {band_half_width_hz:g}: give a positive number")
-    if peak_hz is not None and not (math.isfinite(peak_hz) and peak_hz > band_half_width_hz):
-        raise AnalysisError(
-            f"peak_hz is {peak_hz:g}: give a frequency above the half width of the band "
-            f"({band_half_width_hz:g} Hz)"
-        )
-    if n_bootstrap < 200:
-        raise AnalysisError(f"n_bootstrap is {n_bootstrap}: a 95 % interval needs 200 or more")
+    info = check_protocol(protocol_info)
+    _check_arguments(peak_hz, band_half_width_hz, n_bootstrap)
     pair = make_pair(pre, post, discard_s=discard_s)
     warnings = list(pair.warnings)
     region = choose_region(pair, picks, info.get("region"), warnings)
-    electrodes = info.get("stimulated_electrodes") or ()
-    stimulated = tuple(
-        normal_name(str(name))
-        for name in ([electrodes] if isinstance(electrodes, str) else electrodes)
-    )
+    stimulated = stimulated_channels(info)
     touched = [name for name in region if name in stimulated]
     if touched:
         warnings.append(
@@ -210,23 +192,8 @@ def compare(
     _check_band(pair, band_hz)
     shift = peak_shift(peaks[0], peaks[1])
     rows = [pair.channels.index(name) for name in region]
-    before, after = (
-        measure(data, pair.sfreq_hz, rows, band_hz, bad=bad)
-        for data, bad in ((pair.before_uv, pair.bad_before), (pair.after_uv, pair.bad_after))
-    )
-    for side, spectra in (("before", before), ("after", after)):
-        if spectra.n_segments < MIN_SEGMENTS:
-            raise UnusableRecording(
-                f"{spectra.n_segments} clean segments of 4 s {side}, {MIN_SEGMENTS} are the least: "
-                "give a longer or cleaner recording"
-            )
-    own_bands_hz = None
-    if shift.post_hz is not None:
-        own_pre_hz = center_hz if shift.pre_hz is None else shift.pre_hz
-        own_bands_hz = (
-            (own_pre_hz - band_half_width_hz, own_pre_hz + band_half_width_hz),
-            (shift.post_hz - band_half_width_hz, shift.post_hz + band_half_width_hz),
-        )
+    before, after = _spectra(pair, rows, band_hz)
+    own_bands_hz = _own_bands(shift, center_hz, band_half_width_hz)
     power = compare_power(
         before,
         after,
@@ -246,7 +213,7 @@ def compare(
     as_predicted = (
         None if expected is None or direction == "undetermined" else direction == expected
     )
-    warnings += _cautions(pair, power, connectivity_reason)
+    warnings += cautions(pair, power, connectivity_reason)
     return Outcome(
         power=power,
         connectivity=connectivity,
@@ -268,63 +235,47 @@ def compare(
     )
 
 
-def summarise(
-    power: PowerChange, direction: Direction, as_predicted: bool | None, *, identical: bool = False
-) -> str:
-    """One plain sentence about a power change.
+def _check_arguments(peak_hz: float | None, band_half_width_hz: float, n_bootstrap: int) -> None:
+    """Refuse settings that make no sense."""
+    if not (math.isfinite(band_half_width_hz) and band_half_width_hz > 0.0):
+        raise AnalysisError(f"band_half_width_hz is {band_half_width_hz:g}: give a positive number")
+    if peak_hz is not None and not (math.isfinite(peak_hz) and peak_hz > band_half_width_hz):
+        raise AnalysisError(
+            f"peak_hz is {peak_hz:g}: give a frequency above the half width of the band "
+            f"({band_half_width_hz:g} Hz)"
+        )
+    if n_bootstrap < 200:
+        raise AnalysisError(f"n_bootstrap is {n_bootstrap}: a 95 % interval needs 200 or more")
 
-    Parameters
-    ----------
-    power : PowerChange
-        The change.
-    direction : {"increase", "decrease", "none", "undetermined"}
-        Direction.
-    as_predicted : bool or None
-        Whether the protocol predicted it.
-    identical : bool
-        Whether both recordings hold the same samples.
 
-    Returns
-    -------
-    str
-        The sentence.
-    """
-    band = f"{power.band_hz[0]:.1f}-{power.band_hz[1]:.1f} Hz"
-    if identical:
-        return f"Both recordings hold the same samples, so {band} power did not change."
-    low, high = (percent_of_ln(value) for value in power.raw.interval_ln)
-    change = percent_of_ln(power.raw.ln_ratio)
-    text = (
-        f"{band} power was {abs(change):.0f} % {'higher' if change >= 0.0 else 'lower'} after than "
-        f"before (95 % interval {low:+.0f} to {high:+.0f} %)"
+def _spectra(
+    pair: Pair, rows: list[int], band_hz: tuple[float, float]
+) -> tuple[RecordingSpectra, RecordingSpectra]:
+    """Spectra before and after; refuse recordings with too few clean segments."""
+    before, after = (
+        measure(data, pair.sfreq_hz, rows, band_hz, bad=bad)
+        for data, bad in ((pair.before_uv, pair.bad_before), (pair.after_uv, pair.bad_after))
     )
-    if power.verdict == APERIODIC_SHIFT:
-        return f"{text}: an {APERIODIC_SHIFT}, so the rhythm itself is not shown to have changed."
-    meaning = {
-        "increase": "an increase",
-        "decrease": "a decrease",
-        "none": "no change worth having in either direction",
-        "undetermined": "too uncertain to tell a change from spontaneous fluctuation",
-    }[direction]
-    told = {True: ", as predicted", False: ", not as predicted", None: ""}[as_predicted]
-    cause = f"; {CAUSE}" if direction in ("increase", "decrease") else ""
-    return f"{text}: {meaning}{told}{cause}."
+    for side, spectra in (("before", before), ("after", after)):
+        if spectra.n_segments < MIN_SEGMENTS:
+            raise UnusableRecording(
+                f"{spectra.n_segments} clean segments of 4 s {side}, {MIN_SEGMENTS} are the least: "
+                "give a longer or cleaner recording"
+            )
+    return before, after
 
 
-def _protocol(given: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Check what the protocol says."""
-    info = dict(given or {})
-    unknown = sorted(set(info) - set(_PROTOCOL_KEYS))
-    if unknown:
-        raise AnalysisError(
-            f"protocol_info holds {', '.join(unknown)}; it takes {', '.join(_PROTOCOL_KEYS)}"
-        )
-    expected = info.get("expected_direction")
-    if expected is not None and expected not in EXPECTED:
-        raise AnalysisError(
-            f"expected_direction is {expected!r}: give one of {', '.join(EXPECTED)}"
-        )
-    return info
+def _own_bands(
+    shift: PeakShift, center_hz: float, half_width_hz: float
+) -> tuple[tuple[float, float], tuple[float, float]] | None:
+    """Bands about the peak of each recording, None where the one after has no peak."""
+    if shift.post_hz is None:
+        return None
+    pre_hz = center_hz if shift.pre_hz is None else shift.pre_hz
+    return (
+        (pre_hz - half_width_hz, pre_hz + half_width_hz),
+        (shift.post_hz - half_width_hz, shift.post_hz + half_width_hz),
+    )
 
 
 def _check_band(pair: Pair, band_hz: tuple[float, float]) -> None:
@@ -356,30 +307,3 @@ def _connectivity(
     except AnalysisError as exc:
         return None, str(exc)
     return found, None
-
-
-def _cautions(pair: Pair, power: PowerChange, connectivity_reason: str | None) -> list[str]:
-    """Return what must be said about the numbers themselves."""
-    found = []
-    if pair.identical:
-        found.append("both recordings hold the same samples: was one file given twice?")
-    if power.raw.p_reason is not None:
-        found.append(power.raw.p_reason)
-    seconds = pair.before_uv.shape[1] / pair.sfreq_hz
-    if seconds < COVERING_SECONDS:
-        found.append(
-            f"power that drifts over more than the {seconds:.0f} s compared is outside the "
-            f"interval: record {COVERING_SECONDS:g} s or more"
-        )
-    if power.verdict == APERIODIC_SHIFT:
-        found.append(
-            f"{APERIODIC_SHIFT}: the background spectrum accounts for "
-            f"{100.0 * (power.aperiodic_share or 0.0):.0f} % of the change in band power"
-        )
-    elif power.verdict.startswith(("unclear", "not assessed")):
-        found.append(f"whether the rhythm or the background changed is {power.verdict}")
-    if power.adjusted.reason is not None:
-        found.append(f"adjusted power: {power.adjusted.reason}")
-    if connectivity_reason is not None:
-        found.append(f"connectivity: {connectivity_reason}")
-    return found

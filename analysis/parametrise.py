@@ -102,17 +102,19 @@ class Parametrisation:
             raise AnalysisError("a spectral fit holds no knee: use aperiodic_mode='fixed'")
         if not self.converged.all():
             raise AnalysisError(f"spectrum {np.argmin(self.converged)} has no fit")
-        return [
-            SpectralFit(
-                offset=float(self.offset[i]),
-                exponent=float(self.exponent[i]),
-                peaks=tuple((float(c), float(h), float(b)) for c, h, b in self.peaks[i, :count]),
-                r_squared=float(self.r_squared[i]),
-                error=float(self.error[i]),
-                fit_range_hz=self.fit_range_hz,
-            )
-            for i, count in enumerate(self.n_peaks)
-        ]
+        return [self.fit(row) for row in range(self.offset.size)]
+
+    def fit(self, row: int) -> SpectralFit:
+        """Fit of one spectrum; without a knee, and of no use where it did not converge."""
+        count = int(self.n_peaks[row])
+        return SpectralFit(
+            offset=float(self.offset[row]),
+            exponent=float(self.exponent[row]),
+            peaks=tuple((float(c), float(h), float(b)) for c, h, b in self.peaks[row, :count]),
+            r_squared=float(self.r_squared[row]),
+            error=float(self.error[row]),
+            fit_range_hz=self.fit_range_hz,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain lists and numbers."""

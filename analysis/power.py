@@ -1,16 +1,15 @@
-"""Band power of one recording: raw, relative, and over the aperiodic part."""
+"""Band power of one recording."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from analysis.errors import AnalysisError, UnusableRecording
-from analysis.spectrum import SpectralFit, fit_spectrum, segment_spectra
+from analysis.spectrum import segment_spectra
 
 Array = NDArray[np.float64]
 
@@ -18,7 +17,6 @@ WINDOW_S = 4.0
 OVERLAP = 0.5
 TOTAL_HZ = (1.0, 40.0)
 FIT_HZ = (2.0, 40.0)
-MIN_R_SQUARED = 0.9
 
 
 def percent_of_ln(ln_ratio: float) -> float:
@@ -166,125 +164,3 @@ def measure(
         channels=np.asarray(found.power.mean(axis=0)),
         band=band_power(found.freqs_hz, found.power, band_hz),
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """Band power of one spectrum taken apart into aperiodic part and the rest.
-
-    Parameters
-    ----------
-    fit : SpectralFit or None
-        The fit, None where fooof found none.
-    split_uv2 : (float, float) or None
-        Power of the aperiodic part in the band, and what lies over it (may be negative); None
-        where the fit is not to be trusted.
-    reason : str or None
-        Why there are no parts.
-    """
-
-    fit: SpectralFit | None
-    split_uv2: tuple[float, float] | None
-    reason: str | None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values."""
-        return {
-            "offset": None if self.fit is None else self.fit.offset,
-            "exponent": None if self.fit is None else self.fit.exponent,
-            "r_squared": None if self.fit is None else self.fit.r_squared,
-            "aperiodic_uv2": None if self.split_uv2 is None else self.split_uv2[0],
-            "oscillatory_uv2": None if self.split_uv2 is None else self.split_uv2[1],
-            "reason": self.reason,
-        }
-
-
-def take_apart(
-    freqs_hz: Array,
-    psd: Array,
-    band_hz: tuple[float, float],
-    fit_range_hz: tuple[float, float] = FIT_HZ,
-) -> Parts:
-    """Fit 1/f background and peaks, and take the background out of the band.
-
-    Parameters
-    ----------
-    freqs_hz : ndarray, shape (n_freqs,)
-        Frequencies.
-    psd : ndarray, shape (n_freqs,)
-        Power spectral density, µV²/Hz.
-    band_hz : (float, float)
-        Band.
-    fit_range_hz : (float, float)
-        Range of the fit.
-
-    Returns
-    -------
-    Parts
-        The oscillatory part is the linear difference of spectrum and fitted background, summed
-        over the band; it does not depend on how the peaks were cut into Gaussians. Without a fit,
-        or with R² below 0.9, there are no parts but a reason.
-
-    References
-    ----------
-    Donoghue et al. 2020, Nat. Neurosci. 23:1655-1665.
-    """
-    try:
-        fit = fit_spectrum(freqs_hz, psd, fit_range_hz=fit_range_hz)
-    except AnalysisError as exc:
-        return Parts(None, None, str(exc))
-    if not fit.r_squared >= MIN_R_SQUARED:
-        reason = f"the fit explains too little (R² {fit.r_squared:.2f}, {MIN_R_SQUARED:g} needed)"
-        return Parts(fit, None, reason)
-    bins = band_bins(freqs_hz, band_hz)
-    step = float(freqs_hz[1] - freqs_hz[0])
-    background = float(np.sum(fit.aperiodic(freqs_hz[bins])) * step)
-    total = float(band_power(freqs_hz, psd, band_hz))
-    return Parts(fit, (background, total - background), None)
-
-
-def oscillatory_replicates(
-    freqs_hz: Array, psd: Array, replicates: Array, fit: SpectralFit, band_hz: tuple[float, float]
-) -> Array:
-    """Oscillatory band power of resampled spectra, the background refitted to each.
-
-    Parameters
-    ----------
-    freqs_hz : ndarray, shape (n_freqs,)
-        Frequencies.
-    psd : ndarray, shape (n_freqs,)
-        The spectrum that was fitted.
-    replicates : ndarray, shape (n_bootstrap, n_freqs)
-        Resampled spectra.
-    fit : SpectralFit
-        Fit of `psd`.
-    band_hz : (float, float)
-        Band.
-
-    Returns
-    -------
-    ndarray, shape (n_bootstrap,)
-        Power over the background; may be negative.
-
-    Notes
-    -----
-    A full fit of each of some thousand spectra takes minutes. The background moves instead by
-    weighted least squares of the log difference from `psd` on log frequency, each bin weighted by
-    the share of its power that is background: one matrix product, and exact at `psd` itself.
-    """
-    used = (freqs_hz >= fit.fit_range_hz[0]) & (freqs_hz <= fit.fit_range_hz[1])
-    log_f = np.log10(freqs_hz[used])
-    peaks = np.zeros(log_f.size)
-    for center_hz, height, bandwidth_hz in fit.peaks:
-        peaks += height * np.exp(-2.0 * ((freqs_hz[used] - center_hz) / bandwidth_hz) ** 2)
-    root = np.sqrt(10.0 ** -np.clip(peaks, 0.0, None))
-    design = np.stack([np.ones(log_f.size), -log_f], axis=1)
-    solve = np.linalg.pinv(design * root[:, None]) * root
-    moved = np.log10(replicates[:, used] / psd[used]) @ solve.T
-    bins = band_bins(freqs_hz, band_hz)
-    log_background = (
-        fit.offset + moved[:, :1] - (fit.exponent + moved[:, 1:]) * np.log10(freqs_hz[bins])
-    )
-    step = float(freqs_hz[1] - freqs_hz[0])
-    background = (10.0**log_background).sum(axis=1) * step
-    return np.asarray(band_power(freqs_hz, replicates, band_hz) - background)

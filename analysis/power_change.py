@@ -9,17 +9,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.aperiodic import (
+    AperiodicChange,
+    Parts,
+    aperiodic_change,
+    move_background,
+    over_background,
+    take_apart,
+)
 from analysis.power import (
     FIT_HZ,
     TOTAL_HZ,
-    Parts,
     RecordingSpectra,
     band_power,
     db_of_ln,
-    oscillatory_replicates,
     percent_of_ln,
-    take_apart,
 )
+from analysis.power_verdict import STRICT, verdict_of
 from analysis.statistics import (
     Comparison,
     Direction,
@@ -29,9 +35,6 @@ from analysis.statistics import (
 )
 
 Array = NDArray[np.float64]
-
-APERIODIC_SHIFT = "aperiodic shift, not oscillation"
-MAX_FITTED_CHANNELS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,7 @@ class RatioChange:
 
 @dataclass(frozen=True, slots=True)
 class ChannelChange:
-    """Change of raw band power in one channel, and of adjusted power in channels of the region."""
+    """Change of raw band power in one channel, and of its power over the aperiodic part."""
 
     ln_ratio: float
     interval_ln: tuple[float, float]
@@ -105,12 +108,16 @@ class PowerChange:
         Band over 1-40 Hz; power over the aperiodic part; each in the band about its own peak.
     own_bands_hz : ((float, float), (float, float)) or None
         Bands of `recentred`, before and after.
-    parts_pre, parts_post : Parts
-        Aperiodic fits.
+    aperiodic : AperiodicChange
+        Aperiodic fits of the region's spectra, and how they differ.
     aperiodic_share : float or None
         Share of the raw change that the aperiodic part accounts for.
+    background_ln : float or None
+        Log ratio of band power had the aperiodic part alone changed.
     verdict : str
-        Whether the raw change is one of the oscillation.
+        What moved: a constant of `analysis.power_verdict`.
+    direction : {"increase", "decrease", "none", "undetermined"}
+        Direction of the rhythm: that of raw power, unless the aperiodic part speaks against it.
     per_channel : dict of str to ChannelChange
         Every channel. Intervals are not corrected for the number of channels.
     region : tuple of str
@@ -125,26 +132,17 @@ class PowerChange:
     adjusted: RatioChange
     recentred: RatioChange
     own_bands_hz: tuple[tuple[float, float], tuple[float, float]] | None
-    parts_pre: Parts
-    parts_post: Parts
+    aperiodic: AperiodicChange
     aperiodic_share: float | None
+    background_ln: float | None
     verdict: str
+    direction: Direction
     per_channel: dict[str, ChannelChange]
     region: tuple[str, ...]
-
-    @property
-    def direction(self) -> Direction:
-        """Direction of the rhythm: that of raw power, unless the aperiodic part explains it."""
-        found = direction_of(self.raw.interval_ln)
-        if self.verdict != APERIODIC_SHIFT:
-            return found
-        return "none" if direction_of(self.adjusted.interval_ln) == "none" else "undetermined"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, contract keys first."""
         raw = self.raw
-        pre, post = self.parts_pre.fit, self.parts_post.fit
-        known = None if pre is None or post is None else (pre, post)
         return {
             "ln_ratio": raw.ln_ratio,
             "percent": percent_of_ln(raw.ln_ratio),
@@ -161,11 +159,11 @@ class PowerChange:
             "relative": self.relative.to_dict(),
             "adjusted": self.adjusted.to_dict(),
             "aperiodic": {
-                "pre": self.parts_pre.to_dict(),
-                "post": self.parts_post.to_dict(),
-                "offset_change": known and known[1].offset - known[0].offset,
-                "exponent_change": known and known[1].exponent - known[0].exponent,
+                **self.aperiodic.to_dict(),
                 "share_of_raw_change": self.aperiodic_share,
+                "alone_percent": (
+                    None if self.background_ln is None else percent_of_ln(self.background_ln)
+                ),
                 "verdict": self.verdict,
             },
             "per_channel": {name: one.to_dict() for name, one in self.per_channel.items()},
@@ -224,9 +222,8 @@ def compare_power(
     Notes
     -----
     Every interval uses the same resampled segments and the same stretch, that found for raw power
-    of the region (`analysis.statistics.compare_series`). The verdict "aperiodic shift, not
-    oscillation" needs three things: the interval of raw power excludes 0, at least half of the raw
-    change is the aperiodic part's, and adjusted power is not shown to move the same way.
+    of the region (`analysis.statistics.compare_series`). What moved is named by
+    `analysis.power_verdict.verdict_of`.
     """
     freqs = before.freqs_hz
     raw = compare_series(
@@ -241,9 +238,21 @@ def compare_power(
     psds = before.region_mean(), after.region_mean()
     replicates = raw.weights[0] @ before.region, raw.weights[1] @ after.region
     power = tuple(float(band_power(freqs, psd, band_hz)) for psd in psds)
-    parts = tuple(take_apart(freqs, psd, band_hz, fit_hz) for psd in psds)
-    adjusted = _adjusted(freqs, psds, replicates, (parts[0], parts[1]), band_hz, raw.stretch)
-    share = _share(parts[0], parts[1])
+    # One batch: the region before and after, then every channel before, every channel after.
+    parts = take_apart(freqs, np.vstack([*psds, before.channels, after.channels]), band_hz, fit_hz)
+    aperiodic, adjusted = _over_background(
+        freqs, psds, replicates, (parts[0], parts[1]), band_hz, raw.stretch
+    )
+    share, background_ln = _share(parts[0], parts[1])
+    verdict = verdict_of(
+        direction_of(raw.interval_ln),
+        direction_of(adjusted.interval_ln),
+        direction_of(_widened(adjusted, STRICT)),
+        share,
+        background_ln,
+        background_moved=aperiodic.moved,
+        reason=adjusted.reason,
+    )
     return PowerChange(
         band_hz=band_hz,
         raw=raw,
@@ -266,11 +275,12 @@ def compare_power(
             )
         ),
         own_bands_hz=own_bands_hz,
-        parts_pre=parts[0],
-        parts_post=parts[1],
+        aperiodic=aperiodic,
         aperiodic_share=share,
-        verdict=_verdict(raw, adjusted, share),
-        per_channel=_per_channel(before, after, channels, region, band_hz, fit_hz, raw),
+        background_ln=background_ln,
+        verdict=verdict.what,
+        direction=verdict.direction,
+        per_channel=_per_channel(before, after, channels, parts[2:], raw),
         region=region,
     )
 
@@ -306,72 +316,61 @@ def _ratio(
     return RatioChange(pre, post, ln_ratio, percentile_interval(ln_ratio, logs, stretch))
 
 
-def _adjusted(
+def _over_background(
     freqs_hz: Array,
     psds: tuple[Array, Array],
     replicates: tuple[Array, Array],
     parts: tuple[Parts, Parts],
     band_hz: tuple[float, float],
     stretch: float,
-) -> RatioChange:
-    """Ratio of power over the aperiodic part."""
-    values, resampled = [], []
+) -> tuple[AperiodicChange, RatioChange]:
+    """Change of the background, and ratio of power over it."""
+    values, resampled, backgrounds = [], [], []
     for side, psd, rows, part in zip(("before", "after"), psds, replicates, parts, strict=True):
         if part.fit is None or part.split_uv2 is None:
-            return RatioChange(None, None, None, None, f"{side}: {part.reason}")
+            missing = RatioChange(None, None, None, None, f"{side}: {part.reason}")
+            return aperiodic_change(*parts, None, stretch), missing
         values.append(part.split_uv2[1])
-        resampled.append(oscillatory_replicates(freqs_hz, psd, rows, part.fit, band_hz))
-    return _ratio(values[0], values[1], resampled[0], resampled[1], stretch=stretch)
+        backgrounds.append(move_background(freqs_hz, psd, rows, part.fit))
+        resampled.append(over_background(freqs_hz, rows, backgrounds[-1], band_hz))
+    change = aperiodic_change(*parts, (backgrounds[0], backgrounds[1]), stretch)
+    return change, _ratio(values[0], values[1], resampled[0], resampled[1], stretch=stretch)
 
 
-def _share(pre: Parts, post: Parts) -> float | None:
-    """Share of the raw change that is the aperiodic part's."""
+def _share(pre: Parts, post: Parts) -> tuple[float | None, float | None]:
+    """Share of the raw change that is the aperiodic part's, and the log ratio it alone makes."""
     if pre.split_uv2 is None or post.split_uv2 is None:
-        return None
+        return None, None
     change = sum(post.split_uv2) - sum(pre.split_uv2)
-    return (post.split_uv2[0] - pre.split_uv2[0]) / change if change != 0.0 else None
+    moved = post.split_uv2[0] - pre.split_uv2[0]
+    ratio = 1.0 + moved / sum(pre.split_uv2)
+    return moved / change if change != 0.0 else None, math.log(ratio) if ratio > 0.0 else None
 
 
-def _verdict(raw: Comparison, adjusted: RatioChange, share: float | None) -> str:
-    """Whether a raw change is one of the oscillation."""
-    moved = direction_of(raw.interval_ln)
-    if moved not in ("increase", "decrease"):
-        return "no clear change of band power"
-    if direction_of(adjusted.interval_ln) == moved:
-        return "oscillation"
-    if share is None:
-        return f"not assessed: {adjusted.reason}"
-    return APERIODIC_SHIFT if share >= 0.5 else "unclear: adjusted power is too uncertain"
+def _widened(change: RatioChange, factor: float) -> tuple[float, float] | None:
+    """Interval with its deviations from the estimate multiplied."""
+    if change.ln_ratio is None or change.interval_ln is None:
+        return None
+    low, high = (change.ln_ratio + factor * (edge - change.ln_ratio) for edge in change.interval_ln)
+    return low, high
 
 
 def _per_channel(
     before: RecordingSpectra,
     after: RecordingSpectra,
     channels: tuple[str, ...],
-    region: tuple[str, ...],
-    band_hz: tuple[float, float],
-    fit_hz: tuple[float, float],
+    parts: list[Parts],
     raw: Comparison,
 ) -> dict[str, ChannelChange]:
-    """Change of every channel; the costly adjusted one for the channels of the region."""
+    """Change of every channel; `parts` holds those before, then those after."""
     logs = np.log(raw.weights[1] @ after.band) - np.log(raw.weights[0] @ before.band)
     ln_ratios = np.log(after.band.mean(axis=0)) - np.log(before.band.mean(axis=0))
     found = {}
     for row, name in enumerate(channels):
-        adjusted: float | None = None
-        reason: str | None = "only for channels of the region"
-        if name in region and len(region) > MAX_FITTED_CHANNELS:
-            reason = f"only for regions of up to {MAX_FITTED_CHANNELS} channels"
-        elif name in region:
-            parts = [
-                take_apart(one.freqs_hz, one.channels[row], band_hz, fit_hz)
-                for one in (before, after)
-            ]
-            adjusted, reason = _adjusted_channel(parts[0], parts[1])
+        adjusted, reason = _adjusted_channel(parts[row], parts[len(channels) + row])
         ln_ratio = float(ln_ratios[row])
-        found[name] = ChannelChange(
-            ln_ratio, percentile_interval(ln_ratio, logs[:, row], raw.stretch), adjusted, reason
-        )
+        interval = percentile_interval(ln_ratio, logs[:, row], raw.stretch)
+        found[name] = ChannelChange(ln_ratio, interval, adjusted, reason)
     return found
 
 

@@ -16,7 +16,7 @@ from analysis.errors import AnalysisError, UnusableRecording
 from analysis.figures_outcome import plot_connectivity, plot_spectra, plot_topographies
 from analysis.outcome import Outcome, compare
 from analysis.pairing import make_pair
-from analysis.power_change import APERIODIC_SHIFT
+from analysis.power_verdict import APERIODIC_SHIFT
 from analysis.region import REGIONS, region_channels
 from tests.analysis.made_outcome import made_pair, made_raw, made_uv
 from tests.data import recording
