@@ -18,7 +18,7 @@ from tacs.report_words import interval, number, percent, signed_interval
 if TYPE_CHECKING:
     from analysis.outcome import Outcome
 
-__all__ = ["OutcomeSection", "PowerRow", "outcome_section"]
+__all__ = ["OutcomeSection", "PowerRow", "outcome_pictures", "outcome_section", "power_rows"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,11 +118,11 @@ def outcome_section(
         text = f"Before and after cannot be compared: {exc}."
         return OutcomeSection(task=task, data=None, missing=(text,))
     data = outcome.to_dict()
-    pictures, missing_figures = _pictures(outcome, data)
+    pictures, missing_figures = outcome_pictures(outcome, data)
     return OutcomeSection(
         task=task,
         data=data,
-        power=_power_rows(data),
+        power=power_rows(data),
         pictures=pictures,
         missing=missing_figures,
         # The stored one may rest on the protocol, and so tell the arm of a blinded session.
@@ -154,7 +154,7 @@ def _one_sided(before: SignalFile | None, after: SignalFile | None) -> str:
     return f"There is no recording from {side} the session: no change can be reported."
 
 
-def _pictures(
+def outcome_pictures(
     outcome: Outcome, data: Mapping[str, Any]
 ) -> tuple[dict[str, Picture], tuple[str, ...]]:
     """Spectra, topographies, connectivity; what cannot be drawn is said."""
@@ -205,7 +205,7 @@ def _pictures(
     return found, tuple(missing)
 
 
-def _power_rows(data: Mapping[str, Any]) -> tuple[PowerRow, ...]:
+def power_rows(data: Mapping[str, Any]) -> tuple[PowerRow, ...]:
     """Raw, relative, adjusted, and each about its own peak."""
     power = data["power"]
     low, high = data["preparation"]["total_hz"]

@@ -21,6 +21,9 @@ def compare(
     protocol: Annotated[str, typer.Option("--protocol", help="protocol file")] = "",
     picks: Picks = "",
     figures: Annotated[str, typer.Option("--figures", help="folder for figures")] = "",
+    report: Annotated[
+        str, typer.Option("--report", help="write a report (.html), and its numbers beside it")
+    ] = "",
 ) -> None:
     """Compare power and connectivity before and after a session."""
     from tacs.analyses import compare_recordings
@@ -44,6 +47,13 @@ def compare(
         ):
             console.save(draw(outcome), str(Path(figures) / f"{name}.png"))
     lines = [data["summary"], *(f"warning: {warning}" for warning in data["warnings"])]
+    if report:
+        from tacs.outcome_report import outcome_report
+
+        page, numbers = outcome_report(
+            outcome, report, before=pre, after=post, protocol=protocol or None
+        )
+        lines += [f"report: {page}", f"numbers: {numbers}"]
     console.output.result(data, "\n".join(lines))
 
 
