@@ -43,7 +43,8 @@ ERROR_QUERY: Final = ":SYST:ERR?"
 CHUNK: Final = 4096
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?")
-_ERROR = re.compile(r'(\+?\d{1,6}|-[1-9]\d{0,5}),\s*"([^"]*)"')  # no code is -0: it would be none
+# As instruments write it: no code is -0, which would be none, and none has leading zeros.
+_ERROR = re.compile(r'(\+?(?:0|[1-9]\d{0,5})|-[1-9]\d{0,5}),\s*"([^"]*)"')
 
 
 class Error(NamedTuple):

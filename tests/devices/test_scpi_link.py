@@ -105,6 +105,8 @@ def test_switches_words_errors_and_identities():
         (parse_word, "A B"),
         (parse_error, "0"),
         (parse_error, '-0,"No error"'),
+        (parse_error, '+0113,"Undefined header"'),
+        (parse_error, '000003,"Undefined header"'),
         (parse_error, "No error"),
         (parse_error, '0,"No error'),
         (parse_error, '0,"No error","x"'),
