@@ -133,9 +133,7 @@ def test_blocks_do_not_change_a_value(name: str, compiled: bool) -> None:
     epochs, told = made(), []
     mode = {**OUR_MODES[name], "measures": MEASURES, "compiled": compiled}
     whole = spectral_connectivity(epochs, SFREQ_HZ, **mode)
-    parts = spectral_connectivity(
-        epochs, SFREQ_HZ, block_bytes=6_000, progress=told.append, **mode
-    )
+    parts = spectral_connectivity(epochs, SFREQ_HZ, block_bytes=6_000, progress=told.append, **mode)
     for measure in MEASURES:
         assert parts.values[measure] == pytest.approx(whole.values[measure], abs=1e-13)
     assert len(told) > 3
