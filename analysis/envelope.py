@@ -99,21 +99,10 @@ def envelope_correlation(
     module = kernels("envelope_numba", compiled, work, COMPILED_PAYS)
     found = np.zeros((n_epochs, n_channels, n_channels))
     for number, epoch in enumerate(epochs):
-        real, imag = analytic(epoch)
-        size = np.sqrt(real * real + imag * imag)
-        if not np.isfinite(size).all():
+        if not np.isfinite(epoch).all():
             raise AnalysisError(f"epoch {number} has samples that are not finite numbers")
-        centred = size - size.mean(axis=1, keepdims=True)
-        spread = np.sqrt(np.einsum("ct,ct->c", centred, centred))
-        # A channel that is flat, or whose amplitude never changes, correlates with nothing.
-        over = np.divide(1.0, size, out=np.zeros_like(size), where=size > 0.0)
-        weighted = np.divide(
-            centred, spread[:, None], out=np.zeros_like(size), where=spread[:, None] > 0.0
-        )
-        if module is None:
-            one_way = _one_epoch(real, imag, over, weighted)
-        else:
-            one_way = module.one_epoch(real, imag, over, weighted)
+        amplitude = _amplitudes(*analytic(epoch))
+        one_way = _one_epoch(amplitude) if module is None else module.one_epoch(amplitude)
         if absolute:
             one_way = np.abs(one_way)
         found[number] = 0.5 * (one_way + one_way.T)
@@ -153,48 +142,74 @@ def analytic(epoch: Array | ComplexArray) -> tuple[Array, Array]:
     return real, np.ascontiguousarray(irfft(spectrum, n_fft, axis=1)[:, :n_samples])
 
 
-def _one_epoch(real: Array, imag: Array, over: Array, weighted: Array) -> Array:
-    """Correlations of one epoch, in both directions.
+@dataclass(frozen=True, slots=True)
+class Amplitudes:
+    """One epoch, ready for every pair; all (n_channels, n_samples) but the last.
 
     Parameters
     ----------
-    real, imag : ndarray, shape (n_channels, n_samples)
+    real, imag : ndarray
         Analytic signals.
     over : ndarray
-        One over their amplitude.
+        One over their amplitude, 0 where that is 0.
     weighted : ndarray
-        Their amplitude without its mean, to a norm of 1.
-
-    Returns
-    -------
-    ndarray, shape (n_channels, n_channels)
-        In row i and column j, channel i made orthogonal to j against the envelope of j.
+        Their amplitude without its mean, to a norm of 1; 0 where it never changes.
+    total : ndarray, shape (n_channels,)
+        Sum of the amplitude.
     """
+
+    real: Array
+    imag: Array
+    over: Array
+    weighted: Array
+    total: Array
+
+
+def _amplitudes(real: Array, imag: Array) -> Amplitudes:
+    """What every pair of an epoch needs of each channel."""
+    size = real * real
+    size += imag * imag
+    np.sqrt(size, out=size)
+    total = size.sum(axis=1)
+    weighted = size - (total / size.shape[1])[:, None]
+    spread = np.sqrt(np.einsum("ct,ct->c", weighted, weighted))
+    weighted *= np.where(spread > 0.0, 1.0 / np.where(spread > 0.0, spread, 1.0), 0.0)[:, None]
+    nothing = size == 0.0
+    size[nothing] = np.inf
+    return Amplitudes(real, imag, 1.0 / size, weighted, total)
+
+
+def _one_epoch(amplitude: Amplitudes) -> Array:
+    """Correlations of one epoch: in row i and column j, i orthogonal to j against j's envelope."""
+    real, imag, over = amplitude.real, amplitude.imag, amplitude.over
+    weighted, total = amplitude.weighted, amplitude.total
     n_channels, n_samples = real.shape
     found = np.zeros((n_channels, n_channels))
     ones = np.ones(n_samples)
-    at_once = max(1, _TEMPORARY_BYTES // (8 * n_samples))
+    at_once = max(1, min(n_channels, _TEMPORARY_BYTES // (8 * n_samples)))
+    buffers = np.empty((2, at_once, n_samples))
     for i in range(1, n_channels):
         for begin in range(0, i, at_once):
             rest = slice(begin, min(begin + at_once, i))
-            crossed = imag[i] * real[rest]
-            crossed -= real[i] * imag[rest]
+            crossed, spare = buffers[:, : rest.stop - begin]
+            np.multiply(imag[i], real[rest], out=crossed)
+            crossed -= np.multiply(real[i], imag[rest], out=spare)
             np.abs(crossed, out=crossed)
-            # Relative to both amplitudes; channels that are parallel throughout have no rest.
-            sine = crossed * over[i]
-            parallel = np.einsum("jt,jt->j", sine, over[rest]) <= PARALLEL * n_samples
-            found[rest, i] = _correlate(sine, ones, weighted[i])
+            np.multiply(crossed, over[i], out=spare)
+            left = spare @ ones
+            there = left > PARALLEL * total[rest]
+            towards = _correlation(left, spare, spare @ weighted[i])
             crossed *= over[rest]
-            found[i, rest] = _correlate(crossed, ones, weighted[rest])
-            found[rest, i][parallel] = 0.0
-            found[i, rest][parallel] = 0.0
+            back = _correlation(
+                crossed @ ones, crossed, np.einsum("jt,jt->j", crossed, weighted[rest])
+            )
+            found[rest, i] = np.where(there, towards, 0.0)
+            found[i, rest] = np.where(there, back, 0.0)
     return found
 
 
-def _correlate(rest: Array, ones: Array, weighted: Array) -> Array:
-    """Correlation of each row with envelopes of mean 0 and norm 1, 0 for a row without spread."""
-    total = rest @ ones
-    square = np.einsum("jt,jt->j", rest, rest) - total * total / ones.size
-    above = np.einsum("jt,jt->j", rest, np.broadcast_to(weighted, rest.shape))
+def _correlation(total: Array, rest: Array, above: Array) -> Array:
+    """Correlation from the sum of products with an envelope of norm 1, 0 without any spread."""
+    square = np.einsum("jt,jt->j", rest, rest) - total * total / rest.shape[1]
     safe = np.where(square > 0.0, square, 1.0)
     return np.asarray(np.where(square > 0.0, above / np.sqrt(safe), 0.0))

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.compiled import compiled
+from analysis.envelope import Amplitudes
 
 Array = NDArray[np.float64]
 
@@ -18,15 +19,19 @@ Array = NDArray[np.float64]
 PARALLEL = 1e-12
 
 
-def one_epoch(real: Array, imag: Array, over: Array, weighted: Array) -> Array:
-    """Correlations of one epoch in both directions; parameters of `analysis.envelope`."""
-    found = np.zeros((real.shape[0], real.shape[0]))
-    _pairs(real, imag, over, weighted, found)
+def one_epoch(amplitude: Amplitudes) -> Array:
+    """Correlations of one epoch in both directions, as `analysis.envelope` has them."""
+    found = np.zeros((amplitude.real.shape[0], amplitude.real.shape[0]))
+    _pairs(
+        amplitude.real, amplitude.imag, amplitude.over, amplitude.weighted, amplitude.total, found
+    )
     return found
 
 
 @compiled
-def _pairs(real: Array, imag: Array, over: Array, weighted: Array, found: Array) -> None:
+def _pairs(
+    real: Array, imag: Array, over: Array, weighted: Array, total: Array, found: Array
+) -> None:
     """Fill row i, column j with i made orthogonal to j against the envelope of j."""
     n_channels, n_samples = real.shape
     for i in range(1, n_channels):
@@ -35,7 +40,6 @@ def _pairs(real: Array, imag: Array, over: Array, weighted: Array, found: Array)
             rj, ij, oj, wj = real[j], imag[j], over[j], weighted[j]
             total_i, square_i, above_i = 0.0, 0.0, 0.0
             total_j, square_j, above_j = 0.0, 0.0, 0.0
-            sine = 0.0
             for t in range(n_samples):
                 crossed = abs(ii[t] * rj[t] - ri[t] * ij[t])
                 by_i, by_j = crossed * oi[t], crossed * oj[t]
@@ -45,8 +49,7 @@ def _pairs(real: Array, imag: Array, over: Array, weighted: Array, found: Array)
                 total_j += by_j
                 square_j += by_j * by_j
                 above_j += by_j * wj[t]
-                sine += by_i * oj[t]
-            if sine > PARALLEL * n_samples:
+            if total_i > PARALLEL * total[j]:
                 square_i -= total_i * total_i / n_samples
                 square_j -= total_j * total_j / n_samples
                 if square_i > 0.0:
