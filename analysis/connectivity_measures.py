@@ -80,7 +80,7 @@ class Sums:
     def estimate(self, measure: Measure) -> Array:
         """Value of a measure for every pair and bin."""
         if measure == "coh":
-            return _divide(np.hypot(_there(self.real), _there(self.imag)), self.scale)
+            return _divide(_size(_there(self.real), _there(self.imag)), self.scale)
         if measure == "imcoh":
             return _divide(_there(self.imag), self.scale)
         if measure in OF_PHASE:
@@ -102,7 +102,7 @@ class Sums:
         real, imag = _there(self.phase_real), _there(self.phase_imag)
         n = self.n
         if measure == "plv":
-            return np.asarray(np.hypot(real, imag) / n)
+            return np.asarray(_size(real, imag) / n)
         if measure == "ppc":
             there = self.scale > 0.0
             return np.asarray(np.where(there, (real**2 + imag**2 - n) / (n * (n - 1.0)), 0.0))
@@ -122,6 +122,11 @@ def _divide(above: Array, below: Array) -> Array:
     return np.asarray(np.where(below > 0.0, above / safe, 0.0))
 
 
+def _size(real: Array, imag: Array) -> Array:
+    """Absolute value; several times faster than np.hypot, which guards against overflow."""
+    return np.asarray(np.sqrt(real * real + imag * imag))
+
+
 def power(table: Array) -> Array:
     """Power of each channel and bin, summed over tapers and epochs: (n_channels, n_bins)."""
     return np.asarray(np.einsum("cpfke,cpfke->cf", table, table))
@@ -129,7 +134,7 @@ def power(table: Array) -> Array:
 
 def phases(table: Array) -> Array:
     """Coefficients of absolute value 1, 0 where a coefficient is 0."""
-    size = np.hypot(table[:, 0], table[:, 1])
+    size = _size(table[:, 0], table[:, 1])
     size[size == 0.0] = 1.0
     return np.asarray(table / size[:, None])
 
