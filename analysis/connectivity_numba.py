@@ -1,7 +1,7 @@
 """Connectivity measures of many pairs, compiled: the sums of `connectivity_measures`, one pass.
 
-Importing this module imports numba; `analysis.connectivity` does so only where it pays. Nothing is
-stored between the coefficients and the values: the sums of a pair and bin live in registers.
+Importing this module imports numba; `analysis.connectivity_spectral` does so only where it pays.
+Coefficients are read bin by bin; the sums of one bin become measures before the next.
 """
 
 from __future__ import annotations
@@ -12,14 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.compiled import compiled
-from analysis.connectivity_measures import (
-    MEASURES,
-    OF_LAG,
-    OF_PHASE,
-    Measure,
-    phases,
-    power,
-)
+from analysis.connectivity_measures import MEASURES, OF_LAG, OF_PHASE, Measure, power
 
 Array = NDArray[np.float64]
 Ints = NDArray[np.intp]
@@ -27,6 +20,8 @@ Ints = NDArray[np.intp]
 # Compiled code on disk is renewed when this file changes: what it is made of stands here.
 NO_LAG = 1e-12
 IN_PHASE = 1e-12
+REAL, IMAG, SIZE, SQUARE, LEAD, PHASE_REAL, PHASE_IMAG, SCALE = range(8)
+COH, IMCOH, PLV, CIPLV, PPC, PLI, DPLI, WPLI, WPLI2_DEBIASED = range(9)
 
 
 def estimate_all(table: Array, seeds: Ints, targets: Ints, measures: tuple[Measure, ...]) -> Array:
@@ -50,148 +45,191 @@ def estimate_all(table: Array, seeds: Ints, targets: Ints, measures: tuple[Measu
     codes = np.array([MEASURES.index(name) for name in measures])
     lag = any(name in OF_LAG for name in measures)
     phase = any(name in OF_PHASE for name in measures)
-    total = power(table)
-    if table.shape[3] == 1:
-        single = np.ascontiguousarray(table[:, :, :, 0])
-        unit = phases(single) if phase else single[:0]
-        _one_taper(single, unit, total, seeds, targets, codes, lag, phase, out)
-    else:
-        _tapers(table, total, seeds, targets, codes, phase, out)
+    unit = table[:0]
+    if phase and table.shape[3] == 1:
+        unit = np.empty_like(table)
+        _unit(table.reshape(table.shape[0], 2, -1), unit.reshape(table.shape[0], 2, -1))
+    tapers = (0,) * table.shape[3]
+    root_power = np.sqrt(power(table))
+    _pairs(table, unit, root_power, seeds, targets, tapers, codes, lag, phase, out)
     return out
 
 
 @compiled
-def _value(
-    code: int,
-    n: float,
-    scale: float,
-    real: float,
-    imag: float,
-    size: float,
-    square: float,
-    lead: float,
-    phase_real: float,
-    phase_imag: float,
-) -> float:
-    """One measure from the sums of one pair and bin; the codes are positions in MEASURES."""
-    value = 0.0
-    if code == 0:
-        if scale > 0.0:
-            value = math.sqrt(real * real + imag * imag) / scale
-    elif code == 1:
-        if scale > 0.0:
-            value = imag / scale
-    elif code == 2:
-        value = math.sqrt(phase_real * phase_real + phase_imag * phase_imag) / n
-    elif code == 3:
-        rest = 1.0 - (phase_real / n) ** 2
-        if rest > IN_PHASE:
-            value = abs(phase_imag) / n / math.sqrt(rest)
-    elif code == 4:
-        if scale > 0.0:
-            value = (phase_real * phase_real + phase_imag * phase_imag - n) / (n * (n - 1.0))
-    else:
-        lag = size > NO_LAG * scale
-        if code == 5:
-            value = abs(lead) / n if lag else 0.0
-        elif code == 6:
-            value = 0.5 * (lead / n + 1.0) if lag else 0.5
-        elif code == 7:
-            value = abs(imag) / size if lag else 0.0
+def _measures(sums: Array, n: float, codes: Ints, out: Array) -> None:
+    """Turn sums (8, n_values) of some pairs and bins into measures (n_measures, n_values)."""
+    over = 1.0 / n
+    n_values = sums.shape[1]
+    for m in range(codes.size):
+        code, values = codes[m], out[m]
+        if code == COH:
+            real, imag, scale = sums[REAL], sums[IMAG], sums[SCALE]
+            for q in range(n_values):
+                size = math.sqrt(real[q] * real[q] + imag[q] * imag[q])
+                values[q] = size / scale[q] if scale[q] > 0.0 else 0.0
+        elif code == IMCOH:
+            imag, scale = sums[IMAG], sums[SCALE]
+            for q in range(n_values):
+                values[q] = imag[q] / scale[q] if scale[q] > 0.0 else 0.0
+        elif code == PLV:
+            real, imag = sums[PHASE_REAL], sums[PHASE_IMAG]
+            for q in range(n_values):
+                values[q] = math.sqrt(real[q] * real[q] + imag[q] * imag[q]) * over
+        elif code == CIPLV:
+            real, imag = sums[PHASE_REAL], sums[PHASE_IMAG]
+            for q in range(n_values):
+                mean = real[q] * over
+                rest = 1.0 - mean * mean
+                safe = rest if rest > IN_PHASE else 1.0
+                value = abs(imag[q]) * over / math.sqrt(safe)
+                values[q] = value if rest > IN_PHASE else 0.0
+        elif code == PPC:
+            real, imag, scale = sums[PHASE_REAL], sums[PHASE_IMAG], sums[SCALE]
+            below = 1.0 / (n * (n - 1.0))
+            for q in range(n_values):
+                value = (real[q] * real[q] + imag[q] * imag[q] - n) * below
+                values[q] = value if scale[q] > 0.0 else 0.0
+        elif code == PLI:
+            lead, size, scale = sums[LEAD], sums[SIZE], sums[SCALE]
+            for q in range(n_values):
+                values[q] = abs(lead[q]) * over if size[q] > NO_LAG * scale[q] else 0.0
+        elif code == DPLI:
+            lead, size, scale = sums[LEAD], sums[SIZE], sums[SCALE]
+            for q in range(n_values):
+                values[q] = 0.5 * (lead[q] * over + 1.0) if size[q] > NO_LAG * scale[q] else 0.5
+        elif code == WPLI:
+            imag, size, scale = sums[IMAG], sums[SIZE], sums[SCALE]
+            for q in range(n_values):
+                lag = size[q] > NO_LAG * scale[q]
+                value = abs(imag[q]) / (size[q] if lag else 1.0)
+                values[q] = value if lag else 0.0
         else:
-            below = size * size - square
-            if lag and below > 0.0:
-                value = (imag * imag - square) / below
-    return value
+            imag, size, square, scale = sums[IMAG], sums[SIZE], sums[SQUARE], sums[SCALE]
+            for q in range(n_values):
+                below = size[q] * size[q] - square[q]
+                there = size[q] > NO_LAG * scale[q] and below > 0.0
+                value = (imag[q] * imag[q] - square[q]) / (below if there else 1.0)
+                values[q] = value if there else 0.0
 
 
 @compiled
-def _one_taper(
+def _unit(table: Array, unit: Array) -> None:
+    """Coefficients of absolute value 1, 0 where a coefficient is 0: (n_channels, 2, ...) flat."""
+    for i in range(table.shape[0]):
+        for q in range(table.shape[2]):
+            real, imag = table[i, 0, q], table[i, 1, q]
+            size = math.sqrt(real * real + imag * imag)
+            over = 1.0 / (size if size > 0.0 else 1.0)
+            unit[i, 0, q] = real * over
+            unit[i, 1, q] = imag * over
+
+
+# The loops over epochs are functions of their own that hand back numbers: no view of a table
+# outlives them, so that nothing is counted and everything stays in registers. `tapers` is a tuple
+# for its length alone, which is known when compiling: the loop over tapers is unrolled.
+
+
+@compiled
+def _cross_sums(
+    table: Array, i: int, j: int, f: int, tapers: tuple[int, ...]
+) -> tuple[float, float]:
+    """Cross-spectrum of two channels at one bin."""
+    real, imag = 0.0, 0.0
+    for k in range(len(tapers)):
+        for e in range(table.shape[4]):
+            ar, ai = table[i, 0, f, k, e], table[i, 1, f, k, e]
+            br, bi = table[j, 0, f, k, e], table[j, 1, f, k, e]
+            real += ar * br + ai * bi
+            imag += ai * br - ar * bi
+    return real, imag
+
+
+@compiled
+def _lag_sums(
+    table: Array, i: int, j: int, f: int, tapers: tuple[int, ...]
+) -> tuple[float, float, float, float, float]:
+    """Cross-spectrum, and absolute value, square and sign of its imaginary parts."""
+    real, imag, size, square, lead = 0.0, 0.0, 0.0, 0.0, 0.0
+    for e in range(table.shape[4]):
+        re, im = 0.0, 0.0
+        for k in range(len(tapers)):
+            ar, ai = table[i, 0, f, k, e], table[i, 1, f, k, e]
+            br, bi = table[j, 0, f, k, e], table[j, 1, f, k, e]
+            re += ar * br + ai * bi
+            im += ai * br - ar * bi
+        real += re
+        imag += im
+        size += abs(im)
+        square += im * im
+        lead += (1.0 if im > 0.0 else 0.0) - (1.0 if im < 0.0 else 0.0)
+    return real, imag, size, square, lead
+
+
+@compiled
+def _all_sums(
+    table: Array, i: int, j: int, f: int, tapers: tuple[int, ...]
+) -> tuple[float, float, float, float, float, float, float]:
+    """`_lag_sums`, and the cross-spectra of absolute value 1."""
+    real, imag, size, square, lead = 0.0, 0.0, 0.0, 0.0, 0.0
+    phase_real, phase_imag = 0.0, 0.0
+    for e in range(table.shape[4]):
+        re, im = 0.0, 0.0
+        for k in range(len(tapers)):
+            ar, ai = table[i, 0, f, k, e], table[i, 1, f, k, e]
+            br, bi = table[j, 0, f, k, e], table[j, 1, f, k, e]
+            re += ar * br + ai * bi
+            im += ai * br - ar * bi
+        real += re
+        imag += im
+        size += abs(im)
+        square += im * im
+        lead += (1.0 if im > 0.0 else 0.0) - (1.0 if im < 0.0 else 0.0)
+        whole = re * re + im * im
+        over = 1.0 / math.sqrt(whole if whole > 0.0 else 1.0)
+        phase_real += re * over
+        phase_imag += im * over
+    return real, imag, size, square, lead, phase_real, phase_imag
+
+
+@compiled
+def _pairs(
     table: Array,
     unit: Array,
-    total: Array,
+    root_power: Array,
     seeds: Ints,
     targets: Ints,
+    tapers: tuple[int, ...],
     codes: Ints,
     lag: bool,
     phase: bool,
     out: Array,
 ) -> None:
-    """Pairs at every bin, one taper: (n_channels, 2, n_bins, n_epochs)."""
-    n_bins, n_epochs = table.shape[2], table.shape[3]
-    for pair in range(seeds.size):
-        i, j = seeds[pair], targets[pair]
-        for f in range(n_bins):
-            ar, ai, br, bi = table[i, 0, f], table[i, 1, f], table[j, 0, f], table[j, 1, f]
+    """Fill `out`, bin by bin: the coefficients of one bin fit into a core's own cache."""
+    n_pairs, n_bins, n_epochs = seeds.size, table.shape[2], table.shape[4]
+    one = (0,)
+    sums = np.zeros((8, n_pairs))
+    values = np.empty((codes.size, n_pairs))
+    for f in range(n_bins):
+        for pair in range(n_pairs):
+            i, j = seeds[pair], targets[pair]
             real, imag, size, square, lead = 0.0, 0.0, 0.0, 0.0, 0.0
-            if lag:
-                for e in range(n_epochs):
-                    part = ai[e] * br[e] - ar[e] * bi[e]
-                    real += ar[e] * br[e] + ai[e] * bi[e]
-                    imag += part
-                    size += abs(part)
-                    square += part * part
-                    lead += (1.0 if part > 0.0 else 0.0) - (1.0 if part < 0.0 else 0.0)
+            phase_real, phase_imag = 0.0, 0.0
+            if (lag or phase) and len(tapers) > 1:
+                real, imag, size, square, lead, phase_real, phase_imag = _all_sums(
+                    table, i, j, f, tapers
+                )
             else:
-                for e in range(n_epochs):
-                    real += ar[e] * br[e] + ai[e] * bi[e]
-                    imag += ai[e] * br[e] - ar[e] * bi[e]
-            phase_real, phase_imag = 0.0, 0.0
-            if phase:
-                ar, ai, br, bi = unit[i, 0, f], unit[i, 1, f], unit[j, 0, f], unit[j, 1, f]
-                for e in range(n_epochs):
-                    phase_real += ar[e] * br[e] + ai[e] * bi[e]
-                    phase_imag += ai[e] * br[e] - ar[e] * bi[e]
-            scale = math.sqrt(total[i, f] * total[j, f])
-            for m in range(codes.size):
-                out[m, pair, f] = _value(
-                    codes[m], float(n_epochs), scale, real, imag, size, square, lead,
-                    phase_real, phase_imag,
-                )  # fmt: skip
-
-
-@compiled
-def _tapers(
-    table: Array,
-    total: Array,
-    seeds: Ints,
-    targets: Ints,
-    codes: Ints,
-    phase: bool,
-    out: Array,
-) -> None:
-    """Pairs at every bin, several tapers: (n_channels, 2, n_bins, n_tapers, n_epochs)."""
-    n_bins, n_tapers, n_epochs = table.shape[2], table.shape[3], table.shape[4]
-    re, im = np.empty(n_epochs), np.empty(n_epochs)
-    for pair in range(seeds.size):
-        i, j = seeds[pair], targets[pair]
-        for f in range(n_bins):
-            re[:] = 0.0
-            im[:] = 0.0
-            for k in range(n_tapers):
-                ar, ai = table[i, 0, f, k], table[i, 1, f, k]
-                br, bi = table[j, 0, f, k], table[j, 1, f, k]
-                for e in range(n_epochs):
-                    re[e] += ar[e] * br[e] + ai[e] * bi[e]
-                    im[e] += ai[e] * br[e] - ar[e] * bi[e]
-            real, imag, size, square, lead = 0.0, 0.0, 0.0, 0.0, 0.0
-            for e in range(n_epochs):
-                part = im[e]
-                real += re[e]
-                imag += part
-                size += abs(part)
-                square += part * part
-                lead += (1.0 if part > 0.0 else 0.0) - (1.0 if part < 0.0 else 0.0)
-            phase_real, phase_imag = 0.0, 0.0
-            if phase:
-                for e in range(n_epochs):
-                    whole = re[e] * re[e] + im[e] * im[e]
-                    over = 1.0 / math.sqrt(whole) if whole > 0.0 else 0.0
-                    phase_real += re[e] * over
-                    phase_imag += im[e] * over
-            scale = math.sqrt(total[i, f] * total[j, f])
-            for m in range(codes.size):
-                out[m, pair, f] = _value(
-                    codes[m], float(n_epochs), scale, real, imag, size, square, lead,
-                    phase_real, phase_imag,
-                )  # fmt: skip
+                if lag:
+                    real, imag, size, square, lead = _lag_sums(table, i, j, f, tapers)
+                else:
+                    real, imag = _cross_sums(table, i, j, f, tapers)
+                if phase:
+                    phase_real, phase_imag = _cross_sums(unit, i, j, f, one)
+            sums[REAL, pair], sums[IMAG, pair], sums[SIZE, pair] = real, imag, size
+            sums[SQUARE, pair], sums[LEAD, pair] = square, lead
+            sums[PHASE_REAL, pair], sums[PHASE_IMAG, pair] = phase_real, phase_imag
+            sums[SCALE, pair] = root_power[i, f] * root_power[j, f]
+        _measures(sums, float(n_epochs), codes, values)
+        for m in range(codes.size):
+            for pair in range(n_pairs):
+                out[m, pair, f] = values[m, pair]
