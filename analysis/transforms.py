@@ -26,6 +26,7 @@ ComplexArray = NDArray[np.complex128]
 Ints = NDArray[np.intp]
 Mode = Literal["fourier", "multitaper", "cwt_morlet"]
 
+EPOCHS_AT_ONCE = 8  # one cache line of every coefficient's epochs
 LOW_BIAS = 0.9  # tapers that keep less of their energy in the band are left out
 WAVELET_REACH_SD = 5.0
 
@@ -160,22 +161,18 @@ def fourier(epochs: Array, table: Array, n_bins: int) -> Array:
         has exactly 0 there.
     """
     n_epochs, n_channels, n_samples = epochs.shape
-    found = np.empty((n_epochs, n_channels, table.shape[1]))
+    found = np.empty((n_channels, table.shape[1], n_epochs))
     moved = np.empty((n_channels, n_samples))
-    for epoch, out in zip(epochs, found, strict=True):
-        # The table removes the mean; the first sample is taken off before, so that an offset far
-        # above the signal costs no digits and a flat channel is exactly 0.
-        np.subtract(epoch, epoch[:, :1], out=moved)
-        np.matmul(moved, table, out=out)
-    return as_table(found, n_bins)
-
-
-def as_table(found: Array, n_bins: int) -> Array:
-    """From (n_epochs, n_channels, 2 * n_bins * n_tapers) to the order of this module."""
-    n_epochs, n_channels, n_columns = found.shape
-    n_tapers = n_columns // (2 * n_bins)
-    turned = np.ascontiguousarray(found.transpose(1, 2, 0))
-    return turned.reshape(n_channels, 2, n_bins, n_tapers, n_epochs)
+    some = np.empty((EPOCHS_AT_ONCE, n_channels, table.shape[1]))
+    for first in range(0, n_epochs, EPOCHS_AT_ONCE):
+        last = min(first + EPOCHS_AT_ONCE, n_epochs)
+        for epoch, out in zip(epochs[first:last], some, strict=False):
+            # The table removes the mean; the first sample is taken off before, so that an offset
+            # far above the signal costs no digits and a flat channel is exactly 0.
+            np.subtract(epoch, epoch[:, :1], out=moved)
+            np.matmul(moved, table, out=out)
+        found[:, :, first:last] = some[: last - first].transpose(1, 2, 0)
+    return found.reshape(n_channels, 2, n_bins, -1, n_epochs)
 
 
 def from_complex(coefficients: ComplexArray) -> Array:
