@@ -334,7 +334,7 @@ def _test(
         if progress is not None:
             progress(part.stop / n_sets)
     values = of_r(true_r, float(dof), squared=statistic == "F")
-    labels = label(true_r, r_critical, statistic == "F", indices, indptr, n_freqs)
+    labels = label(true_r[None], r_critical, statistic == "F", indices, indptr, n_freqs)[0]
     clusters = []
     for number in range(labels.max(initial=-1) + 1):
         points = np.flatnonzero(labels == number)

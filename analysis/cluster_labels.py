@@ -15,6 +15,8 @@ from analysis.errors import AnalysisError
 Array = NDArray[np.float64]
 Ints = NDArray[np.intp]
 
+ROWS_AT_ONCE = 20  # permutations whose clusters are found in one graph
+
 
 def channel_adjacency(info: Any) -> tuple[Any, list[str]]:
     """Neighbouring EEG channels by their places: sparse matrix and names (mne's triangulation).
@@ -72,28 +74,33 @@ def of_r(r: Array, dof: float, *, squared: bool) -> Array:
 def label(
     r: Array, critical: float, either: bool, indices: Ints, indptr: Ints, n_freqs: int
 ) -> Ints:
-    """Number of each point's cluster, -1 for none: points are channel after channel."""
+    """Number each point's cluster, -1 for none, through all rows (n_sets, n_points) at once."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    sign = np.where(np.abs(r) > critical, 1 if either else np.sign(r), 0).astype(np.intp)
-    active = np.flatnonzero(sign)
-    found = np.full(r.size, -1, dtype=np.intp)
+    flat = r.ravel()
+    active = np.flatnonzero(np.abs(flat) > critical)
+    found = np.full(flat.size, -1, dtype=np.intp)
     if active.size == 0:
-        return found
-    position = np.full(r.size, -1, dtype=np.intp)
-    position[active] = np.arange(active.size)
-    channel, freq = np.divmod(active, n_freqs)
+        return found.reshape(r.shape)
+    sign = np.zeros(flat.size, dtype=np.int8)
+    sign[active] = 1 if either else np.sign(flat[active])
+    found[active] = np.arange(active.size)
+    line, freq = np.divmod(active, n_freqs)  # channels of one row after those of another
+    channel = line % (indptr.size - 1)
     counts = np.diff(indptr)[channel]
     shift = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-    beside = indices[np.repeat(indptr[channel], counts) + shift] * n_freqs
-    left = np.concatenate([np.repeat(active, counts), active[freq > 0]])
-    right = np.concatenate([beside + np.repeat(freq, counts), active[freq > 0] - 1])
-    joined = (sign[left] == sign[right]) & (sign[right] != 0)
-    rows, columns = position[left[joined]], position[right[joined]]
+    beside = indices[np.repeat(indptr[channel], counts) + shift]
+    later = active[freq > 0]
+    left = np.concatenate([np.repeat(active, counts), later])
+    right = np.concatenate(
+        [left[: shift.size] + (beside - np.repeat(channel, counts)) * n_freqs, later - 1]
+    )
+    joined = sign[left] == sign[right]
+    rows, columns = found[left[joined]], found[right[joined]]
     graph = coo_array((np.ones(rows.size), (rows, columns)), shape=(active.size, active.size))
     found[active] = connected_components(graph, directed=False)[1]
-    return found
+    return found.reshape(r.shape)
 
 
 def largest_masses(
@@ -105,12 +112,15 @@ def largest_masses(
     indptr: Ints,
     n_freqs: int,
 ) -> tuple[Array, Array]:
-    """Largest absolute cluster mass and absolute r of each row."""
+    """Largest absolute cluster mass and absolute r of each row of (n_sets, n_points)."""
     mass = np.zeros(r.shape[0])
-    for number, row in enumerate(r):
-        labels = label(row, critical, either, indices, indptr, n_freqs)
-        active = np.flatnonzero(labels >= 0)
-        if active.size:
-            values = of_r(row[active], dof, squared=either)
-            mass[number] = np.abs(np.bincount(labels[active], weights=values)).max()
+    for first in range(0, r.shape[0], ROWS_AT_ONCE):
+        part = r[first : first + ROWS_AT_ONCE]
+        labels = label(part, critical, either, indices, indptr, n_freqs)
+        row, point = np.nonzero(labels >= 0)
+        number = labels[row, point]
+        sums = np.bincount(number, weights=of_r(part[row, point], dof, squared=either))
+        owner = np.zeros(sums.size, dtype=np.intp)
+        owner[number] = row
+        np.maximum.at(mass, first + owner, np.abs(sums))
     return mass, np.abs(r).max(axis=1)

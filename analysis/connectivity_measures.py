@@ -185,13 +185,10 @@ def sum_epochs(table: Array, seeds: Ints, targets: Ints, measures: tuple[Measure
         }.items()
         if wanted
     }
-    at_once = max(1, _TEMPORARY_BYTES // (8 * n_bins * n_epochs))
-    # Pairs in the order given, those of one seed that follow each other together.
-    edges = np.flatnonzero(np.diff(seeds)) + 1
-    for first, last in zip([0, *edges], [*edges, seeds.size], strict=True):
-        for begin in range(first, last, at_once):
-            part = slice(begin, min(begin + at_once, last))
-            _sum_part(table[seeds[first]], table[targets[part]], found, part)
+    if n_tapers > 1:
+        _sum_tapers(table, seeds, targets, found)
+    else:
+        _sum_one_taper(table[:, :, :, 0], seeds, targets, found)
     more = dict(zip(("phase_real", "phase_imag"), phase_sums, strict=True)) | found
     return Sums(float(n_epochs), real, imag, scale, **more)
 
@@ -212,31 +209,56 @@ def _cross_spectra(table: Array, seeds: Ints, targets: Ints) -> tuple[Array, Arr
     return real, imag
 
 
-def _sum_part(one: Array, others: Array, found: dict[str, Array], part: slice) -> None:
-    """Sums of absolute values, squares, signs and phases for one seed and some targets."""
-    n_bins, n_tapers, n_epochs = one.shape[1:]
-    shape = (others.shape[0], n_bins, n_epochs)
-    imag, spare = np.empty(shape), np.empty(shape)
-    np.multiply(one[1, :, 0], others[:, 0, :, 0], out=imag)
-    imag -= np.multiply(one[0, :, 0], others[:, 1, :, 0], out=spare)
-    for k in range(1, n_tapers):
-        imag += np.multiply(one[1, :, k], others[:, 0, :, k], out=spare)
-        imag -= np.multiply(one[0, :, k], others[:, 1, :, k], out=spare)
+def _sum_one_taper(table: Array, seeds: Ints, targets: Ints, found: dict[str, Array]) -> None:
+    """Sums that are not linear, from (n_channels, 2, n_bins, n_epochs), seed by seed."""
+    n_bins, n_epochs = table.shape[2:]
+    at_once = max(1, _TEMPORARY_BYTES // (8 * n_bins * n_epochs))
     ones = np.ones(n_epochs)
-    if "phase_real" in found:
-        real = np.multiply(one[0, :, 0], others[:, 0, :, 0])
-        real += np.multiply(one[1, :, 0], others[:, 1, :, 0], out=spare)
-        for k in range(1, n_tapers):
-            real += np.multiply(one[0, :, k], others[:, 0, :, k], out=spare)
-            real += np.multiply(one[1, :, k], others[:, 1, :, k], out=spare)
-        size = np.sqrt(np.multiply(real, real) + np.multiply(imag, imag, out=spare))
-        size[size == 0.0] = 1.0
-        real /= size
-        np.matmul(real, ones, out=found["phase_real"][part])
-        np.matmul(np.divide(imag, size, out=spare), ones, out=found["phase_imag"][part])
-    if "square" in found:
-        found["square"][part] = np.einsum("jfe,jfe->jf", imag, imag)
-    if "lead" in found:
-        found["lead"][part] = np.matmul(np.sign(imag, out=spare), ones)
-    if "size" in found:
-        np.matmul(np.abs(imag, out=spare), ones, out=found["size"][part])
+    buffers = np.empty((2, min(at_once, seeds.size), n_bins, n_epochs))
+    # Pairs in the order given, those of one seed that follow each other together.
+    edges = np.flatnonzero(np.diff(seeds)) + 1
+    for first, last in zip([0, *edges], [*edges, seeds.size], strict=True):
+        one = table[seeds[first]]
+        for begin in range(first, last, at_once):
+            part = slice(begin, min(begin + at_once, last))
+            other = table[targets[part]]
+            imag, spare = buffers[:, : part.stop - begin]
+            np.multiply(one[1], other[:, 0], out=imag)
+            imag -= np.multiply(one[0], other[:, 1], out=spare)
+            if "square" in found:
+                found["square"][part] = np.einsum("jfe,jfe->jf", imag, imag)
+            if "lead" in found:
+                found["lead"][part] = np.matmul(np.sign(imag, out=spare), ones)
+            found["size"][part] = np.matmul(np.abs(imag, out=spare), ones)
+
+
+def _sum_tapers(table: Array, seeds: Ints, targets: Ints, found: dict[str, Array]) -> None:
+    """Sums that are not linear, several tapers: cross-spectra of each epoch by small products."""
+    n_bins, n_tapers, n_epochs = table.shape[2:]
+    rows = np.unique(seeds)
+    at_once = max(1, _TEMPORARY_BYTES // (8 * n_epochs * min(table.shape[0], targets.size)))
+    for first in range(0, rows.size, at_once):
+        block = rows[first : first + at_once]
+        chosen = np.flatnonzero((seeds >= block[0]) & (seeds <= block[-1]))
+        row = np.searchsorted(block, seeds[chosen])
+        columns, column = np.unique(targets[chosen], return_inverse=True)
+        for f in range(n_bins):
+            a = table[block, :, f].transpose(3, 0, 1, 2)  # epochs, channels, parts, tapers
+            b = table[columns, :, f].transpose(3, 1, 2, 0).reshape(n_epochs, 2 * n_tapers, -1)
+            turned = np.stack([a[:, :, 1], -a[:, :, 0]], axis=2)
+            imag = turned.reshape(n_epochs, block.size, -1) @ b
+            if "phase_real" in found:
+                real = a.reshape(n_epochs, block.size, -1) @ b
+                size = _size(real, imag)
+                size[size == 0.0] = 1.0
+                real /= size
+                found["phase_real"][chosen, f] = real.sum(axis=0)[row, column]
+                np.divide(imag, size, out=real)
+                found["phase_imag"][chosen, f] = real.sum(axis=0)[row, column]
+            if "square" in found:
+                found["square"][chosen, f] = np.einsum("eij,eij->ij", imag, imag)[row, column]
+            if "lead" in found:
+                found["lead"][chosen, f] = np.sign(imag).sum(axis=0)[row, column]
+            if "size" in found:
+                np.abs(imag, out=imag)
+                found["size"][chosen, f] = imag.sum(axis=0)[row, column]

@@ -26,7 +26,7 @@ ComplexArray = NDArray[np.complex128]
 Ints = NDArray[np.intp]
 Mode = Literal["fourier", "multitaper", "cwt_morlet"]
 
-EPOCHS_AT_ONCE = 8  # one cache line of every coefficient's epochs
+EPOCHS_AT_ONCE = 24  # three cache lines of every coefficient
 LOW_BIAS = 0.9  # tapers that keep less of their energy in the band are left out
 WAVELET_REACH_SD = 5.0
 

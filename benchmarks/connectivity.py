@@ -408,8 +408,8 @@ def permutation(report: Report, options: argparse.Namespace) -> None:
         ]  # fmt: skip
         print(
             f"  {measure:<16}{best['ours']:>7.2f} s, a loop over mne-connectivity "
-            f"{whole_s:>5.0f} s (from 3 of {n}): {whole_s / best['ours']:>4.0f}x, deviation on those {gap:.1e}  "
-            f"{'/'.join(words)}"
+            f"{whole_s:>5.0f} s (from 3 of {n}): {whole_s / best['ours']:>4.0f}x, "
+            f"deviation on those {gap:.1e}  {'/'.join(words)}"
         )
         report.add(table="permutation", measure=measure, cpu_s=best["ours"], peer_s=whole_s,
                    deviation=gap)  # fmt: skip
