@@ -11,6 +11,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis import transforms
 from analysis.compiled import compiled
 from analysis.connectivity_measures import MEASURES, OF_LAG, OF_PHASE, Measure, power
 
@@ -53,6 +54,51 @@ def estimate_all(table: Array, seeds: Ints, targets: Ints, measures: tuple[Measu
     root_power = np.sqrt(power(table))
     _pairs(table, unit, root_power, seeds, targets, tapers, codes, lag, phase, out)
     return out
+
+
+def coefficients(epochs: Array, windows: Array, bins: Ints) -> Array:
+    """Coefficients of all epochs at some bins: `transforms.coefficients`, one window folded.
+
+    A symmetric window times a cosine around the middle of the epoch is even, times a sine odd: the
+    two halves of an epoch are added and subtracted first, which halves the product of matrices.
+    The phases are those from the middle of the epoch on, for all channels alike.
+    """
+    n_epochs, n_channels, n_samples = epochs.shape
+    window = windows[0]
+    if windows.shape[0] > 1 or not np.array_equal(window, window[::-1]):
+        return transforms.coefficients(epochs, windows, bins)
+    half = (n_samples + 1) // 2  # of an odd number, the sample in the middle is the last
+    steps = np.outer(bins, 2 * np.arange(n_samples) - (n_samples - 1)) % (2 * n_samples)
+    turn = steps * (np.pi / n_samples)
+    cosines, sines = np.cos(turn) * window, np.sin(turn) * -window
+    cosines -= cosines.mean(axis=1, keepdims=True)
+    tables = np.ascontiguousarray(cosines[:, :half].T), np.ascontiguousarray(sines[:, :half].T)
+    found = np.empty((n_channels, 2 * bins.size, n_epochs))
+    some = np.empty((transforms.EPOCHS_AT_ONCE, n_channels, 2 * bins.size))
+    even, odd = np.empty((2, n_channels, half))
+    for first in range(0, n_epochs, transforms.EPOCHS_AT_ONCE):
+        last = min(first + transforms.EPOCHS_AT_ONCE, n_epochs)
+        for number in range(first, last):
+            _fold(np.ascontiguousarray(epochs[number]), even, odd)
+            np.matmul(even, tables[0], out=some[number - first, :, : bins.size])
+            np.matmul(odd, tables[1], out=some[number - first, :, bins.size :])
+        found[:, :, first:last] = some[: last - first].transpose(1, 2, 0)
+    return found.reshape(n_channels, 2, bins.size, 1, n_epochs)
+
+
+@compiled
+def _fold(epoch: Array, even: Array, odd: Array) -> None:
+    """Sum and difference of both halves, the first sample taken off (see `transforms`)."""
+    n_samples = epoch.shape[1]
+    for c in range(epoch.shape[0]):
+        start = epoch[c, 0]
+        for k in range(n_samples // 2):
+            one, other = epoch[c, k] - start, epoch[c, n_samples - 1 - k] - start
+            even[c, k] = one + other
+            odd[c, k] = one - other
+        if n_samples % 2:
+            even[c, n_samples // 2] = epoch[c, n_samples // 2] - start
+            odd[c, n_samples // 2] = 0.0
 
 
 @compiled

@@ -127,15 +127,14 @@ def spectral_connectivity(
     work = float(pairs[0].size) * n_bins * n_tapers * n_epochs
     module = kernels("connectivity_numba", compiled, work, COMPILED_PAYS)
     estimate = plain.estimate_all if module is None else module.estimate_all
+    transform = transforms.coefficients if module is None else module.coefficients
     # Channels that are in no pair need no coefficients.
     used, where = np.unique(np.concatenate(pairs), return_inverse=True)
     if used.size < n_channels:
         data = data[:, used]
     left, right = where[: pairs[0].size], where[pairs[0].size :]
-    shape: tuple[int, ...] = (len(wanted), left.size, freqs.size)
-    shape += (n_samples,) if windows is None else ()
-    values = np.empty(shape)
     if windows is None:
+        values = np.empty((len(wanted), left.size, freqs.size, n_samples))
         for number, (freq, n_cycles) in enumerate(zip(freqs, cycles, strict=True)):
             wavelet = transforms.morlet(float(freq), sfreq_hz, float(n_cycles))
             if wavelet.size > n_samples:
@@ -149,13 +148,12 @@ def spectral_connectivity(
                 _tell(progress, (number + samples.stop / n_samples) / freqs.size)
     else:
         at_once = max(1, int(block_bytes // (16 * data.shape[1] * n_epochs * n_tapers)))
+        blocks = []
         for first in range(0, bins.size, at_once):
-            part = slice(first, min(first + at_once, bins.size))
-            table = transforms.fourier(
-                data, transforms.basis(windows, bins[part]), part.stop - first
-            )
-            values[:, :, part] = estimate(_finite(table), left, right, wanted)
-            _tell(progress, part.stop / bins.size)
+            table = _finite(transform(data, windows, bins[first : first + at_once]))
+            blocks.append(estimate(table, left, right, wanted))
+            _tell(progress, min(first + at_once, bins.size) / bins.size)
+        values = blocks[0] if len(blocks) == 1 else np.concatenate(blocks, axis=2)
     centres = freqs
     if faverage:
         inside = [(freqs >= low) & (freqs <= high) for low, high in bands or ((0.0, np.inf),)]

@@ -142,17 +142,17 @@ def basis(windows: Array, bins: Ints) -> Array:
     return np.ascontiguousarray(table.reshape(-1, n_samples).T)
 
 
-def fourier(epochs: Array, table: Array, n_bins: int) -> Array:
-    """Coefficients of all epochs at the bins of a table from `basis`.
+def coefficients(epochs: Array, windows: Array, bins: Ints) -> Array:
+    """Coefficients of all epochs at some bins.
 
     Parameters
     ----------
     epochs : ndarray, shape (n_epochs, n_channels, n_samples)
         Signals.
-    table : ndarray
-        The table.
-    n_bins : int
-        Bins in it.
+    windows : ndarray, shape (n_tapers, n_samples)
+        From `hann` or `slepian`.
+    bins : ndarray of int, shape (n_bins,)
+        From `bins_in`.
 
     Returns
     -------
@@ -161,6 +161,7 @@ def fourier(epochs: Array, table: Array, n_bins: int) -> Array:
         has exactly 0 there.
     """
     n_epochs, n_channels, n_samples = epochs.shape
+    table = basis(windows, bins)
     found = np.empty((n_channels, table.shape[1], n_epochs))
     moved = np.empty((n_channels, n_samples))
     some = np.empty((EPOCHS_AT_ONCE, n_channels, table.shape[1]))
@@ -172,7 +173,7 @@ def fourier(epochs: Array, table: Array, n_bins: int) -> Array:
             np.subtract(epoch, epoch[:, :1], out=moved)
             np.matmul(moved, table, out=out)
         found[:, :, first:last] = some[: last - first].transpose(1, 2, 0)
-    return found.reshape(n_channels, 2, n_bins, -1, n_epochs)
+    return found.reshape(n_channels, 2, bins.size, -1, n_epochs)
 
 
 def from_complex(coefficients: ComplexArray) -> Array:

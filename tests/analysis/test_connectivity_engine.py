@@ -19,7 +19,7 @@ from analysis.connectivity import (
     spectral_connectivity,
 )
 from analysis.errors import AnalysisError
-from analysis.transforms import basis, bins_in, fourier, from_complex, hann, slepian
+from analysis.transforms import bins_in, coefficients, from_complex, hann, slepian
 
 SFREQ_HZ = 250.0
 OUR_MODES: dict[str, dict[str, Any]] = {
@@ -279,13 +279,25 @@ def test_coefficients_are_those_of_one_band() -> None:
     freqs, complex_ones = band_fourier(epochs, SFREQ_HZ, (8.0, 13.0))
     bins = bins_in(375, SFREQ_HZ, ((8.0, 13.0),))
     assert freqs == pytest.approx(bins * SFREQ_HZ / 375)
-    table = fourier(epochs, basis(hann(375), bins), bins.size)
+    table = coefficients(epochs, hann(375), bins)
     assert table == pytest.approx(from_complex(complex_ones), abs=1e-11)
     engine = spectral_connectivity(
         epochs, SFREQ_HZ, measures=MEASURES, mode="fourier", bands_hz=(8.0, 13.0), faverage=True
     )
     for measure, matrix in from_coefficients(complex_ones, MEASURES).items():
         assert matrix == pytest.approx(engine.matrix(measure)[:, :, 0], abs=1e-12)
+
+
+@pytest.mark.parametrize("n_samples", [100, 101])
+def test_folded_epochs_have_the_same_cross_spectra(n_samples: int) -> None:
+    compiled_ones = pytest.importorskip("analysis.connectivity_numba").coefficients
+    epochs = np.random.default_rng(2).standard_normal((5, 3, n_samples)) + 1e3
+    bins = np.arange(n_samples // 2 + 1)
+    for windows in (hann(n_samples), np.linspace(0.0, 1.0, n_samples)[None]):
+        plain = coefficients(epochs, windows, bins)
+        folded = compiled_ones(epochs, windows, bins)
+        one, other = (t[:, 0] + 1j * t[:, 1] for t in (plain, folded))
+        assert other[:, None] * other.conj() == pytest.approx(one[:, None] * one.conj(), abs=1e-10)
 
 
 def test_tapers_are_orthogonal_and_kept_by_their_energy() -> None:
