@@ -236,7 +236,7 @@ def _sum_tapers(table: Array, seeds: Ints, targets: Ints, found: dict[str, Array
     """Sums that are not linear, several tapers: cross-spectra of each epoch by small products."""
     n_bins, n_tapers, n_epochs = table.shape[2:]
     rows = np.unique(seeds)
-    at_once = max(1, _TEMPORARY_BYTES // (8 * n_epochs * min(table.shape[0], targets.size)))
+    at_once = max(1, _TEMPORARY_BYTES // (16 * n_epochs * min(table.shape[0], targets.size)))
     for first in range(0, rows.size, at_once):
         block = rows[first : first + at_once]
         chosen = np.flatnonzero((seeds >= block[0]) & (seeds <= block[-1]))
