@@ -51,7 +51,7 @@ def made(n_channels: int, seed: int, n_epochs: int = N_EPOCHS) -> Array:
     epochs = rng.standard_normal((n_epochs, n_channels, N_SAMPLES))
     wave = 2.0 * np.pi * 10.0 * np.arange(N_SAMPLES) / SFREQ_HZ
     phase = rng.uniform(0.0, 2.0 * np.pi, (n_epochs, 1))
-    for channel in range(0, n_channels, 4):
+    for channel in range(0, n_channels - 1, 4):
         epochs[:, channel] += 0.5 * np.sin(wave + phase)
         epochs[:, channel + 1] += 0.5 * np.sin(wave + phase - 0.02 * channel)
     return epochs
