@@ -41,7 +41,7 @@ Statistic = Literal["t", "F"]
 __all__ = ["Cluster", "ClusterTest", "channel_adjacency", "cluster_test", "cluster_test_paired"]
 
 CLUSTER_ALPHA = 0.05
-COMPILED_PAYS = 2e6  # statistics of all permutations; below, loading numba takes longer
+COMPILED_PAYS = 5e7  # statistics of all permutations; below, loading numba takes longer
 TIE = 1e-12
 _BLOCK_BYTES = 16_000_000
 

@@ -22,7 +22,8 @@ from analysis.connectivity_measures import EIGHT, MEASURES, NO_LAG, Measure, est
 from analysis.connectivity_result import SpectralConnectivity, fill
 from analysis.connectivity_spectral import spectral_connectivity
 from analysis.errors import AnalysisError
-from analysis.transforms import Mode, from_complex
+from analysis.transforms import Mode, bins_in, from_complex, slepian
+from analysis.transforms import coefficients as coefficients_of
 
 __all__ = [
     "EIGHT",
@@ -35,6 +36,7 @@ __all__ = [
     "Mode",
     "SpectralConnectivity",
     "band_fourier",
+    "band_multitaper",
     "connectivity",
     "cross_sums",
     "from_coefficients",
@@ -94,6 +96,47 @@ def band_fourier(
         centred = epoch - epoch.mean(axis=1, keepdims=True)
         found[:, number] = np.fft.rfft(centred * window, axis=1)[:, inside].T
     return np.asarray(freqs[inside]), found
+
+
+def band_multitaper(
+    epochs: Array,
+    sfreq_hz: float,
+    band_hz: tuple[float, float],
+    *,
+    bandwidth_hz: float | None = None,
+    low_bias: bool = True,
+) -> tuple[Array, ComplexArray]:
+    """Multitaper coefficients of every epoch at the bins inside a band, weights included.
+
+    Parameters
+    ----------
+    epochs, sfreq_hz, band_hz
+        See `band_fourier`.
+    bandwidth_hz : float, optional
+        Full bandwidth of the tapers; eight bins if not given.
+    low_bias : bool
+        Only tapers that keep more than 0.9 of their energy in the band.
+
+    Returns
+    -------
+    freqs_hz : ndarray, shape (n_freqs,)
+        Bins in the band.
+    coefficients : ndarray of complex, shape (n_freqs, n_epochs, n_channels, n_tapers)
+        Coefficients, up to a common factor; `from_coefficients` and `permute_connectivity` take
+        them as they take those of `band_fourier`.
+
+    Raises
+    ------
+    AnalysisError
+        If no bin lies in the band, the band reaches past half the sampling rate, or the bandwidth
+        is narrower than one bin.
+    """
+    n_samples = epochs.shape[2]
+    bins = bins_in(n_samples, sfreq_hz, (band_hz,))
+    windows = slepian(n_samples, sfreq_hz, bandwidth_hz, low_bias=low_bias)
+    table = coefficients_of(np.asarray(epochs, dtype=np.float64), windows, bins)
+    found = (table[:, 0] + 1j * table[:, 1]).transpose(1, 3, 0, 2)
+    return np.asarray(bins * sfreq_hz / n_samples), np.ascontiguousarray(found)
 
 
 def connectivity(

@@ -188,6 +188,11 @@ def from_complex(coefficients: ComplexArray) -> Array:
     -------
     ndarray, shape (n_channels, 2, n_bins, n_tapers, n_epochs)
         The same numbers.
+
+    Raises
+    ------
+    AnalysisError
+        If the shape is another, or a number is not finite.
     """
     if coefficients.ndim == 3:
         coefficients = coefficients[..., None]
@@ -195,6 +200,10 @@ def from_complex(coefficients: ComplexArray) -> Array:
         raise AnalysisError(
             f"coefficients have {coefficients.ndim} dimensions: give bins, epochs, channels and, "
             "where there are several, tapers"
+        )
+    if not np.isfinite(coefficients).all():
+        raise AnalysisError(
+            "coefficients are not all finite numbers: leave out the epochs or channels behind them"
         )
     turned = coefficients.transpose(2, 0, 3, 1)
     return np.ascontiguousarray(np.stack([turned.real, turned.imag], axis=1))

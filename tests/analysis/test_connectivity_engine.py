@@ -15,11 +15,14 @@ from analysis.connectivity import (
     MEASURES,
     SpectralConnectivity,
     band_fourier,
+    band_multitaper,
     from_coefficients,
     spectral_connectivity,
 )
 from analysis.errors import AnalysisError
+from analysis.io import load_recording
 from analysis.transforms import bins_in, coefficients, from_complex, hann, slepian
+from tests.data import recording
 
 SFREQ_HZ = 250.0
 OUR_MODES: dict[str, dict[str, Any]] = {
@@ -288,6 +291,20 @@ def test_coefficients_are_those_of_one_band() -> None:
         assert matrix == pytest.approx(engine.matrix(measure)[:, :, 0], abs=1e-12)
 
 
+def test_multitaper_coefficients_are_those_of_one_band() -> None:
+    epochs = made()
+    freqs, complex_ones = band_multitaper(epochs, SFREQ_HZ, (8.0, 13.0), bandwidth_hz=4.0)
+    engine = spectral_connectivity(
+        epochs, SFREQ_HZ, measures=MEASURES, mode="multitaper", bands_hz=(8.0, 13.0),
+        mt_bandwidth_hz=4.0,
+    )  # fmt: skip
+    assert freqs == pytest.approx(engine.freqs_hz)
+    assert complex_ones.shape == (freqs.size, 14, 6, engine.n_tapers)
+    for measure, matrix in from_coefficients(complex_ones, MEASURES).items():
+        whole = engine.matrix(measure).mean(axis=2)
+        assert matrix == pytest.approx(whole, abs=1e-12)
+
+
 @pytest.mark.parametrize("n_samples", [100, 101])
 def test_folded_epochs_have_the_same_cross_spectra(n_samples: int) -> None:
     compiled_ones = pytest.importorskip("analysis.connectivity_numba").coefficients
@@ -333,6 +350,33 @@ def test_compiled_code_is_taken_where_it_pays(monkeypatch: pytest.MonkeyPatch) -
     assert spectral_connectivity(made(), SFREQ_HZ, **OUR_MODES["fourier"]).engine == "numpy"
     monkeypatch.setattr("analysis.connectivity_spectral.COMPILED_PAYS", 1.0)
     assert spectral_connectivity(made(), SFREQ_HZ, **OUR_MODES["fourier"]).engine == "numba"
+
+
+@pytest.mark.parametrize(
+    ("name", "seconds"),
+    [
+        ("ssvep_exo/subject01_2012.07.06-19.02.16_raw.fif", 60),
+        ("eegmmidb_s001/S001R01.edf", 40),
+    ],
+)
+def test_real_recordings_equal_mne_connectivity(name: str, seconds: int) -> None:
+    found = load_recording(recording(name)).raw
+    sfreq_hz = float(found.info["sfreq"])
+    n_samples = int(2 * sfreq_hz)
+    data = found.get_data(picks="eeg")[:, : seconds // 2 * n_samples]
+    epochs = data.reshape(len(data), -1, n_samples).transpose(1, 0, 2)
+    mode = OUR_MODES["multitaper"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        peers = peer("spectral_connectivity_epochs")(
+            epochs, method=list(MEASURES), mode="multitaper", sfreq=sfreq_hz,
+            fmin=(8.0, 15.0), fmax=(13.0, 20.0), verbose="ERROR",
+        )  # fmt: skip
+    for compiled in ENGINES:
+        ours = spectral_connectivity(epochs, sfreq_hz, measures=MEASURES, compiled=compiled, **mode)
+        for measure, one in zip(MEASURES, peers, strict=True):
+            dense = one.get_data("dense")[ours.seeds, ours.targets]
+            assert np.abs(ours.values[measure] - dense).max() <= 1e-12, measure
 
 
 def ask(epochs: np.ndarray | None = None, **more: Any) -> SpectralConnectivity:

@@ -151,6 +151,7 @@ def test_what_cannot_be_tested_is_refused() -> None:
         ("differ in channels", lambda: permute_connectivity(good, good[:, :, :3], "coh")),
         ("two or more on each side", lambda: permute_connectivity(good, good[:, :1], "coh")),
         ("is not known", lambda: permute_connectivity(good, good, "gc")),  # type: ignore[arg-type]
+        ("not all finite", lambda: permute_connectivity(good * np.nan, good, "coh")),
         ("2 dimensions", lambda: permute_connectivity(good[0], good[0], "coh")),
         ("two channels", lambda: permute_connectivity(good[:, :, :1], good[:, :, :1], "coh")),
         ("of 8 and 8", lambda: permute_connectivity(good, good, "coh", labels=label_sets(9, 8, 3))),
