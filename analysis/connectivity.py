@@ -1,4 +1,7 @@
-"""Connectivity between all pairs of channels in one band, from epochs by Fourier transform.
+"""Connectivity between channels, from epochs: many measures at many frequencies, or one band.
+
+`spectral_connectivity` is the whole engine; `connectivity` is one band of it, Fourier with a Hann
+window, from coefficients that can be kept and summed (`band_fourier`, `cross_sums`).
 
 Imaginary coherence and the debiased squared weighted phase lag index ignore what reaches two
 electrodes at the same instant, so volume conduction alone does not raise them. Every estimate
@@ -11,16 +14,38 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.connectivity_measures import EIGHT, MEASURES, NO_LAG, Measure, estimate_all
+from analysis.connectivity_result import SpectralConnectivity, fill
+from analysis.connectivity_spectral import spectral_connectivity
 from analysis.errors import AnalysisError
+from analysis.transforms import Mode, bins_in, from_complex, slepian
+from analysis.transforms import coefficients as coefficients_of
+
+__all__ = [
+    "EIGHT",
+    "MEASURES",
+    "METRICS",
+    "ComplexArray",
+    "CrossSums",
+    "Measure",
+    "Metric",
+    "Mode",
+    "SpectralConnectivity",
+    "band_fourier",
+    "band_multitaper",
+    "connectivity",
+    "cross_sums",
+    "from_coefficients",
+    "spectral_connectivity",
+]
 
 Array = NDArray[np.float64]
 ComplexArray = NDArray[np.complex128]
-Metric = Literal["coh", "imcoh", "plv", "wpli2_debiased"]
+Metric = Measure
 
 METRICS: tuple[Metric, ...] = ("imcoh", "wpli2_debiased")
 _CHUNK_BYTES = 16_000_000
@@ -73,6 +98,47 @@ def band_fourier(
     return np.asarray(freqs[inside]), found
 
 
+def band_multitaper(
+    epochs: Array,
+    sfreq_hz: float,
+    band_hz: tuple[float, float],
+    *,
+    bandwidth_hz: float | None = None,
+    low_bias: bool = True,
+) -> tuple[Array, ComplexArray]:
+    """Multitaper coefficients of every epoch at the bins inside a band, weights included.
+
+    Parameters
+    ----------
+    epochs, sfreq_hz, band_hz
+        See `band_fourier`.
+    bandwidth_hz : float, optional
+        Full bandwidth of the tapers; eight bins if not given.
+    low_bias : bool
+        Only tapers that keep more than 0.9 of their energy in the band.
+
+    Returns
+    -------
+    freqs_hz : ndarray, shape (n_freqs,)
+        Bins in the band.
+    coefficients : ndarray of complex, shape (n_freqs, n_epochs, n_channels, n_tapers)
+        Coefficients, up to a common factor; `from_coefficients` and `permute_connectivity` take
+        them as they take those of `band_fourier`.
+
+    Raises
+    ------
+    AnalysisError
+        If no bin lies in the band, the band reaches past half the sampling rate, or the bandwidth
+        is narrower than one bin.
+    """
+    n_samples = epochs.shape[2]
+    bins = bins_in(n_samples, sfreq_hz, (band_hz,))
+    windows = slepian(n_samples, sfreq_hz, bandwidth_hz, low_bias=low_bias)
+    table = coefficients_of(np.asarray(epochs, dtype=np.float64), windows, bins)
+    found = (table[:, 0] + 1j * table[:, 1]).transpose(1, 3, 0, 2)
+    return np.asarray(bins * sfreq_hz / n_samples), np.ascontiguousarray(found)
+
+
 def connectivity(
     epochs: Array,
     sfreq_hz: float,
@@ -89,14 +155,14 @@ def connectivity(
         Sampling rate.
     band_hz : (float, float)
         Band, both ends included.
-    metrics : tuple of {"coh", "imcoh", "plv", "wpli2_debiased"}
-        What to compute.
+    metrics : tuple of str
+        What to compute, of `MEASURES`.
 
     Returns
     -------
     dict of str to ndarray, shape (n_channels, n_channels)
-        `imcoh` is antisymmetric and signed, the others are symmetric; the diagonal is 0. A pair
-        with a flat channel is 0.
+        `imcoh` is antisymmetric and signed, `dpli` 1 minus itself across the diagonal, the others
+        are symmetric; the diagonal is 0 (dpli: 0.5). So is a pair with a flat channel.
 
     Notes
     -----
@@ -119,21 +185,12 @@ def from_coefficients(
     coefficients: ComplexArray, metrics: tuple[Metric, ...] = METRICS
 ) -> dict[Metric, Array]:
     """Connectivity from the coefficients of `band_fourier`; see `connectivity`."""
-    n_channels = coefficients.shape[2]
-    found = {metric: np.zeros((n_channels, n_channels)) for metric in metrics}
-    for bin_values in coefficients:
-        sums = cross_sums(bin_values, phase_lag="wpli2_debiased" in metrics)
-        for metric in metrics:
-            if metric == "plv":
-                size = np.abs(bin_values)
-                unit = bin_values / np.where(size > 0.0, size, 1.0)
-                found[metric] += np.abs(unit.T @ unit.conj()) / bin_values.shape[0]
-            else:
-                found[metric] += sums.estimate(metric)
-    for matrix in found.values():
-        matrix /= coefficients.shape[0]
-        np.fill_diagonal(matrix, 0.0)
-    return found
+    seeds, targets = np.tril_indices(coefficients.shape[2], -1)
+    values = estimate_all(from_complex(coefficients), seeds, targets, tuple(metrics))
+    return {
+        metric: fill(metric, one.mean(axis=-1), seeds, targets, coefficients.shape[2])
+        for metric, one in zip(metrics, values, strict=True)
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,11 +217,15 @@ class CrossSums:
 
     def estimate(self, metric: Metric) -> Array:
         """Value of "coh", "imcoh" or "wpli2_debiased" for every pair, 0 where undefined."""
-        if metric == "wpli2_debiased":
-            return _divide(self.csd.imag**2 - self.square, self.size**2 - self.square)
         power = np.clip(self.csd.diagonal().real, 0.0, None)
-        above = self.csd.imag if metric == "imcoh" else np.abs(self.csd)
-        return _divide(above, np.sqrt(np.outer(power, power)))
+        scale = np.sqrt(np.outer(power, power))
+        if metric == "wpli2_debiased":
+            lag = self.size > NO_LAG * scale
+            below = np.where(lag, self.size**2 - self.square, 0.0)
+            return _divide(self.csd.imag**2 - self.square, below)
+        if metric not in ("coh", "imcoh"):
+            raise AnalysisError(f"these sums do not hold {metric}: use from_coefficients")
+        return _divide(self.csd.imag if metric == "imcoh" else np.abs(self.csd), scale)
 
 
 def cross_sums(bin_values: ComplexArray, *, phase_lag: bool = True) -> CrossSums:
