@@ -114,14 +114,14 @@ def _plot_change(axes: Any, outcome: Outcome) -> None:
         reach = max(reach, *(abs(value) for value in (ln_ratio, *(interval or ()))))
     axes.axvline(0.0, color=INK, linewidth=1.0)
     axes.set_xlim(-1.1 * reach, 1.1 * reach)
-    axes.set_xticks(*_percent_axis(1.1 * reach))
+    axes.set_xticks(*percent_axis(1.1 * reach))
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set_yticks(range(len(rows)), [label for label, _, _ in rows])
     axes.set_xlabel("After compared with before (%, log scale)\nline: 95 % interval")
     axes.set_title("Change of power", fontsize=11)
 
 
-def _percent_axis(reach_ln: float) -> tuple[Array, list[str]]:
+def percent_axis(reach_ln: float) -> tuple[Array, list[str]]:
     """Places and labels of five percent ticks: no change, and two factors up and down."""
     factors = np.array([1.05, 1.1, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0, 1000.0])
     logs = np.log(factors)
@@ -194,7 +194,7 @@ def plot_topographies(outcome: Outcome) -> Any:
         bar = figure.colorbar(image, ax=axes, shrink=0.75, orientation="horizontal", pad=0.02)
         bar.set_label(label)
         if title == "Change":
-            places, labels = _percent_axis(reach)
+            places, labels = percent_axis(reach)
             bar.set_ticks(places, labels=labels)
     low_hz, high_hz = outcome.power.band_hz
     figure.suptitle(
@@ -237,7 +237,7 @@ def _bars(outcome: Outcome, ln_ratio: Array) -> Any:
     axes.barh(rows, ln_ratio, color=[AFTER if value > 0 else BEFORE for value in ln_ratio])
     axes.hlines(rows, intervals[:, 0], intervals[:, 1], color=INK, linewidth=1.5)
     reach = 1.1 * max(float(np.abs(intervals).max()), 0.1)
-    axes.set_xticks(*_percent_axis(reach))
+    axes.set_xticks(*percent_axis(reach))
     axes.set_xlim(-reach, reach)
     axes.axvline(0.0, color=INK, linewidth=1.0)
     axes.set_yticks(rows, names)
