@@ -147,9 +147,9 @@ def fit_decay(
     slope = _interval(solved, chi2, room, 1) if drift else None
     found = solved[best].parameters
     return Decay(
-        w0=float(found[0]),
+        w0=float(found[0]) if first > 0 else None,
         tau_s=tau_s if bounded and first > 0 else None,
-        w0_interval=w0,
+        w0_interval=w0 if first > 0 else None,
         tau_interval_s=(lower_s, upper_s if bounded else None) if first > 0 else None,
         drift_ln_per_min=60.0 * float(found[1]) if drift else None,
         drift_interval=slope and (60.0 * slope[0], 60.0 * slope[1]),
@@ -239,6 +239,6 @@ def _interval(solved: list[_Solved], chi2: Array, room: float, which: int) -> tu
 
 def _poor(misfit: float, n_free: int) -> bool:
     """Whether a misfit is beyond chance."""
-    from scipy.stats import chi2
+    from scipy.special import chdtrc
 
-    return n_free > 0 and float(chi2.sf(misfit, n_free)) < POOR_FIT_P
+    return n_free > 0 and float(chdtrc(n_free, misfit)) < POOR_FIT_P

@@ -216,14 +216,14 @@ def compare_recordings(
     """
     from analysis.io import load_recording
     from analysis.outcome import compare
-    from tacs.planning import read_peak
-    from tacs.protocol import Protocol
 
     if peak_hz is not None and peak_file is not None:
         raise InputError("give --peak-hz or --peak, not both")
     warnings: list[str] = []
     subject: str | None = None
     if peak_file is not None:
+        from tacs.planning import read_peak
+
         peak = read_peak(peak_file)
         if peak.frequency_hz is None:
             raise NoAnswer(f"{peak_file}: holds no peak ({'; '.join(peak.reasons)})")
@@ -236,7 +236,11 @@ def compare_recordings(
             )
         if peak.replication:
             warnings.append(f"{peak_file}: the peak reproduces a publication and has no interval")
-    protocol = None if protocol_file is None else Protocol.from_toml(protocol_file)
+    protocol = None
+    if protocol_file is not None:
+        from tacs.protocol import Protocol
+
+        protocol = Protocol.from_toml(protocol_file)
     if protocol is not None and protocol.individual is not None:
         subject = subject or protocol.individual.subject
         if peak_hz is None:
