@@ -91,7 +91,7 @@ def fluctuation_of(
     for values, times in ((log_before, times_before_s), (log_after, times_after_s)):
         log_det, residual = _innovations(values, times, tau, share)
         log_weight -= 0.5 * log_det
-        squares += residual
+        squares += np.maximum(residual, 0.0)  # below 0 by rounding alone
         variance_of_mean.append(_variance_of_mean(times, tau, share))
     log_weight -= 0.5 * n_free * np.log(squares)
     weight = np.exp(log_weight - log_weight.max())
