@@ -37,7 +37,7 @@ def plot_time_course(outcome: Outcome) -> Any:
         figure.text(0.5, 0.5, f"No course over time: {course.reason}", ha="center", va="center")
         return figure
     axes = figure.subplots()
-    reach = 0.1
+    lowest, highest = -0.1, 0.1
     for number, one in enumerate(course.bins):
         middle = 0.5 * (one.from_s + one.to_s) / 60.0
         axes.plot((one.from_s / 60.0, one.to_s / 60.0), (one.ln_ratio,) * 2, color=AFTER, lw=2.0)
@@ -58,13 +58,18 @@ def plot_time_course(outcome: Outcome) -> Any:
             label=None if number else "95 % interval of the bin",
         )
         axes.plot(middle, one.ln_ratio, "o", color=AFTER, markersize=7)
-        reach = max(reach, *(abs(edge) for edge in one.simultaneous_ln))
+        lowest = min(lowest, one.simultaneous_ln[0])
+        highest = max(highest, one.simultaneous_ln[1])
     last_min = course.bins[-1].to_s / 60.0
     _plot_decay(axes, course, last_min)
     axes.axhline(0.0, color=INK, lw=1.0)
     axes.set_xlim(min(0.0, course.bins[0].from_s / 60.0), 1.02 * last_min)
-    axes.set_ylim(-1.1 * reach, 1.1 * reach)
-    axes.set_yticks(*percent_axis(1.1 * reach))
+    places, labels = percent_axis(max(-lowest, highest))
+    inside = (places >= 1.1 * lowest) & (places <= 1.1 * highest)
+    axes.set_yticks(
+        places[inside], [label for label, one in zip(labels, inside, strict=True) if one]
+    )
+    axes.set_ylim(1.1 * lowest, 1.1 * highest)
     axes.set_xlabel(
         "Minutes after the current ended"
         if course.start_known
