@@ -126,6 +126,13 @@ def fit_decay(
             reason="not identifiable: the effect is too small against the fluctuation of power "
             f"(likelihood ratio {gain:.1f}, {SOME_EFFECT:.1f} is the least)",
         )
+    if _poor(float(chi2[best]), n_free):
+        return Decay(
+            misfit=float(chi2[best]),
+            n_free=n_free,
+            reason=f"not identifiable: power does not follow an exponential (chi square "
+            f"{chi2[best]:.0f} for {n_free} degrees of freedom)",
+        )
     inside = chi2 <= chi2[best] + room
     w0 = _interval(solved, chi2, room, 0)
     first, last = (int(i) for i in np.flatnonzero(inside)[[0, -1]])
@@ -138,11 +145,6 @@ def fit_decay(
         reason = (
             f"time constant not identifiable: at least {lower_s / 60.0:.0f} min, and no fading is "
             f"shown within {span_s / 60.0:.0f} min"
-        )
-    elif _poor(float(chi2[best]), n_free):
-        reason = (
-            f"power does not follow an exponential (chi square {chi2[best]:.0f} for {n_free} "
-            "degrees of freedom)"
         )
     slope = _interval(solved, chi2, room, 1) if drift else None
     found = solved[best].parameters
