@@ -307,13 +307,13 @@ def _estimates(
 
 def _jackknife(change: float, before: Array, after: Array) -> tuple[float, float]:
     """95 % interval of a difference from the leave-one-block-out values of both sides."""
-    from scipy.stats import t
+    from scipy.special import stdtrit
 
     n = JACKKNIFE_BLOCKS
     variance = (
         (n - 1) / n * sum(float(np.sum((part - part.mean()) ** 2)) for part in (before, after))
     )
-    half_width = float(t.ppf(0.975, n - 1)) * math.sqrt(variance)
+    half_width = float(stdtrit(n - 1, 0.975)) * math.sqrt(variance)
     return change - half_width, change + half_width
 
 

@@ -38,7 +38,7 @@ def plot_spectra(outcome: Outcome) -> Any:
     -------
     matplotlib.figure.Figure
         Left: mean spectrum of the region, its bootstrap interval at each frequency, the aperiodic
-        fits and the band. Right: change of raw, adjusted and relative power.
+        fits and the band. Right: change of raw, adjusted, re-centred and relative power.
     """
     from matplotlib.figure import Figure
 
@@ -92,6 +92,7 @@ def _plot_change(axes: Any, outcome: Outcome) -> None:
     rows = [
         ("Band power\n(primary)", power.raw.ln_ratio, power.raw.interval_ln),
         ("Over the background\n(adjusted)", power.adjusted.ln_ratio, power.adjusted.interval_ln),
+        ("About its own peak\n(re-centred)", power.recentred.ln_ratio, power.recentred.interval_ln),
         ("Share of 1-40 Hz\n(relative)", power.relative.ln_ratio, power.relative.interval_ln),
     ]
     reach = 0.3
@@ -114,14 +115,14 @@ def _plot_change(axes: Any, outcome: Outcome) -> None:
         reach = max(reach, *(abs(value) for value in (ln_ratio, *(interval or ()))))
     axes.axvline(0.0, color=INK, linewidth=1.0)
     axes.set_xlim(-1.1 * reach, 1.1 * reach)
-    axes.set_xticks(*_percent_axis(1.1 * reach))
+    axes.set_xticks(*percent_axis(1.1 * reach))
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set_yticks(range(len(rows)), [label for label, _, _ in rows])
     axes.set_xlabel("After compared with before (%, log scale)\nline: 95 % interval")
     axes.set_title("Change of power", fontsize=11)
 
 
-def _percent_axis(reach_ln: float) -> tuple[Array, list[str]]:
+def percent_axis(reach_ln: float) -> tuple[Array, list[str]]:
     """Places and labels of five percent ticks: no change, and two factors up and down."""
     factors = np.array([1.05, 1.1, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0, 1000.0])
     logs = np.log(factors)
@@ -142,8 +143,9 @@ def plot_topographies(outcome: Outcome) -> Any:
     Returns
     -------
     matplotlib.figure.Figure
-        Three maps. Where fewer than four channels have a position: bars per channel, and the title
-        says so.
+        Four maps, the last of power over the aperiodic part, without the channels that have no
+        rhythm to speak of (no map with fewer than four). Where fewer than four channels have a
+        position: bars per channel, and the title says so.
     """
     from matplotlib.figure import Figure
 
@@ -155,31 +157,41 @@ def plot_topographies(outcome: Outcome) -> Any:
         return _bars(outcome, ln_ratio)
     import mne
 
-    info = mne.pick_info(info, placed, verbose="ERROR")
     levels = [10.0 * np.log10(side.band.mean(axis=0)) for side in (outcome.before, outcome.after)]
     limits = (min(map(np.min, levels)), max(map(np.max, levels)))
     if limits[1] - limits[0] < 1.0:
         limits = (limits[0] - 0.5, limits[1] + 0.5)
+    adjusted = np.array(
+        [
+            np.nan if one.adjusted_ln_ratio is None else one.adjusted_ln_ratio
+            for one in outcome.power.per_channel.values()
+        ]
+    )
     reach = max(float(np.abs(ln_ratio).max()), 0.1)
-    figure: Any = Figure(figsize=(11.0, 4.3), layout="constrained")
-    region = np.array([names[row] in outcome.power.region for row in placed])
     marker = {
         "marker": "o",
         "markerfacecolor": "white",
         "markeredgecolor": "black",
         "markersize": 4,
     }
-    maps = (
+    maps: list[tuple[str, Array, tuple[float, float], str, str]] = [
         ("Before", levels[0], limits, "viridis", "Band power (dB re 1 µV²)"),
         ("After", levels[1], limits, "viridis", "Band power (dB re 1 µV²)"),
         ("Change", ln_ratio, (-reach, reach), SIGNED, "After compared with before (%)"),
-    )
+    ]
+    if sum(np.isfinite(adjusted[row]) for row in placed) >= 4:
+        over = max(float(np.nanmax(np.abs(adjusted))), 0.1)
+        label = "Adjusted power, after compared with before (%)"
+        maps.append(("Change over the background", adjusted, (-over, over), SIGNED, label))
+    figure: Any = Figure(figsize=(3.6 * len(maps), 4.6), layout="constrained")
     for axes, (title, values, (low, high), colours, label) in zip(
-        figure.subplots(1, 3), maps, strict=True
+        figure.subplots(1, len(maps)), maps, strict=True
     ):
+        shown = [row for row in placed if np.isfinite(values[row])]
+        region = np.array([names[row] in outcome.power.region for row in shown])
         image, _ = mne.viz.plot_topomap(
-            values[placed],
-            info,
+            values[shown],
+            mne.pick_info(info, shown, verbose="ERROR"),
             axes=axes,
             show=False,
             cmap=colours,
@@ -193,13 +205,13 @@ def plot_topographies(outcome: Outcome) -> Any:
         axes.set_title(title, fontsize=11)
         bar = figure.colorbar(image, ax=axes, shrink=0.75, orientation="horizontal", pad=0.02)
         bar.set_label(label)
-        if title == "Change":
-            places, labels = _percent_axis(reach)
+        if colours == SIGNED:
+            places, labels = percent_axis(high)
             bar.set_ticks(places, labels=labels)
     low_hz, high_hz = outcome.power.band_hz
     figure.suptitle(
         f"Where {low_hz:.1f}-{high_hz:.1f} Hz power changed (white dots: channels of the region; "
-        "single channels are not tested)",
+        "single channels are not tested)\n",
         fontsize=11,
     )
     return figure
@@ -237,7 +249,7 @@ def _bars(outcome: Outcome, ln_ratio: Array) -> Any:
     axes.barh(rows, ln_ratio, color=[AFTER if value > 0 else BEFORE for value in ln_ratio])
     axes.hlines(rows, intervals[:, 0], intervals[:, 1], color=INK, linewidth=1.5)
     reach = 1.1 * max(float(np.abs(intervals).max()), 0.1)
-    axes.set_xticks(*_percent_axis(reach))
+    axes.set_xticks(*percent_axis(reach))
     axes.set_xlim(-reach, reach)
     axes.axvline(0.0, color=INK, linewidth=1.0)
     axes.set_yticks(rows, names)

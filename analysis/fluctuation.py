@@ -91,7 +91,7 @@ def fluctuation_of(
     for values, times in ((log_before, times_before_s), (log_after, times_after_s)):
         log_det, residual = _innovations(values, times, tau, share)
         log_weight -= 0.5 * log_det
-        squares += residual
+        squares += np.maximum(residual, 0.0)  # below 0 by rounding alone
         variance_of_mean.append(_variance_of_mean(times, tau, share))
     log_weight -= 0.5 * n_free * np.log(squares)
     weight = np.exp(log_weight - log_weight.max())
@@ -140,15 +140,21 @@ def _variance_of_mean(times_s: Array, tau: Array, share: Array) -> Array:
 
 def _mixture_half_width(weight: Array, scale: Array, n_free: int) -> float:
     """Half width that holds 95 % of a mixture of centred Student distributions."""
-    from scipy.optimize import brentq
-    from scipy.stats import t
+    from scipy.special import stdtr
 
     if float(scale.max()) <= math.sqrt(np.finfo(float).tiny):
         return 0.0
     kept = weight > 1e-9
     weight, scale = weight[kept], scale[kept]
 
-    def outside(half_width: float) -> float:
-        return float(np.sum(weight * 2.0 * t.sf(half_width / scale, n_free))) - 0.05
-
-    return float(brentq(outside, 0.0, 1e3 * float(scale.max())))
+    # Halving a bracket: the share outside falls with the width, and scipy.optimize takes most of a
+    # second to import.
+    low, high = 0.0, 1e3 * float(scale.max())
+    while True:
+        middle = 0.5 * (low + high)
+        if not low < middle < high:
+            return middle
+        if float(np.sum(weight * 2.0 * stdtr(n_free, -middle / scale))) > 0.05:
+            low = middle
+        else:
+            high = middle

@@ -7,17 +7,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from analysis.asymmetry import Asymmetry, compare_asymmetry
 from analysis.connectivity_change import EPOCH_S, ConnectivityChange, compare_connectivity
 from analysis.errors import AnalysisError, UnusableRecording
+from analysis.later import check_times, course_of
 from analysis.outcome_protocol import check_protocol, stimulated_channels
-from analysis.outcome_words import cautions, summarise
+from analysis.outcome_words import cautions, course_cautions, summarise
 from analysis.pairing import Pair, make_pair
 from analysis.peak import find_peak
 from analysis.power import RecordingSpectra, measure
 from analysis.power_change import PowerChange, compare_power
 from analysis.region import choose_region
-from analysis.shift import PeakShift, peak_shift, search_band
+from analysis.shift import PeakShift, peak_shift, search_band, shift_cautions
 from analysis.statistics import MIN_SEGMENTS, Direction
+from analysis.timecourse import TimeCourse
 
 AVERAGE_REFERENCE_CHANNELS = 16
 
@@ -34,6 +37,10 @@ class Outcome:
         Connectivity, None where the recordings do not support it.
     connectivity_reason : str or None
         Why there is none.
+    asymmetry : Asymmetry
+        Frontal alpha asymmetry.
+    time_course : TimeCourse
+        Band power over the time after the session.
     peak_shift : PeakShift
         Peak frequency.
     peak_hz : float
@@ -59,6 +66,8 @@ class Outcome:
     power: PowerChange
     connectivity: ConnectivityChange | None
     connectivity_reason: str | None
+    asymmetry: Asymmetry
+    time_course: TimeCourse
     peak_shift: PeakShift
     peak_hz: float
     direction: Direction
@@ -79,6 +88,8 @@ class Outcome:
         return {
             "power": self.power.to_dict(),
             "connectivity": {**connectivity, "reason": self.connectivity_reason},
+            "asymmetry": self.asymmetry.to_dict(),
+            "time_course": self.time_course.to_dict(),
             "peak_hz": self.peak_hz,
             "peak_shift_hz": self.peak_shift.shift_hz,
             "peak_shift": self.peak_shift.to_dict(),
@@ -106,6 +117,9 @@ def compare(
     picks: Sequence[str] | None = None,
     protocol_info: Mapping[str, Any] | None = None,
     discard_s: float = 3.0,
+    after_s: float | None = None,
+    later: Sequence[tuple[Any, float]] = (),
+    retest_peak_sd_hz: float | None = None,
     n_bootstrap: int = 2000,
     seed: int = 0,
 ) -> Outcome:
@@ -127,6 +141,14 @@ def compare(
         `region` (a list of channels, or a name in `analysis.region.REGIONS`: "left frontal", ...).
     discard_s : float
         Left out at the start of both recordings.
+    after_s : float, optional
+        Seconds from the end of the current to the first sample of `post`, for the course over time;
+        unknown, and taken to be 0, when absent.
+    later : sequence of (mne.io.BaseRaw, float)
+        Further recordings after the session, each with the seconds from the end of the current to
+        its first sample. They enter the course over time alone.
+    retest_peak_sd_hz : float, optional
+        The site's test-retest standard deviation of a difference of peaks.
     n_bootstrap : int
         Resampled series behind each interval.
     seed : int
@@ -164,7 +186,8 @@ def compare(
     the recordings (drowsiness, time of day) looks the same as an effect, whatever the interval.
     """
     info = check_protocol(protocol_info)
-    _check_arguments(peak_hz, band_half_width_hz, n_bootstrap)
+    _check_arguments(peak_hz, band_half_width_hz, n_bootstrap, retest_peak_sd_hz)
+    check_times(after_s, later)
     pair = make_pair(pre, post, discard_s=discard_s)
     warnings = list(pair.warnings)
     region = choose_region(pair, picks, info.get("region"), warnings)
@@ -190,7 +213,7 @@ def compare(
         )
     band_hz = (center_hz - band_half_width_hz, center_hz + band_half_width_hz)
     _check_band(pair, band_hz)
-    shift = peak_shift(peaks[0], peaks[1])
+    shift = peak_shift(peaks[0], peaks[1], retest_sd_hz=retest_peak_sd_hz)
     rows = [pair.channels.index(name) for name in region]
     before, after = _spectra(pair, rows, band_hz)
     own_bands_hz = _own_bands(shift, center_hz, band_half_width_hz)
@@ -208,16 +231,32 @@ def compare(
         seed=seed,
     )
     connectivity, connectivity_reason = _connectivity(pair, band_hz, region, stimulated)
+    asymmetry = compare_asymmetry(
+        before, after, pair.channels, band_hz, power.raw.weights, carried_current=stimulated
+    )
+    course = course_of(
+        pair,
+        region,
+        band_hz,
+        after_s=after_s,
+        later=later,
+        warnings=warnings,
+        n_bootstrap=n_bootstrap,
+        seed=seed,
+    )
     direction: Direction = "none" if pair.identical else power.direction
     expected = info.get("expected_direction")
     as_predicted = (
         None if expected is None or direction == "undetermined" else direction == expected
     )
     warnings += cautions(pair, power, connectivity_reason)
+    warnings += shift_cautions(shift) + course_cautions(course)
     return Outcome(
         power=power,
         connectivity=connectivity,
         connectivity_reason=connectivity_reason,
+        asymmetry=asymmetry,
+        time_course=course,
         peak_shift=shift,
         peak_hz=center_hz,
         direction=direction,
@@ -235,7 +274,12 @@ def compare(
     )
 
 
-def _check_arguments(peak_hz: float | None, band_half_width_hz: float, n_bootstrap: int) -> None:
+def _check_arguments(
+    peak_hz: float | None,
+    band_half_width_hz: float,
+    n_bootstrap: int,
+    retest_peak_sd_hz: float | None,
+) -> None:
     """Refuse settings that make no sense."""
     if not (math.isfinite(band_half_width_hz) and band_half_width_hz > 0.0):
         raise AnalysisError(f"band_half_width_hz is {band_half_width_hz:g}: give a positive number")
@@ -243,6 +287,10 @@ def _check_arguments(peak_hz: float | None, band_half_width_hz: float, n_bootstr
         raise AnalysisError(
             f"peak_hz is {peak_hz:g}: give a frequency above the half width of the band "
             f"({band_half_width_hz:g} Hz)"
+        )
+    if retest_peak_sd_hz is not None and not 0.0 < retest_peak_sd_hz < math.inf:
+        raise AnalysisError(
+            f"retest_peak_sd_hz is {retest_peak_sd_hz:g}: give a positive number of Hz"
         )
     if n_bootstrap < 200:
         raise AnalysisError(f"n_bootstrap is {n_bootstrap}: a 95 % interval needs 200 or more")

@@ -15,6 +15,7 @@ from analysis.power_verdict import (
     UNCLEAR,
 )
 from analysis.statistics import Direction
+from analysis.timecourse import CAUTION, TimeCourse
 
 COVERING_SECONDS = 150.0
 CAUSE = (
@@ -167,4 +168,33 @@ def cautions(pair: Pair, power: PowerChange, connectivity_reason: str | None) ->
         found.append(f"adjusted power: {power.adjusted.reason}")
     if connectivity_reason is not None:
         found.append(f"connectivity: {connectivity_reason}")
+    return found
+
+
+def course_cautions(course: TimeCourse) -> list[str]:
+    """Return what must be said about the course over time.
+
+    Parameters
+    ----------
+    course : TimeCourse
+        The course.
+
+    Returns
+    -------
+    list of str
+        None where no fading was fitted: nothing is claimed then.
+    """
+    if not course.decay.identified:
+        return []
+    found = [f"fading of the effect: {CAUTION}"]
+    if not course.start_known:
+        found.append(
+            "when the recording after began is not known: it was taken to begin as the current "
+            "ended, and the size of the effect at that moment depends on it"
+        )
+    if not course.decay_with_drift.identified:
+        found.append(
+            "fading of the effect: the recordings do not tell it from a drift of power as straight "
+            "as a line"
+        )
     return found

@@ -36,6 +36,8 @@ from analysis.statistics import (
 
 Array = NDArray[np.float64]
 
+MIN_RHYTHM_SHARE = 0.2  # below it the ratio of a single channel is mostly error of the fit
+
 
 @dataclass(frozen=True, slots=True)
 class RatioChange:
@@ -380,7 +382,10 @@ def _adjusted_channel(pre: Parts, post: Parts) -> tuple[float | None, str | None
     for side, part in (("before", pre), ("after", post)):
         if part.split_uv2 is None:
             return None, f"{side}: {part.reason}"
-        if part.split_uv2[1] <= 0.0:
-            return None, f"no power over the aperiodic part in the band {side}"
+        if part.split_uv2[1] < MIN_RHYTHM_SHARE * sum(part.split_uv2):
+            return None, (
+                f"no rhythm to speak of {side}: less than {100.0 * MIN_RHYTHM_SHARE:.0f} % of the "
+                "power in the band lies over the aperiodic part"
+            )
         values.append(part.split_uv2[1])
     return math.log(values[1] / values[0]), None

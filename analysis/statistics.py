@@ -138,7 +138,7 @@ def block_stretch(variances: tuple[float, float], n_segments: tuple[int, int]) -
     Equivalent degrees of freedom 2 n / sum(window^2): Priestley 1981, Spectral Analysis and Time
     Series, 6.2. Two recordings: Satterthwaite 1946, Biometrics 2:110-114.
     """
-    from scipy.stats import norm, t
+    from scipy.special import ndtri, stdtrit  # scipy.stats takes a second to import
 
     total, mended, spread = sum(variances), 0.0, 0.0
     if total <= 0.0:
@@ -151,8 +151,8 @@ def block_stretch(variances: tuple[float, float], n_segments: tuple[int, int]) -
         freedom = 2.0 * n / (1.0 + 2.0 * float(np.sum(window**2)))
         mended += variance / (1.0 - bias)
         spread += (variance / (1.0 - bias)) ** 2 / freedom
-    quantile = float(t.ppf(0.975, mended**2 / spread))
-    return math.sqrt(mended / total) * quantile / float(norm.ppf(0.975))
+    quantile = float(stdtrit(mended**2 / spread, 0.975))
+    return math.sqrt(mended / total) * quantile / float(ndtri(0.975))
 
 
 def percentile_interval(estimate: float, replicates: Array, stretch: float) -> tuple[float, float]:

@@ -6,6 +6,7 @@ The analysis package takes recordings and knows nothing of protocols; here the t
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -174,6 +175,9 @@ def compare_recordings(
     peak_file: str | Path | None = None,
     protocol_file: str | Path | None = None,
     picks: Sequence[str] | None = None,
+    after_min: float | None = None,
+    later: Sequence[str] = (),
+    retest_peak_sd_hz: float | None = None,
 ) -> Outcome:
     """Compare two recording files.
 
@@ -190,6 +194,12 @@ def compare_recordings(
         peak where neither of the two above is given.
     picks : sequence of str, optional
         Channels of the region.
+    after_min : float, optional
+        Minutes from the end of the current to the first sample of `post`.
+    later : sequence of str
+        Further recordings after the session, each ``FILE@MINUTES``.
+    retest_peak_sd_hz : float, optional
+        The site's test-retest standard deviation of a difference of peaks.
 
     Returns
     -------
@@ -198,7 +208,7 @@ def compare_recordings(
     Raises
     ------
     InputError
-        Two centres were given, or a file cannot be used.
+        Two centres were given, a file cannot be used, or a further recording has no minutes.
     NoAnswer
         The peak file holds no peak.
     analysis.errors.AnalysisError
@@ -206,14 +216,14 @@ def compare_recordings(
     """
     from analysis.io import load_recording
     from analysis.outcome import compare
-    from tacs.planning import read_peak
-    from tacs.protocol import Protocol
 
     if peak_hz is not None and peak_file is not None:
         raise InputError("give --peak-hz or --peak, not both")
     warnings: list[str] = []
     subject: str | None = None
     if peak_file is not None:
+        from tacs.planning import read_peak
+
         peak = read_peak(peak_file)
         if peak.frequency_hz is None:
             raise NoAnswer(f"{peak_file}: holds no peak ({'; '.join(peak.reasons)})")
@@ -226,14 +236,21 @@ def compare_recordings(
             )
         if peak.replication:
             warnings.append(f"{peak_file}: the peak reproduces a publication and has no interval")
-    protocol = None if protocol_file is None else Protocol.from_toml(protocol_file)
+    protocol = None
+    if protocol_file is not None:
+        from tacs.protocol import Protocol
+
+        protocol = Protocol.from_toml(protocol_file)
     if protocol is not None and protocol.individual is not None:
         subject = subject or protocol.individual.subject
         if peak_hz is None:
             peak_hz = protocol.individual.peak_hz
             warnings.append(f"band centred on the protocol's individual peak, {peak_hz:g} Hz")
+    further = [_at_minutes(text) for text in later]
     before, after = load_recording(pre), load_recording(post)
-    people = {p for p in (subject, before.subject, after.subject) if p is not None}
+    followed = [(load_recording(path), 60.0 * minutes) for path, minutes in further]
+    named = [subject, before.subject, after.subject, *(one.subject for one, _ in followed)]
+    people = {person for person in named if person is not None}
     if len(people) > 1:
         warnings.append(f"the files name different people: {', '.join(sorted(people))}")
     outcome = compare(
@@ -242,5 +259,20 @@ def compare_recordings(
         peak_hz=peak_hz,
         picks=picks,
         protocol_info=None if protocol is None else protocol_info(protocol),
+        after_s=None if after_min is None else 60.0 * after_min,
+        later=followed,
+        retest_peak_sd_hz=retest_peak_sd_hz,
     )
     return replace(outcome, warnings=tuple(dict.fromkeys([*warnings, *outcome.warnings])))
+
+
+def _at_minutes(text: str) -> tuple[str, float]:
+    """Take ``FILE@MINUTES`` apart at its last @."""
+    path, at, minutes = text.rpartition("@")
+    if at and path:
+        with suppress(ValueError):
+            return path, float(minutes)
+    raise InputError(
+        f"--later {text}: give FILE@MINUTES, the minutes from the end of the current to the start "
+        "of the recording"
+    )

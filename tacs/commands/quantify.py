@@ -20,6 +20,31 @@ def compare(
     peak: Annotated[str, typer.Option("--peak", help="JSON of `tacs peak`")] = "",
     protocol: Annotated[str, typer.Option("--protocol", help="protocol file")] = "",
     picks: Picks = "",
+    after_min: Annotated[
+        float | None,
+        typer.Option(
+            "--after-min",
+            help="minutes from the end of the current to the start of POST, for the course over "
+            "time; 0 where left out",
+            show_default=False,
+        ),
+    ] = None,
+    later: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--later",
+            help="further recording after the session as FILE@MINUTES, minutes from the end of "
+            "the current to its start; repeat for more",
+        ),
+    ] = None,
+    peak_sd_hz: Annotated[
+        float | None,
+        typer.Option(
+            "--peak-sd-hz",
+            help="the site's test-retest standard deviation of a difference of peaks, Hz",
+            show_default=False,
+        ),
+    ] = None,
     figures: Annotated[str, typer.Option("--figures", help="folder for figures")] = "",
     report: Annotated[
         str, typer.Option("--report", help="write a report (.html), and its numbers beside it")
@@ -35,15 +60,20 @@ def compare(
         peak_file=peak or None,
         protocol_file=protocol or None,
         picks=console.names(picks),
+        after_min=after_min,
+        later=later or (),
+        retest_peak_sd_hz=peak_sd_hz,
     )
     data = outcome.to_dict()
     if figures:
+        from analysis.figures_course import plot_time_course
         from analysis.figures_outcome import plot_connectivity, plot_spectra, plot_topographies
 
         for name, draw in (
             ("spectra", plot_spectra),
             ("topographies", plot_topographies),
             ("connectivity", plot_connectivity),
+            ("time_course", plot_time_course),
         ):
             console.save(draw(outcome), str(Path(figures) / f"{name}.png"))
     lines = [data["summary"], *(f"warning: {warning}" for warning in data["warnings"])]

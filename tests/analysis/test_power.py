@@ -190,7 +190,7 @@ def test_adjusted_interval_holds_the_truth() -> None:
     assert held >= 18
 
 
-def test_every_channel_is_reported_and_the_region_is_fitted() -> None:
+def test_every_channel_is_reported_and_fitted() -> None:
     before, after = made_uv(31, duration_s=60.0), made_uv(32, duration_s=60.0)
     sides = [measure(data, 160.0, [9, 10], BAND) for data in (before, after)]
     found = compare_power(
@@ -208,7 +208,14 @@ def test_every_channel_is_reported_and_the_region_is_fitted() -> None:
     assert one.ln_ratio == pytest.approx(expected)
     assert one.interval_ln[0] < one.ln_ratio < one.interval_ln[1]
     assert one.adjusted_ln_ratio is not None
-    assert all(one.adjusted_reason is None for one in found.per_channel.values())
+    fitted = [name for name, one in found.per_channel.items() if one.adjusted_ln_ratio is not None]
+    assert {"P3", "Pz", "P4", "O1", "Oz", "O2"} <= set(fitted)
+    for name, change in found.per_channel.items():
+        assert (change.adjusted_reason is None) == (name in fitted)
+    silent = [made_uv(seed, duration_s=60.0, alpha_uv=0.5) for seed in (31, 32)]
+    quiet = _compare(silent[0], silent[1]).per_channel["Fz"]
+    assert quiet.adjusted_ln_ratio is None
+    assert "no rhythm to speak of before" in str(quiet.adjusted_reason)
     told = found.to_dict()
     assert told["recentred"]["bands_hz"] == [[8.0, 12.0], [8.5, 12.5]]
     assert told["relative"]["pre"] == pytest.approx(

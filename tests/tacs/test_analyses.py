@@ -58,3 +58,22 @@ def test_every_method_answers_near_the_truth(recording: Path) -> None:
         assert other.replication
         assert other.ci95_hz is None
         assert other.frequency_hz == pytest.approx(10.2, abs=0.6)
+
+
+def test_later_recordings_are_placed_on_the_clock_of_the_session(
+    recording: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "a@b.edf"
+    other.write_bytes(recording.read_bytes())
+    told = compare_recordings(
+        recording, recording, peak_hz=10.2, after_min=2.0, later=[f"{other}@30"]
+    ).to_dict()["time_course"]
+    assert told["start_known"] is True
+    assert [round(one["from_min"], 2) for one in told["bins"]] == [2.05, 30.05]
+    assert told["decay"]["identified"] is False
+
+
+@pytest.mark.parametrize("text", ["late.edf", "late.edf@", "late.edf@soon", "@30"])
+def test_a_later_recording_without_minutes_is_refused(recording: Path, text: str) -> None:
+    with pytest.raises(InputError, match="give FILE@MINUTES"):
+        compare_recordings(recording, recording, peak_hz=10.2, later=[text])
