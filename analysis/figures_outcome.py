@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from analysis.channels import montage_name
 from analysis.connectivity import Metric
+from analysis.findings import listed
 from analysis.outcome import Outcome
 from analysis.power import percent_of_ln
 
@@ -156,13 +157,23 @@ def plot_topographies(outcome: Outcome) -> Any:
     import mne
 
     info = mne.pick_info(info, placed, verbose="ERROR")
-    levels = [10.0 * np.log10(side.band.mean(axis=0)) for side in (outcome.before, outcome.after)]
+    means = [side.band.mean(axis=0)[placed] for side in (outcome.before, outcome.after)]
+    filled = outcome.filled
+    if filled.channels:
+        # Drawn for the shape of the map; no dot of the region is ever theirs.
+        info = _together(info, filled.info)
+        means = [
+            np.concatenate(pair)
+            for pair in zip(means, (filled.before_uv2, filled.after_uv2), strict=True)
+        ]
+    levels = [10.0 * np.log10(mean) for mean in means]
+    ln_ratio = np.log(means[1] / means[0])
     limits = (min(map(np.min, levels)), max(map(np.max, levels)))
     if limits[1] - limits[0] < 1.0:
         limits = (limits[0] - 0.5, limits[1] + 0.5)
     reach = max(float(np.abs(ln_ratio).max()), 0.1)
     figure: Any = Figure(figsize=(11.0, 4.3), layout="constrained")
-    region = np.array([names[row] in outcome.power.region for row in placed])
+    region = np.array([name in outcome.power.region for name in info["ch_names"]])
     marker = {
         "marker": "o",
         "markerfacecolor": "white",
@@ -178,7 +189,7 @@ def plot_topographies(outcome: Outcome) -> Any:
         figure.subplots(1, 3), maps, strict=True
     ):
         image, _ = mne.viz.plot_topomap(
-            values[placed],
+            values,
             info,
             axes=axes,
             show=False,
@@ -197,12 +208,24 @@ def plot_topographies(outcome: Outcome) -> Any:
             places, labels = _percent_axis(reach)
             bar.set_ticks(places, labels=labels)
     low_hz, high_hz = outcome.power.band_hz
+    told = f"; interpolated: {listed(filled.channels)}" if filled.channels else ""
     figure.suptitle(
         f"Where {low_hz:.1f}-{high_hz:.1f} Hz power changed (white dots: channels of the region; "
-        "single channels are not tested)",
+        f"single channels are not tested{told})",
         fontsize=11,
     )
     return figure
+
+
+def _together(info: Any, more: Any) -> Any:
+    """Description of two sets of channels, with the positions of both."""
+    import mne
+
+    channels = [*info["chs"], *more["chs"]]
+    both = mne.create_info([one["ch_name"] for one in channels], info["sfreq"], "eeg")
+    for own, one in zip(both["chs"], channels, strict=True):
+        own["loc"][:] = one["loc"]
+    return both
 
 
 def _placed(info: Any) -> list[int]:

@@ -10,10 +10,12 @@ from typing import Any
 from analysis.channels import normal_name
 from analysis.connectivity_change import EPOCH_S, ConnectivityChange, compare_connectivity
 from analysis.errors import AnalysisError, UnusableRecording
+from analysis.interpolate import FilledMaps, filled_maps
 from analysis.pairing import Pair, make_pair
 from analysis.peak import find_peak
 from analysis.power import RecordingSpectra, measure, percent_of_ln
 from analysis.power_change import APERIODIC_SHIFT, PowerChange, compare_power
+from analysis.preparation import Artefacts
 from analysis.region import choose_region
 from analysis.shift import PeakShift, peak_shift, search_band
 from analysis.statistics import MIN_SEGMENTS, Direction
@@ -60,6 +62,8 @@ class Outcome:
         Description of the channels compared, with positions where known.
     before, after : RecordingSpectra
         Their spectra, for figures.
+    filled : FilledMaps
+        Band power of bad channels as their neighbours have it, for maps alone.
     """
 
     power: PowerChange
@@ -76,6 +80,7 @@ class Outcome:
     info: Any
     before: RecordingSpectra
     after: RecordingSpectra
+    filled: FilledMaps
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON of the command line; arrays stay out."""
@@ -112,6 +117,7 @@ def compare(
     picks: Sequence[str] | None = None,
     protocol_info: Mapping[str, Any] | None = None,
     discard_s: float = 3.0,
+    artefacts: Artefacts = "none",
     n_bootstrap: int = 2000,
     seed: int = 0,
 ) -> Outcome:
@@ -133,10 +139,14 @@ def compare(
         `region` (a list of channels, or a name in `analysis.region.REGIONS`: "left frontal", ...).
     discard_s : float
         Left out at the start of both recordings.
+    artefacts : {"none", "ica", "autoreject", "both"}
+        What is done beyond leaving out gross artefacts (`analysis.preparation`). None by default:
+        blinks and muscle hardly reach posterior alpha, ICA changes the reference and may take
+        part of the rhythm, and both want 8 to 16 channels and minutes of signal.
     n_bootstrap : int
         Resampled series behind each interval.
     seed : int
-        Seed of the bootstrap.
+        Seed of the bootstrap, of ICA and of autoreject.
 
     Returns
     -------
@@ -179,7 +189,12 @@ def compare(
         )
     if n_bootstrap < 200:
         raise AnalysisError(f"n_bootstrap is {n_bootstrap}: a 95 % interval needs 200 or more")
-    pair = make_pair(pre, post, discard_s=discard_s)
+    about = (
+        None if peak_hz is None else (peak_hz - band_half_width_hz, peak_hz + band_half_width_hz)
+    )
+    pair = make_pair(
+        pre, post, discard_s=discard_s, artefacts=artefacts, rhythm_hz=about, seed=seed
+    )
     warnings = list(pair.warnings)
     region = choose_region(pair, picks, info.get("region"), warnings)
     electrodes = info.get("stimulated_electrodes") or ()
@@ -261,7 +276,14 @@ def compare(
         preparation={
             **pair.to_dict(),
             "n_segments": [before.n_segments, after.n_segments],
+            "connectivity_epochs": [0 if connectivity is None else connectivity.n_epochs] * 2,
         },
+        filled=filled_maps(
+            pair.interpolated,
+            ((pair.before_uv, pair.bad_before), (pair.after_uv, pair.bad_after)),
+            pair.sfreq_hz,
+            band_hz,
+        ),
         info=pair.info,
         before=before,
         after=after,

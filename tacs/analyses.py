@@ -174,6 +174,7 @@ def compare_recordings(
     peak_file: str | Path | None = None,
     protocol_file: str | Path | None = None,
     picks: Sequence[str] | None = None,
+    artefacts: str = "none",
 ) -> Outcome:
     """Compare two recording files.
 
@@ -190,6 +191,9 @@ def compare_recordings(
         peak where neither of the two above is given.
     picks : sequence of str, optional
         Channels of the region.
+    artefacts : str
+        What is done beyond leaving out gross artefacts: ``none``, ``ica``, ``autoreject``, or
+        ``both``.
 
     Returns
     -------
@@ -198,7 +202,7 @@ def compare_recordings(
     Raises
     ------
     InputError
-        Two centres were given, or a file cannot be used.
+        Two centres were given, `artefacts` is unknown, or a file cannot be used.
     NoAnswer
         The peak file holds no peak.
     analysis.errors.AnalysisError
@@ -206,11 +210,15 @@ def compare_recordings(
     """
     from analysis.io import load_recording
     from analysis.outcome import compare
+    from analysis.preparation import ARTEFACTS
     from tacs.planning import read_peak
     from tacs.protocol import Protocol
 
     if peak_hz is not None and peak_file is not None:
         raise InputError("give --peak-hz or --peak, not both")
+    handling = next((known for known in ARTEFACTS if known == artefacts), None)
+    if handling is None:
+        raise InputError(f"--artefacts {artefacts}: give {', '.join(ARTEFACTS)}")
     warnings: list[str] = []
     subject: str | None = None
     if peak_file is not None:
@@ -242,5 +250,6 @@ def compare_recordings(
         peak_hz=peak_hz,
         picks=picks,
         protocol_info=None if protocol is None else protocol_info(protocol),
+        artefacts=handling,
     )
     return replace(outcome, warnings=tuple(dict.fromkeys([*warnings, *outcome.warnings])))

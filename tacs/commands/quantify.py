@@ -20,6 +20,14 @@ def compare(
     peak: Annotated[str, typer.Option("--peak", help="JSON of `tacs peak`")] = "",
     protocol: Annotated[str, typer.Option("--protocol", help="protocol file")] = "",
     picks: Picks = "",
+    artefacts: Annotated[
+        str,
+        typer.Option(
+            "--artefacts",
+            help="beyond leaving out gross ones: none, ica (components by ICLabel), autoreject or "
+            "both, the same in both recordings",
+        ),
+    ] = "none",
     figures: Annotated[str, typer.Option("--figures", help="folder for figures")] = "",
 ) -> None:
     """Compare power and connectivity before and after a session."""
@@ -32,6 +40,7 @@ def compare(
         peak_file=peak or None,
         protocol_file=protocol or None,
         picks=console.names(picks),
+        artefacts=artefacts,
     )
     data = outcome.to_dict()
     if figures:
