@@ -103,7 +103,7 @@ def decompose(
     if rate_hz < MIN_RATE_HZ:
         raise AnalysisError(
             f"ICLabel needs {MIN_RATE_HZ:g} samples a second or more, not {rate_hz:g}: its classes "
-            "rest on the spectrum up to there; compare with --artefacts none or autoreject"
+            "rest on the spectrum up to there; compare without ICA (artefacts none or autoreject)"
         )
     low_hz = max(FIT_HZ[0], *(float(raw.info["highpass"]) for raw in (before, after)))
     high_hz = min(FIT_HZ[1], *(float(raw.info["lowpass"]) for raw in (before, after)))
@@ -119,7 +119,7 @@ def decompose(
                 f"ICA of {len(channels)} channels needs {needed} samples "
                 f"({SAMPLES_PER_WEIGHT} for each weight), that is {needed / rate_hz / 2.0:.0f} s "
                 f"before and as much after at {rate_hz:g} Hz: {n / rate_hz:.0f} s of each are "
-                "left; record longer, or compare with --artefacts autoreject or none"
+                "left; record longer, or compare without ICA (artefacts none or autoreject)"
             )
         joined = _joined(before, channels, [pieces[0][:, -n:], pieces[1][:, :n]], rate_hz)
         ica = _fit(joined, seed)
@@ -162,7 +162,7 @@ def _check_channels(raw: Any, channels: tuple[str, ...]) -> None:
     if len(channels) < MIN_CHANNELS:
         raise AnalysisError(
             f"ICA needs {MIN_CHANNELS} good channels in both recordings: there are "
-            f"{len(channels)}; compare with --artefacts none"
+            f"{len(channels)}; compare without ICA (artefacts none or autoreject)"
         )
     direction = directions(raw, channels)
     lost = (
@@ -178,7 +178,7 @@ def _check_channels(raw: Any, channels: tuple[str, ...]) -> None:
         raise AnalysisError(
             f"ICLabel needs the place of every electrode, unknown for {listed(lost)}: name them "
             "after the 10-05 system (Fp1, Oz, …), leave them out of the recordings, or compare "
-            "with --artefacts none"
+            "without ICA (artefacts none)"
         )
 
 
@@ -244,7 +244,7 @@ def _fit(joined: Any, seed: int) -> Any:
     if ica.n_iter_ >= MOST_STEPS:
         raise AnalysisError(
             f"ICA does not settle within {MOST_STEPS} steps: the recordings are too short or too "
-            "uneven for it; compare with --artefacts autoreject or none"
+            "uneven for it; compare without ICA (artefacts none or autoreject)"
         )
     return ica
 
@@ -351,13 +351,13 @@ def _warnings(
                 f"component {number} ({one.label}, {100.0 * one.probability:.0f} %, strongest at "
                 f"{place}) was taken out although it holds "
                 f"{100.0 * max(one.rhythm_share):.0f} % of the rhythm's band and has a bump "
-                "there: compare with --artefacts none as well"
+                "there: compare without ICA as well"
             )
     moved = np.log1p(-rhythm_removed[1]) - np.log1p(-rhythm_removed[0])
     if abs(moved) > 0.05:
         found.append(
             f"taking the components out moved the change of power in the rhythm's band by "
             f"{100.0 * np.expm1(moved):+.0f} % (all channels): artefacts differ between the "
-            "recordings; compare with --artefacts none as well"
+            "recordings; compare without ICA as well"
         )
     return tuple(found)

@@ -237,7 +237,7 @@ def _placed(raw: Any, channels: tuple[str, ...]) -> list[str]:
     if direction is None:
         raise AnalysisError(
             f"autoreject needs the positions of {MIN_CHANNELS} good EEG electrodes or more: name "
-            "the channels after the 10-05 system (Fp1, Oz, …), or compare with --artefacts none"
+            "the channels after the 10-05 system (Fp1, Oz, …), or compare without (artefacts none)"
         )
     known = np.isfinite(direction[:, 0])
     return [name for name, there in zip(channels, known, strict=True) if there]

@@ -97,7 +97,7 @@ def check_reference(sides: Mapping[str, Any]) -> Check:
         )
         return Check("reference", before, after, False, note)
     if before is None or after is None:
-        note = "" if before == after else "only one of the recordings shows its reference"
+        note = f"{'only one' if before or after else 'none'} of the recordings shows its reference"
         return Check("reference", before, after, None, note)
     return Check("reference", before, after, True)
 
