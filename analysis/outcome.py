@@ -10,6 +10,7 @@ from typing import Any
 from analysis.channels import normal_name
 from analysis.connectivity_change import EPOCH_S, ConnectivityChange, compare_connectivity
 from analysis.errors import AnalysisError, UnusableRecording
+from analysis.handled import without_handling
 from analysis.interpolate import FilledMaps, filled_maps
 from analysis.pairing import Pair, make_pair
 from analysis.peak import find_peak
@@ -255,6 +256,8 @@ def compare(
         n_bootstrap=n_bootstrap,
         seed=seed,
     )
+    without, told = without_handling(pair, region, band_hz, power.raw.ln_ratio)
+    warnings += told
     connectivity, connectivity_reason = _connectivity(pair, band_hz, region, stimulated)
     direction: Direction = "none" if pair.identical else power.direction
     expected = info.get("expected_direction")
@@ -275,6 +278,7 @@ def compare(
         summary=summarise(power, direction, as_predicted, identical=pair.identical),
         preparation={
             **pair.to_dict(),
+            "without_handling": without,
             "n_segments": [before.n_segments, after.n_segments],
             "connectivity_epochs": [0 if connectivity is None else connectivity.n_epochs] * 2,
         },

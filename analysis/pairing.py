@@ -66,6 +66,8 @@ class Pair:
         What was done about artefacts.
     interpolated : Interpolated
         Bad channels filled in for maps; none of them is in `channels`.
+    without : Pair or None
+        The same without `handling`; None where nothing was done.
     warnings : tuple of str
         What the reader must know.
     """
@@ -87,6 +89,7 @@ class Pair:
     same_state: tuple[Check, ...]
     handling: Handling
     interpolated: Interpolated
+    without: Pair | None
     warnings: tuple[str, ...]
 
     @property
@@ -254,6 +257,7 @@ def make_pair(
         same_state=tuple(checks),
         handling=handling,
         interpolated=interpolated,
+        without=None if artefacts == "none" else make_pair(pre, post, discard_s=discard_s),
         warnings=tuple(dict.fromkeys(warnings)),
     )
 

@@ -202,10 +202,35 @@ def test_the_whole_comparison_with_both() -> None:
     assert told["preparation"]["artefacts"]["method"] == "both"
     assert told["preparation"]["artefacts"]["ica"]["rhythm_hz"] == [8.0, 12.0]
     assert told["preparation"]["artefacts"]["autoreject"]["spans"] == [10, 10]
+    without = told["preparation"]["without_handling"]
+    assert without["region_ln_ratio"] == told["power"]["ln_ratio"]
+    plain = compare(*spoilt, peak_hz=10.0, n_bootstrap=300)
+    assert without["as_recorded"] == pytest.approx(plain.power.raw.ln_ratio, abs=1e-12)
+    assert plain.preparation["without_handling"] is None
+    averaged = [raw.copy().set_eeg_reference("average", verbose="ERROR") for raw in spoilt]
+    again = compare(*averaged, peak_hz=10.0, n_bootstrap=300)
+    assert without["average_reference"] == pytest.approx(again.power.raw.ln_ratio, abs=0.02)
     assert told["preparation"]["n_segments"][0] > 10
     assert told["preparation"]["connectivity_epochs"][0] > 10
     assert told["power"]["ln_ratio"] == pytest.approx(np.log(3.0), abs=0.4)
     assert told["direction"] == "increase"
+
+
+def test_a_change_that_the_handling_made_is_told() -> None:
+    """The reference electrode picks up heart and jaw, after alone; alpha did not change."""
+    spoilt, _ = made_pair_on_head(1, duration_s=SECONDS + 10.0, after=ALL)
+    for raw in spoilt:
+        raw.set_eeg_reference(["T7"], verbose="ERROR").drop_channels(["T7"])
+    region = ["Fp1", "Fp2", "Fz", "F4", "F8"]
+    found = compare(*spoilt, peak_hz=10.0, picks=region, artefacts="ica", n_bootstrap=300)
+    without = found.preparation["without_handling"]
+    assert without["as_recorded"] > 0.25
+    assert abs(without["region_ln_ratio"]) < 0.15
+    assert any(
+        text.startswith("without handling of artefacts the change would be +")
+        and "by the average reference alone" in text
+        for text in found.warnings
+    )
 
 
 def test_nothing_is_done_without_being_asked() -> None:
