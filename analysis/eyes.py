@@ -31,6 +31,7 @@ _DEVIATIONS = 5.0
 _WIDTH_S = (0.06, 0.5)
 _APART_S = 0.4
 _FRONTAL_RATIO = 2.5
+_BESIDE_S = 0.33
 _MANY_PER_MIN = 4.0
 _FEW_SHARE = 0.25
 _CHANCE = 0.01
@@ -112,9 +113,9 @@ def count_blinks(
     Notes
     -----
     A blink is a positive wave of 40 µV or more and five robust deviations, 60 to 500 ms wide at
-    half its height, at the forehead against the mean of the other electrodes, where it is 2.5
-    times as large as at any of the rest alike (their median). After Jung et al. 2000, Clin.
-    Neurophysiol. 111:1745-1758, who show that eyes reach all channels, the forehead most.
+    half its height, between 0.5 and 8 Hz, at the forehead against the mean of the other
+    electrodes, and 2.5 times as large as the rise of these (their median). After Jung et al. 2000,
+    Clin. Neurophysiol. 111:1745-1758, who show that eyes reach all channels, the forehead most.
     """
     from scipy.signal import butter, find_peaks, sosfiltfilt
 
@@ -127,18 +128,26 @@ def count_blinks(
     if not front or len(rest) < 3 or keep.sum() < 10.0 * sfreq_hz:
         return None
     sos = butter(2, _BLINK_HZ, "bandpass", fs=sfreq_hz, output="sos")
-    slow = sosfiltfilt(sos, data - data.mean(axis=1, keepdims=True), axis=1) * 1e6
-    behind = slow[rest].mean(axis=0)
-    forehead = slow[front].mean(axis=0) - behind
-    elsewhere = np.abs(slow[rest] - behind)
+    behind = data[rest].mean(axis=0)
+    forehead = sosfiltfilt(sos, data[front].mean(axis=0) - behind) * 1e6
     deviation = 1.4826 * float(np.median(np.abs(forehead[keep] - np.median(forehead[keep]))))
     least = max(_LEAST_UV, _DEVIATIONS * deviation)
     width = [edge * sfreq_hz for edge in _WIDTH_S]
     tops, found = find_peaks(
         forehead, height=least, width=width, rel_height=0.5, distance=max(1, _APART_S * sfreq_hz)
     )
-    frontal = found["peak_heights"] > _FRONTAL_RATIO * np.median(elsewhere[:, tops], axis=0)
-    return Blinks(int(np.sum(frontal & keep[tops])), float(keep.sum() / sfreq_hz))
+    beside = round(_BESIDE_S * sfreq_hz)
+    inside = (tops >= beside) & (tops < data.shape[1] - beside) & keep[tops]
+    tops, heights = tops[inside], found["peak_heights"][inside]
+    # How far each of the rest rises there, over the mean of a third of a second before and after.
+    rises = [
+        (wave - behind)[tops]
+        - 0.5 * ((wave - behind)[tops - beside] + (wave - behind)[tops + beside])
+        for wave in data[rest]
+    ]
+    elsewhere = 1e6 * np.median(np.abs(rises), axis=0)
+    count = int(np.sum(heights > _FRONTAL_RATIO * elsewhere))
+    return Blinks(count, float(keep.sum() / sfreq_hz))
 
 
 def differ(first: Blinks, second: Blinks) -> bool:

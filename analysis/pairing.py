@@ -191,7 +191,7 @@ def make_pair(
     quality = {name: _quality(found, name, warnings) for name, found in examined.items()}
     checks += [check_filter(sides), check_rate(sides)]
     channels, lost, bad = _shared(sides, quality, checks, warnings)
-    checks += [check_amplitude(examined, channels), check_rank(sides, channels)]
+    checks += [check_amplitude(examined, channels), check_rank(examined, channels)]
     checks += [check_eyes(given, examined, channels), *check_findings(quality)]
     windows_s, check = _windows(sides, discard_s)
     checks.append(check)

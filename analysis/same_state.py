@@ -104,13 +104,13 @@ def check_reference(sides: Mapping[str, Any]) -> Check:
 
 def _reference(raw: Any) -> str | None:
     """The average, or the one electrode that is empty; None where neither shows."""
-    data = raw.get_data()
-    data = data[np.isfinite(data).all(axis=1)]
+    whole = raw.get_data()
+    data = whole[np.isfinite(whole).all(axis=1)]
     if len(data) >= _AVERAGED_CHANNELS:
         typical = float(np.sqrt(np.mean(data.var(axis=1))))
         if float(data.mean(axis=0).std()) < 1e-3 * typical:
             return "average"
-    empty = [name for name in raw.ch_names if not raw.get_data(picks=[name]).any()]
+    empty = [name for name, wave in zip(raw.ch_names, whole, strict=True) if not wave.any()]
     return normal_name(empty[0]) if len(empty) == 1 and len(raw.ch_names) > 1 else None
 
 
@@ -192,12 +192,12 @@ def check_amplitude(examined: Mapping[str, Examined], channels: tuple[str, ...])
     return Check("amplitude", before, after, True)
 
 
-def check_rank(sides: Mapping[str, Any], channels: tuple[str, ...]) -> Check:
+def check_rank(examined: Mapping[str, Examined], channels: tuple[str, ...]) -> Check:
     """Compare the ranks: interpolation or ICA on one side alone lowers it there.
 
     Parameters
     ----------
-    sides : mapping of str to mne.io.BaseRaw
+    examined : mapping of str to Examined
         The recordings.
     channels : tuple of str
         Channels good in both.
@@ -208,9 +208,9 @@ def check_rank(sides: Mapping[str, Any], channels: tuple[str, ...]) -> Check:
         Numbers of independent signals among these channels.
     """
     ranks = {}
-    for name, raw in sides.items():
-        data = raw.get_data(picks=list(channels))
-        data = data - data.mean(axis=1, keepdims=True)
+    for name, one in examined.items():
+        data = one.data[[one.names.index(channel) for channel in channels]]
+        data -= data.mean(axis=1, keepdims=True)  # indexing made a copy
         values = np.linalg.eigvalsh(data @ data.T)
         ranks[name] = int(np.sum(values > _RANK_TOLERANCE * values[-1]))
     before, after = ranks["before"], ranks["after"]
