@@ -117,8 +117,6 @@ def count_blinks(
     electrodes, and 2.5 times as large as the rise of these (their median). After Jung et al. 2000,
     Clin. Neurophysiol. 111:1745-1758, who show that eyes reach all channels, the forehead most.
     """
-    from scipy.signal import butter, find_peaks, sosfiltfilt
-
     front = [row for row, name in enumerate(names) if name in _FOREHEAD]
     rest = [
         row
@@ -127,18 +125,13 @@ def count_blinks(
     ]
     if not front or len(rest) < 3 or keep.sum() < 10.0 * sfreq_hz:
         return None
-    sos = butter(2, _BLINK_HZ, "bandpass", fs=sfreq_hz, output="sos")
     behind = data[rest].mean(axis=0)
-    forehead = sosfiltfilt(sos, data[front].mean(axis=0) - behind) * 1e6
+    forehead = _slow(data[front].mean(axis=0) - behind, sfreq_hz) * 1e6
     deviation = 1.4826 * float(np.median(np.abs(forehead[keep] - np.median(forehead[keep]))))
-    least = max(_LEAST_UV, _DEVIATIONS * deviation)
-    width = [edge * sfreq_hz for edge in _WIDTH_S]
-    tops, found = find_peaks(
-        forehead, height=least, width=width, rel_height=0.5, distance=max(1, _APART_S * sfreq_hz)
-    )
+    tops = _tops(forehead, max(_LEAST_UV, _DEVIATIONS * deviation), sfreq_hz)
     beside = round(_BESIDE_S * sfreq_hz)
     inside = (tops >= beside) & (tops < data.shape[1] - beside) & keep[tops]
-    tops, heights = tops[inside], found["peak_heights"][inside]
+    tops = tops[inside]
     # How far each of the rest rises there, over the mean of a third of a second before and after.
     rises = [
         (wave - behind)[tops]
@@ -146,8 +139,35 @@ def count_blinks(
         for wave in data[rest]
     ]
     elsewhere = 1e6 * np.median(np.abs(rises), axis=0)
-    count = int(np.sum(heights > _FRONTAL_RATIO * elsewhere))
+    count = int(np.sum(forehead[tops] > _FRONTAL_RATIO * elsewhere))
     return Blinks(count, float(keep.sum() / sfreq_hz))
+
+
+def _slow(wave: Array, sfreq_hz: float) -> Array:
+    """A wave between 0.5 and 8 Hz, without delay (SciPy's signal module takes a second to load)."""
+    freqs = np.fft.rfftfreq(wave.size, 1.0 / sfreq_hz)
+    low, high = _BLINK_HZ
+    gain = 1.0 / (1.0 + (freqs / high) ** 4)
+    gain /= 1.0 + (low / np.maximum(freqs, 1e-9)) ** 4
+    return np.asarray(np.fft.irfft(np.fft.rfft(wave) * gain, wave.size))
+
+
+def _tops(wave: Array, least: float, sfreq_hz: float) -> NDArray[np.int64]:
+    """Tops of waves of blink-like width, the higher of two that follow within 0.4 s."""
+    inner = wave[1:-1]
+    tops = 1 + np.flatnonzero((inner >= least) & (inner > wave[:-2]) & (inner >= wave[2:]))
+    found: list[int] = []
+    for top in tops[np.argsort(-wave[tops], kind="stable")].tolist():
+        if any(abs(top - other) < _APART_S * sfreq_hz for other in found):
+            continue
+        reach = round(_WIDTH_S[1] * sfreq_hz)
+        left = wave[max(0, top - reach) : top][::-1] < 0.5 * wave[top]
+        right = wave[top + 1 : top + 1 + reach] < 0.5 * wave[top]
+        if left.any() and right.any():
+            width_s = (int(left.argmax()) + int(right.argmax()) + 2) / sfreq_hz
+            if _WIDTH_S[0] <= width_s <= _WIDTH_S[1]:
+                found.append(top)
+    return np.sort(np.array(found, dtype=np.int64))
 
 
 def differ(first: Blinks, second: Blinks) -> bool:
