@@ -173,13 +173,13 @@ def clean(
     """
     _check_choices(method, repair)
     packages = list(_packages(method))
-    modules = {name: _module(name) for name in packages}
+    modules = {name: load_package(name) for name in packages}
     raw = recording.raw.copy().load_data(verbose="ERROR")
     kinds = raw.get_channel_types()
     names = [n for n, kind in zip(raw.ch_names, kinds, strict=True) if kind == "eeg"]
     placed = _placed(raw, names)
     bad = dict(assess(recording).bad_channels)
-    with _silence():
+    with silence():
         if "pyprep" in modules:
             sound = [name for name in placed if name not in bad]
             bad |= _prep(modules["pyprep"], raw, sound, ransac, seed)
@@ -206,6 +206,51 @@ def clean(
     return replace(recording, raw=raw, warnings=told), report
 
 
+def load_package(name: str, published: str = "") -> Any:
+    """Import a package of the extra `clean`, or say how to get it.
+
+    Parameters
+    ----------
+    name : str
+        Name to import.
+    published : str
+        Name under which it is installed, where that is another.
+
+    Returns
+    -------
+    module
+        The package.
+
+    Raises
+    ------
+    AnalysisError
+        If it cannot be imported.
+    """
+    try:
+        with silence():
+            return import_module(name)
+    except ImportError as exc:
+        raise AnalysisError(
+            f"cleaning needs {published or name}, which cannot be imported: "
+            "pip install 'tacs-suite[clean]'"
+        ) from exc
+
+
+@contextmanager
+def silence() -> Iterator[None]:
+    """Keep warnings, logs and progress of the packages off the terminal."""
+    import mne
+
+    with (
+        warnings.catch_warnings(),
+        redirect_stdout(io.StringIO()),
+        redirect_stderr(io.StringIO()),
+        mne.utils.use_log_level("ERROR"),
+    ):
+        warnings.simplefilter("ignore")
+        yield
+
+
 def _check_choices(method: str, repair: str) -> None:
     """Refuse unknown choices."""
     for given, known, what in (
@@ -222,32 +267,6 @@ def _packages(method: str) -> Iterator[str]:
         yield "pyprep"
     if method in {"autoreject", "both"}:
         yield "autoreject"
-
-
-def _module(name: str) -> Any:
-    """Import a package of the extra, or say how to get it."""
-    try:
-        with _silence():
-            return import_module(name)
-    except ImportError as exc:
-        raise AnalysisError(
-            f"cleaning needs {name}, which cannot be imported: pip install 'tacs-suite[clean]'"
-        ) from exc
-
-
-@contextmanager
-def _silence() -> Iterator[None]:
-    """Keep warnings, logs and progress of the packages off the terminal."""
-    import mne
-
-    with (
-        warnings.catch_warnings(),
-        redirect_stdout(io.StringIO()),
-        redirect_stderr(io.StringIO()),
-        mne.utils.use_log_level("ERROR"),
-    ):
-        warnings.simplefilter("ignore")
-        yield
 
 
 def _placed(raw: Any, names: list[str]) -> list[str]:

@@ -72,7 +72,9 @@ def interpolate(raw: Any, exclude: list[str] | tuple[str, ...] = ()) -> None:
     )
 
 
-def judge_spans(module: Any, raw: Any, kept: list[str], seed: int) -> Judged:
+def judge_spans(
+    module: Any, raw: Any, kept: list[str], seed: int, *, repair: bool = True
+) -> Judged:
     """Judge four-second spans, repair single channels in them and mark the rest, in place.
 
     Parameters
@@ -85,6 +87,9 @@ def judge_spans(module: Any, raw: Any, kept: list[str], seed: int) -> Judged:
         Good channels whose position is known.
     seed : int
         Seed of everything random.
+    repair : bool
+        Whether single channels of a span may be interpolated; a span is otherwise kept as it is
+        or marked.
 
     Returns
     -------
@@ -110,7 +115,7 @@ def judge_spans(module: Any, raw: Any, kept: list[str], seed: int) -> Judged:
         )
     most = max(1, len(kept) // 4)
     settings = {
-        "n_interpolate": np.unique([1, max(1, most // 2), most]),
+        "n_interpolate": np.unique([1, max(1, most // 2), most] if repair else [0]),
         "consensus": np.linspace(0.1, 1.0, 10),
         "cv": min(10, len(epochs)),
         "random_state": seed,

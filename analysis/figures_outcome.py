@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from analysis.channels import montage_name
 from analysis.connectivity import Metric
+from analysis.findings import listed
 from analysis.outcome import Outcome
 from analysis.power import percent_of_ln
 
@@ -157,16 +158,24 @@ def plot_topographies(outcome: Outcome) -> Any:
         return _bars(outcome, ln_ratio)
     import mne
 
-    levels = [10.0 * np.log10(side.band.mean(axis=0)) for side in (outcome.before, outcome.after)]
+    info = mne.pick_info(info, placed, verbose="ERROR")
+    means = [side.band.mean(axis=0)[placed] for side in (outcome.before, outcome.after)]
+    filled = outcome.filled
+    if filled.channels:
+        # Drawn for the shape of the map; no dot of the region is ever theirs.
+        info = _together(info, filled.info)
+        means = [
+            np.concatenate(pair)
+            for pair in zip(means, (filled.before_uv2, filled.after_uv2), strict=True)
+        ]
+    levels = [10.0 * np.log10(mean) for mean in means]
+    ln_ratio = np.log(means[1] / means[0])
     limits = (min(map(np.min, levels)), max(map(np.max, levels)))
     if limits[1] - limits[0] < 1.0:
         limits = (limits[0] - 0.5, limits[1] + 0.5)
-    adjusted = np.array(
-        [
-            np.nan if one.adjusted_ln_ratio is None else one.adjusted_ln_ratio
-            for one in outcome.power.per_channel.values()
-        ]
-    )
+    changes = [outcome.power.per_channel[names[row]].adjusted_ln_ratio for row in placed]
+    adjusted = np.full(ln_ratio.size, np.nan)
+    adjusted[: len(placed)] = [np.nan if change is None else change for change in changes]
     reach = max(float(np.abs(ln_ratio).max()), 0.1)
     marker = {
         "marker": "o",
@@ -179,7 +188,7 @@ def plot_topographies(outcome: Outcome) -> Any:
         ("After", levels[1], limits, "viridis", "Band power (dB re 1 µV²)"),
         ("Change", ln_ratio, (-reach, reach), SIGNED, "After compared with before (%)"),
     ]
-    if sum(np.isfinite(adjusted[row]) for row in placed) >= 4:
+    if np.isfinite(adjusted).sum() >= 4:
         over = max(float(np.nanmax(np.abs(adjusted))), 0.1)
         label = "Adjusted power, after compared with before (%)"
         maps.append(("Change over the background", adjusted, (-over, over), SIGNED, label))
@@ -187,8 +196,8 @@ def plot_topographies(outcome: Outcome) -> Any:
     for axes, (title, values, (low, high), colours, label) in zip(
         figure.subplots(1, len(maps)), maps, strict=True
     ):
-        shown = [row for row in placed if np.isfinite(values[row])]
-        region = np.array([names[row] in outcome.power.region for row in shown])
+        shown = np.flatnonzero(np.isfinite(values))
+        region = np.array([info["ch_names"][row] in outcome.power.region for row in shown])
         image, _ = mne.viz.plot_topomap(
             values[shown],
             mne.pick_info(info, shown, verbose="ERROR"),
@@ -209,12 +218,24 @@ def plot_topographies(outcome: Outcome) -> Any:
             places, labels = percent_axis(high)
             bar.set_ticks(places, labels=labels)
     low_hz, high_hz = outcome.power.band_hz
+    told = f"; interpolated: {listed(filled.channels)}" if filled.channels else ""
     figure.suptitle(
         f"Where {low_hz:.1f}-{high_hz:.1f} Hz power changed (white dots: channels of the region; "
-        "single channels are not tested)\n",
+        f"single channels are not tested{told})\n",
         fontsize=11,
     )
     return figure
+
+
+def _together(info: Any, more: Any) -> Any:
+    """Description of two sets of channels, with the positions of both."""
+    import mne
+
+    channels = [*info["chs"], *more["chs"]]
+    both = mne.create_info([one["ch_name"] for one in channels], info["sfreq"], "eeg")
+    for own, one in zip(both["chs"], channels, strict=True):
+        own["loc"][:] = one["loc"]
+    return both
 
 
 def _placed(info: Any) -> list[int]:

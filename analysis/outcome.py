@@ -10,6 +10,8 @@ from typing import Any
 from analysis.asymmetry import Asymmetry, compare_asymmetry
 from analysis.connectivity_change import EPOCH_S, ConnectivityChange, compare_connectivity
 from analysis.errors import AnalysisError, UnusableRecording
+from analysis.handled import without_handling
+from analysis.interpolate import FilledMaps, filled_maps
 from analysis.later import check_times, course_of
 from analysis.outcome_protocol import check_protocol, stimulated_channels
 from analysis.outcome_words import cautions, course_cautions, summarise
@@ -17,6 +19,7 @@ from analysis.pairing import Pair, make_pair
 from analysis.peak import find_peak
 from analysis.power import RecordingSpectra, measure
 from analysis.power_change import PowerChange, compare_power
+from analysis.preparation import Artefacts
 from analysis.region import choose_region
 from analysis.shift import PeakShift, peak_shift, search_band, shift_cautions
 from analysis.statistics import MIN_SEGMENTS, Direction
@@ -61,6 +64,8 @@ class Outcome:
         Description of the channels compared, with positions where known.
     before, after : RecordingSpectra
         Their spectra, for figures.
+    filled : FilledMaps
+        Band power of bad channels as their neighbours have it, for maps alone.
     """
 
     power: PowerChange
@@ -79,6 +84,7 @@ class Outcome:
     info: Any
     before: RecordingSpectra
     after: RecordingSpectra
+    filled: FilledMaps
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON of the command line; arrays stay out."""
@@ -120,6 +126,7 @@ def compare(
     after_s: float | None = None,
     later: Sequence[tuple[Any, float]] = (),
     retest_peak_sd_hz: float | None = None,
+    artefacts: Artefacts = "none",
     n_bootstrap: int = 2000,
     seed: int = 0,
 ) -> Outcome:
@@ -149,10 +156,14 @@ def compare(
         its first sample. They enter the course over time alone.
     retest_peak_sd_hz : float, optional
         The site's test-retest standard deviation of a difference of peaks.
+    artefacts : {"none", "ica", "autoreject", "both"}
+        What is done beyond leaving out gross artefacts (`analysis.preparation`). None by default:
+        blinks and muscle hardly reach posterior alpha, ICA changes the reference and may take
+        part of the rhythm, and both want 8 to 16 channels and minutes of signal.
     n_bootstrap : int
         Resampled series behind each interval.
     seed : int
-        Seed of the bootstrap.
+        Seed of the bootstrap, of ICA and of autoreject.
 
     Returns
     -------
@@ -188,7 +199,12 @@ def compare(
     info = check_protocol(protocol_info)
     _check_arguments(peak_hz, band_half_width_hz, n_bootstrap, retest_peak_sd_hz)
     check_times(after_s, later)
-    pair = make_pair(pre, post, discard_s=discard_s)
+    about = (
+        None if peak_hz is None else (peak_hz - band_half_width_hz, peak_hz + band_half_width_hz)
+    )
+    pair = make_pair(
+        pre, post, discard_s=discard_s, artefacts=artefacts, rhythm_hz=about, seed=seed
+    )
     warnings = list(pair.warnings)
     region = choose_region(pair, picks, info.get("region"), warnings)
     stimulated = stimulated_channels(info)
@@ -230,6 +246,8 @@ def compare(
         n_bootstrap=n_bootstrap,
         seed=seed,
     )
+    without, told = without_handling(pair, region, band_hz, power.raw.ln_ratio)
+    warnings += told
     connectivity, connectivity_reason = _connectivity(pair, band_hz, region, stimulated)
     asymmetry = compare_asymmetry(
         before, after, pair.channels, band_hz, power.raw.weights, carried_current=stimulated
@@ -266,8 +284,16 @@ def compare(
         summary=summarise(power, direction, as_predicted, identical=pair.identical),
         preparation={
             **pair.to_dict(),
+            "without_handling": without,
             "n_segments": [before.n_segments, after.n_segments],
+            "connectivity_epochs": [0 if connectivity is None else connectivity.n_epochs] * 2,
         },
+        filled=filled_maps(
+            pair.interpolated,
+            ((pair.before_uv, pair.bad_before), (pair.after_uv, pair.bad_after)),
+            pair.sfreq_hz,
+            band_hz,
+        ),
         info=pair.info,
         before=before,
         after=after,

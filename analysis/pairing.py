@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,19 +11,27 @@ from numpy.typing import NDArray
 
 from analysis.channels import tidy
 from analysis.errors import AnalysisError, UnusableRecording
+from analysis.interpolate import Interpolated, interpolate_bad
 from analysis.io import Recording
 from analysis.power import FIT_HZ, TOTAL_HZ
+from analysis.preparation import Artefacts, Handling, handle_artefacts
 from analysis.quality import Examined, Quality, examine
+from analysis.same_state import (
+    Check,
+    check_amplitude,
+    check_channels,
+    check_eyes,
+    check_filter,
+    check_findings,
+    check_rank,
+    check_rate,
+    check_reference,
+)
 
 Array = NDArray[np.float64]
 
 MIN_SECONDS = 20.0
-_SAME_REFERENCE_CHANNELS = 8
 _LEFT_OUT = frozenset({"flat_channels", "saturated_channels", "bad_channels"})
-_EYES = {
-    "open": re.compile(r"eyes?[\s_-]*open|\bEO\b", re.IGNORECASE),
-    "closed": re.compile(r"eyes?[\s_-]*closed|\bEC\b", re.IGNORECASE),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +58,16 @@ class Pair:
     info : mne.Info
         Description of the channels, with positions where known.
     sources : (Examined, Examined)
-        The two recordings with tidy channel names, whole and measured, for `find_peak`.
+        The two recordings with tidy channel names, whole, measured, and without what `handling`
+        took out, for `find_peak`.
+    same_state : tuple of Check
+        Whether the recordings were made alike.
+    handling : Handling
+        What was done about artefacts.
+    interpolated : Interpolated
+        Bad channels filled in for maps; none of them is in `channels`.
+    without : Pair or None
+        The same without `handling`; None where nothing was done.
     warnings : tuple of str
         What the reader must know.
     """
@@ -70,12 +86,23 @@ class Pair:
     discarded_s: float
     info: Any
     sources: tuple[Examined, Examined]
+    same_state: tuple[Check, ...]
+    handling: Handling
+    interpolated: Interpolated
+    without: Pair | None
     warnings: tuple[str, ...]
 
     @property
     def identical(self) -> bool:
         """Whether the two hold the same samples."""
         return bool(np.array_equal(self.before_uv, self.after_uv))
+
+    @property
+    def rank(self) -> int:
+        """Independent signals among the channels; interpolated ones are not among them."""
+        check = next(check for check in self.same_state if check.check == "rank")
+        found = min(int(check.before), int(check.after))
+        return found if self.handling.ica is None else self.handling.ica.rank
 
     def epochs(self, epoch_s: float) -> tuple[Array, Array]:
         """Contiguous clean epochs, equally many: the last ones before, the first ones after."""
@@ -95,6 +122,11 @@ class Pair:
         return {
             "seconds_used": self.before_uv.shape[1] / self.sfreq_hz,
             "discarded_s": self.discarded_s,
+            "same_state": [check.to_dict() for check in self.same_state],
+            "artefacts": self.handling.to_dict(),
+            "interpolated": self.interpolated.to_dict(),
+            "reference": "as recorded" if self.handling.ica is None else "average",
+            "rank": self.rank,
             "sfreq_hz": self.sfreq_hz,
             "channels": list(self.channels),
             "channels_in_one_only": list(self.lost),
@@ -108,7 +140,15 @@ class Pair:
         }
 
 
-def make_pair(pre: Any, post: Any, *, discard_s: float = 3.0) -> Pair:
+def make_pair(
+    pre: Any,
+    post: Any,
+    *,
+    discard_s: float = 3.0,
+    artefacts: Artefacts = "none",
+    rhythm_hz: tuple[float, float] | None = None,
+    seed: int = 0,
+) -> Pair:
     """Prepare a recording before and a recording after for comparison.
 
     Parameters
@@ -117,70 +157,93 @@ def make_pair(pre: Any, post: Any, *, discard_s: float = 3.0) -> Pair:
         The recordings; they are not changed.
     discard_s : float
         Left out at the start of each: amplifier and electrodes settle after the current ends.
+    artefacts : {"none", "ica", "autoreject", "both"}
+        What is done beyond leaving out gross artefacts; see `analysis.preparation`.
+    rhythm_hz : (float, float), optional
+        Band in which it is told what ICA took; 8 to 13 Hz by default.
+    seed : int
+        Seed of ICA and autoreject.
 
     Returns
     -------
     Pair
         EEG of the shared good channels, equally long. A longer recording is cut: before keeps its
-        end, after its beginning. The faster sampled recording is resampled to the slower.
+        end, after its beginning. The faster sampled recording is resampled to the slower. With
+        ICA both are average-referenced.
 
     Raises
     ------
     UnusableRecording
-        If too little is shared, or reference or filters make the two incomparable.
+        If too little is shared, or reference, filters or unit make the two incomparable.
+    AnalysisError
+        If an argument makes no sense, or the recordings do not support what `artefacts` asks.
     """
     import mne
 
     if not (np.isfinite(discard_s) and discard_s >= 0.0):
         raise AnalysisError(f"discard_s is {discard_s:g}: give 0 or more seconds")
     warnings: list[str] = []
-    sources = {"before": _source(pre, "before"), "after": _source(post, "after")}
+    given = {"before": pre, "after": post}
+    sources = {name: _source(one, name) for name, one in given.items()}
     sides = {name: _raw_of(source) for name, source in sources.items()}
-    _check_reference(sides, warnings)
+    checks = [check_reference(sides)]
     examined = {name: examine(source) for name, source in sources.items()}
     quality = {name: _quality(found, name, warnings) for name, found in examined.items()}
-    low_hz, high_hz = _pass_band(sides, warnings)
-    _check_eyes(sides, warnings)
-    names = {name: set(raw.ch_names) for name, raw in sides.items()}
-    shared = [name for name in sides["before"].ch_names if name in names["after"]]
-    lost = tuple(sorted(names["before"] ^ names["after"]))
-    if not shared:
-        raise UnusableRecording(
-            f"the recordings share no EEG channel: before has {_list(sorted(names['before']))}, "
-            f"after has {_list(sorted(names['after']))}"
-        )
-    if lost:
-        warnings.append(f"channels in one recording alone were left out: {_list(lost)}")
-    why = {**dict(quality["after"].bad_channels), **dict(quality["before"].bad_channels)}
-    bad = tuple(name for name in shared if name in why)
-    if bad:
-        told = _list(f"{name} ({why[name]})" for name in bad)
-        warnings.append(f"bad in one of the recordings, left out of both: {told}")
-    channels = tuple(name for name in shared if name not in why)
-    if not channels:
-        raise UnusableRecording(f"no channel is good in both recordings (bad: {_list(bad)})")
-    sfreq_hz = _one_rate(sides, warnings)
-    before, bad_before = _samples(sides["before"], channels, discard_s, quality["before"])
-    after, bad_after = _samples(sides["after"], channels, discard_s, quality["after"])
-    n = min(before.shape[1], after.shape[1])
-    if n < MIN_SECONDS * sfreq_hz:
-        raise UnusableRecording(
-            f"{n / sfreq_hz:.0f} s remain after the first {discard_s:g} s were left out, "
-            f"{MIN_SECONDS:g} s are the least: give longer recordings"
-        )
-    if abs(before.shape[1] - after.shape[1]) > sfreq_hz:
+    checks += [check_filter(sides), check_rate(sides)]
+    channels, lost, bad = _shared(sides, quality, checks, warnings)
+    checks += [check_amplitude(examined, channels), check_rank(examined, channels)]
+    checks += [check_eyes(given, examined, channels), *check_findings(quality)]
+    windows_s, check = _windows(sides, discard_s)
+    checks.append(check)
+    *handled, handling = handle_artefacts(
+        sides["before"],
+        sides["after"],
+        channels,
+        artefacts,
+        windows_s=windows_s,
+        rhythm_hz=rhythm_hz,
+        seed=seed,
+    )
+    if artefacts != "none":
+        for name, raw in zip(sides, handled, strict=True):
+            source = sources[name]
+            cleaned = replace(source, raw=raw) if isinstance(source, Recording) else raw
+            sides[name], examined[name] = raw, examine(cleaned)
+            quality[name] = examined[name].judge()
+            if not quality[name].usable:
+                raise UnusableRecording(
+                    f"once cleaned ({artefacts}), the recording {name} cannot be used: "
+                    f"{'; '.join(quality[name].reasons)}"
+                )
+        spoilt = {bad for one in quality.values() for bad, _ in one.bad_channels}
+        left = tuple(name for name in channels if name in spoilt)
+        if left:
+            warnings.append(f"left out of both, unlike the others once cleaned: {_list(left)}")
+            channels = tuple(name for name in channels if name not in left)
+            bad = (*bad, *left)
+    interpolated = interpolate_bad(_raw_of(sources["before"]), channels, bad)
+    if interpolated.channels:
         warnings.append(
-            f"lengths differ ({before.shape[1] / sfreq_hz:.0f} s before, "
-            f"{after.shape[1] / sfreq_hz:.0f} s after): the last {n / sfreq_hz:.0f} s before and "
-            f"the first {n / sfreq_hz:.0f} s after were used"
+            f"interpolated for maps alone, not in region or connectivity: "
+            f"{_list(interpolated.channels)}"
         )
-    first = before.shape[1] - n
+    warnings += [check.note for check in checks if check.ok is False]
+    warnings += handling.warnings
+    sfreq_hz = min(float(raw.info["sfreq"]) for raw in sides.values())
+    before, bad_before = _samples(
+        sides["before"], channels, windows_s[0], sfreq_hz, quality["before"]
+    )
+    after, bad_after = _samples(sides["after"], channels, windows_s[1], sfreq_hz, quality["after"])
+    n = min(before.shape[1], after.shape[1])
+    edges = [(raw.info["highpass"], raw.info["lowpass"]) for raw in sides.values()]
+    low_hz, high_hz = float(max(e[0] for e in edges)), float(min(e[1] for e in edges))
+    high_hz = min(high_hz, 0.5 * sfreq_hz)
     info = sides["before"].info
     return Pair(
         channels=channels,
-        before_uv=before[:, first:],
+        before_uv=before[:, before.shape[1] - n :],
         after_uv=after[:, :n],
-        bad_before=bad_before[first:],
+        bad_before=bad_before[before.shape[1] - n :],
         bad_after=bad_after[:n],
         sfreq_hz=sfreq_hz,
         pass_band_hz=(low_hz, high_hz),
@@ -191,6 +254,10 @@ def make_pair(pre: Any, post: Any, *, discard_s: float = 3.0) -> Pair:
         discarded_s=discard_s,
         info=mne.pick_info(info, [info["ch_names"].index(name) for name in channels]),
         sources=(examined["before"], examined["after"]),
+        same_state=tuple(checks),
+        handling=handling,
+        interpolated=interpolated,
+        without=None if artefacts == "none" else make_pair(pre, post, discard_s=discard_s),
         warnings=tuple(dict.fromkeys(warnings)),
     )
 
@@ -247,80 +314,74 @@ def _quality(examined: Examined, side: str, warnings: list[str]) -> Quality:
     return found
 
 
-def _check_reference(sides: dict[str, Any], warnings: list[str]) -> None:
-    """Refuse an average reference on one side only; warn where only the headers differ."""
-    averaged = {}
-    for name, raw in sides.items():
-        data = raw.get_data()
-        data = data[np.isfinite(data).all(axis=1)]
-        if len(data) < _SAME_REFERENCE_CHANNELS:
-            averaged[name] = False
-            continue
-        typical = float(np.sqrt(np.mean(data.var(axis=1))))
-        averaged[name] = float(data.mean(axis=0).std()) < 1e-3 * typical
-    if averaged["before"] != averaged["after"]:
-        which = "before" if averaged["before"] else "after"
+def _shared(
+    sides: dict[str, Any],
+    quality: dict[str, Quality],
+    checks: list[Check],
+    warnings: list[str],
+) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+    """Channels good in both, in one recording alone, and bad in either."""
+    names = {name: set(raw.ch_names) for name, raw in sides.items()}
+    shared = [name for name in sides["before"].ch_names if name in names["after"]]
+    lost = tuple(sorted(names["before"] ^ names["after"]))
+    if not shared:
         raise UnusableRecording(
-            f"the references differ: the recording {which} is average-referenced, the other is "
-            "not; band power cannot be compared. Re-reference both in the same way first"
+            f"the recordings share no EEG channel: before has {_list(sorted(names['before']))}, "
+            f"after has {_list(sorted(names['after']))}"
         )
-    custom = [int(raw.info["custom_ref_applied"]) for raw in sides.values()]
-    if custom[0] != custom[1]:
-        warnings.append(
-            "the headers disagree on whether a reference was applied: make sure that both "
-            "recordings have the same reference"
-        )
+    checks.append(check_channels(sides, lost))
+    why = {**dict(quality["after"].bad_channels), **dict(quality["before"].bad_channels)}
+    bad = tuple(name for name in shared if name in why)
+    if bad:
+        told = _list(f"{name} ({why[name]})" for name in bad)
+        warnings.append(f"bad in one of the recordings, left out of both: {told}")
+    channels = tuple(name for name in shared if name not in why)
+    if not channels:
+        raise UnusableRecording(f"no channel is good in both recordings (bad: {_list(bad)})")
+    return channels, lost, bad
 
 
-def _pass_band(sides: dict[str, Any], warnings: list[str]) -> tuple[float, float]:
-    """Band that both filters let through; warn where they differ inside 1 to 40 Hz."""
-    edges = {
-        name: (float(raw.info["highpass"]), float(raw.info["lowpass"]))
-        for name, raw in sides.items()
+def _windows(
+    sides: dict[str, Any], discard_s: float
+) -> tuple[tuple[tuple[float, float], tuple[float, float]], Check]:
+    """Part of each recording that is compared: the end before, the beginning after."""
+    lengths = {
+        name: raw.n_times / float(raw.info["sfreq"]) - discard_s for name, raw in sides.items()
     }
-    felt = {(max(low, TOTAL_HZ[0]), min(high, TOTAL_HZ[1])) for low, high in edges.values()}
-    if len(felt) > 1:
-        (low_a, high_a), (low_b, high_b) = edges["before"], edges["after"]
-        warnings.append(
-            f"filters differ: {low_a:g}-{high_a:g} Hz before, {low_b:g}-{high_b:g} Hz after; "
-            "a part of the change may be the filters'"
+    before_s, after_s = lengths["before"], lengths["after"]
+    used_s = min(before_s, after_s)
+    if used_s < MIN_SECONDS - 1e-6:
+        raise UnusableRecording(
+            f"{max(0.0, used_s):.0f} s remain after the first {discard_s:g} s were left out, "
+            f"{MIN_SECONDS:g} s are the least: give longer recordings"
         )
-    return max(edge[0] for edge in edges.values()), min(edge[1] for edge in edges.values())
-
-
-def _check_eyes(sides: dict[str, Any], warnings: list[str]) -> None:
-    """Warn where annotations or descriptions say that the eyes were in different states."""
-    said = {}
-    for name, raw in sides.items():
-        text = " ; ".join([*map(str, raw.annotations.description), str(raw.info["description"])])
-        said[name] = {state for state, pattern in _EYES.items() if pattern.search(text)}
-    if said["before"] and said["after"] and said["before"] != said["after"]:
-        warnings.append(
-            f"the eyes were {' and '.join(sorted(said['before']))} before and "
-            f"{' and '.join(sorted(said['after']))} after: alpha changes with the eyes alone"
+    note = ""
+    if abs(before_s - after_s) > 1.0:
+        note = (
+            f"lengths differ ({before_s:.0f} s before, {after_s:.0f} s after): the last "
+            f"{used_s:.0f} s before and the first {used_s:.0f} s after were used"
         )
-
-
-def _one_rate(sides: dict[str, Any], warnings: list[str]) -> float:
-    """Bring both to the slower sampling rate."""
-    rates = {name: float(raw.info["sfreq"]) for name, raw in sides.items()}
-    slow = min(rates.values())
-    for name, rate in rates.items():
-        if rate != slow:
-            sides[name] = sides[name].copy().resample(slow, verbose="ERROR")
-            warnings.append(f"the recording {name} was resampled from {rate:g} to {slow:g} Hz")
-    return slow
+    windows_s = (
+        (discard_s + before_s - used_s, discard_s + before_s),
+        (discard_s, discard_s + used_s),
+    )
+    return windows_s, Check("length", before_s, after_s, not note, note)
 
 
 def _samples(
-    raw: Any, channels: tuple[str, ...], discard_s: float, quality: Quality
+    raw: Any,
+    channels: tuple[str, ...],
+    window_s: tuple[float, float],
+    sfreq_hz: float,
+    quality: Quality,
 ) -> tuple[Array, NDArray[np.bool_]]:
-    """Samples in µV and the mask of bad ones, without the first seconds."""
-    sfreq_hz = float(raw.info["sfreq"])
-    first = round(discard_s * sfreq_hz)
-    data = raw.get_data(picks=list(channels), start=first)
+    """Samples in µV at a rate and the mask of bad ones, of the part compared."""
+    if float(raw.info["sfreq"]) != sfreq_hz:
+        raw = raw.copy().resample(sfreq_hz, verbose="ERROR")
+    first, last = (round(edge * sfreq_hz) for edge in window_s)
+    data = raw.get_data(picks=list(channels), start=first, stop=min(last, raw.n_times))
     data *= 1e6
     mask = np.zeros(raw.n_times, dtype=bool)
     for start_s, stop_s in quality.artefact_spans_s:
         mask[round(start_s * sfreq_hz) : round(stop_s * sfreq_hz)] = True
-    return np.asarray(data), mask[first:]
+    return np.asarray(data), mask[first : min(last, raw.n_times)]

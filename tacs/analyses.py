@@ -178,6 +178,7 @@ def compare_recordings(
     after_min: float | None = None,
     later: Sequence[str] = (),
     retest_peak_sd_hz: float | None = None,
+    artefacts: str = "none",
 ) -> Outcome:
     """Compare two recording files.
 
@@ -200,6 +201,9 @@ def compare_recordings(
         Further recordings after the session, each ``FILE@MINUTES``.
     retest_peak_sd_hz : float, optional
         The site's test-retest standard deviation of a difference of peaks.
+    artefacts : str
+        What is done beyond leaving out gross artefacts: ``none``, ``ica``, ``autoreject``, or
+        ``both``.
 
     Returns
     -------
@@ -208,7 +212,8 @@ def compare_recordings(
     Raises
     ------
     InputError
-        Two centres were given, a file cannot be used, or a further recording has no minutes.
+        Two centres were given, `artefacts` is unknown, a file cannot be used, or a further
+        recording has no minutes.
     NoAnswer
         The peak file holds no peak.
     analysis.errors.AnalysisError
@@ -216,9 +221,15 @@ def compare_recordings(
     """
     from analysis.io import load_recording
     from analysis.outcome import compare
+    from analysis.preparation import ARTEFACTS
+    from tacs.planning import read_peak
+    from tacs.protocol import Protocol
 
     if peak_hz is not None and peak_file is not None:
         raise InputError("give --peak-hz or --peak, not both")
+    handling = next((known for known in ARTEFACTS if known == artefacts), None)
+    if handling is None:
+        raise InputError(f"--artefacts {artefacts}: give {', '.join(ARTEFACTS)}")
     warnings: list[str] = []
     subject: str | None = None
     if peak_file is not None:
@@ -262,6 +273,7 @@ def compare_recordings(
         after_s=None if after_min is None else 60.0 * after_min,
         later=followed,
         retest_peak_sd_hz=retest_peak_sd_hz,
+        artefacts=handling,
     )
     return replace(outcome, warnings=tuple(dict.fromkeys([*warnings, *outcome.warnings])))
 

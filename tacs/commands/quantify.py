@@ -45,6 +45,14 @@ def compare(
             show_default=False,
         ),
     ] = None,
+    artefacts: Annotated[
+        str,
+        typer.Option(
+            "--artefacts",
+            help="beyond leaving out gross ones: none, ica (components by ICLabel), autoreject or "
+            "both, the same in both recordings",
+        ),
+    ] = "none",
     figures: Annotated[str, typer.Option("--figures", help="folder for figures")] = "",
     report: Annotated[
         str, typer.Option("--report", help="write a report (.html), and its numbers beside it")
@@ -63,6 +71,7 @@ def compare(
         after_min=after_min,
         later=later or (),
         retest_peak_sd_hz=peak_sd_hz,
+        artefacts=artefacts,
     )
     data = outcome.to_dict()
     if figures:

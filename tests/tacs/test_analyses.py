@@ -9,6 +9,7 @@ from typing import Any
 import mne
 import pytest
 
+from analysis.errors import AnalysisError
 from tacs.analyses import compare_recordings, estimate_peak
 from tacs.errors import InputError
 from tests.analysis.made_estimate import split
@@ -46,6 +47,16 @@ def test_a_split_peak_file_is_not_used_in_silence(recording: Path, tmp_path: Pat
 def test_options_that_make_no_sense(recording: Path, options: dict[str, Any], text: str) -> None:
     with pytest.raises(InputError, match=text):
         estimate_peak(recording, band_hz=(7.0, 13.0), **options)
+
+
+def test_an_unknown_handling_of_artefacts(recording: Path) -> None:
+    with pytest.raises(InputError, match="--artefacts soap: give none, ica, autoreject, both"):
+        compare_recordings(recording, recording, artefacts="soap")
+
+
+def test_a_handling_that_the_recordings_do_not_support_is_refused(recording: Path) -> None:
+    with pytest.raises(AnalysisError, match=r"ICA needs 16 good channels .* there are 9"):
+        compare_recordings(recording, recording, peak_hz=10.2, artefacts="ica")
 
 
 def test_every_method_answers_near_the_truth(recording: Path) -> None:
