@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,19 +88,19 @@ class BlockSums:
         """Weighted sums; `weights` is (n_weightings, n_blocks), 1 for a block that counts."""
         rows, columns = np.tril_indices(self.n_channels, -1)
 
-        def add(values: NDArray[np.generic]) -> NDArray[np.generic]:
+        def add(values: NDArray[Any]) -> NDArray[Any]:
             flat = weights @ values.reshape(values.shape[0], -1)
             return np.asarray(flat).reshape(len(weights), *values.shape[1:])
 
-        power = np.asarray(add(self.power), dtype=np.float64)
+        power: Array = add(self.power)
         return Totals(
             n_epochs=(weights @ self.n_epochs)[:, None, None],
-            cross=np.asarray(add(self.cross), dtype=np.complex128),
+            cross=add(self.cross),
             power=power[..., rows] * power[..., columns],
-            unit=np.asarray(add(self.unit), dtype=np.complex128),
-            size=np.asarray(add(self.size), dtype=np.float64),
-            square=np.asarray(add(self.square), dtype=np.float64),
-            sign=np.asarray(add(self.sign), dtype=np.float64),
+            unit=add(self.unit),
+            size=add(self.size),
+            square=add(self.square),
+            sign=add(self.sign),
         )
 
     def values(self, weights: Array, measures: tuple[Measure, ...]) -> dict[str, Array]:
@@ -137,12 +139,12 @@ def block_sums(coefficients: ComplexArray, n_blocks: int) -> BlockSums:
     size, square, sign = (np.empty(shape) for _ in range(3))
     amplitude = np.abs(coefficients)
     direction = coefficients / np.where(amplitude > 0.0, amplitude, 1.0)
-    by_block = [slice(first, last) for first, last in zip(edges[:-1], edges[1:], strict=True)]
+    by_block = [slice(first, last) for first, last in pairwise(edges)]
     for number, part in enumerate(by_block):
-        for kept, values in ((cross, coefficients), (unit, direction)):
-            block = values[:, part]
+        for summed, signals in ((cross, coefficients), (unit, direction)):
+            block = signals[:, part]
             full = np.matmul(block.transpose(0, 2, 1), block.conj())
-            kept[number] = full[:, *np.tril_indices(n_channels, -1)]
+            summed[number] = full[:, *np.tril_indices(n_channels, -1)]
     first = 0
     for row in range(1, n_channels):
         own, other = coefficients[:, :, row, None], coefficients[:, :, :row]

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from analysis.channels import normal_name
 from analysis.connectivity_change import EPOCH_S, ConnectivityChange, compare_connectivity
+from analysis.electrode_neighbours import Touched, touched_channels
 from analysis.errors import AnalysisError, UnusableRecording
 from analysis.pairing import Pair, make_pair
 from analysis.peak import find_peak
@@ -183,15 +183,10 @@ def compare(
     warnings = list(pair.warnings)
     region = choose_region(pair, picks, info.get("region"), warnings)
     electrodes = info.get("stimulated_electrodes") or ()
-    stimulated = tuple(
-        normal_name(str(name))
-        for name in ([electrodes] if isinstance(electrodes, str) else electrodes)
-    )
-    touched = [name for name in region if name in stimulated]
-    if touched:
-        warnings.append(
-            f"{', '.join(touched)} carried current: gel and polarised skin may change the recording"
-        )
+    names = [electrodes] if isinstance(electrodes, str) else [str(name) for name in electrodes]
+    touched = touched_channels(names, pair.channels)
+    warnings += touched.warnings()
+    region, no_verdict = touched.region(region, warnings)
     search_hz = search_band(peak_hz)
     peaks = tuple(find_peak(source, band_hz=search_hz, picks=region) for source in pair.sources)
     center_hz = peak_hz if peak_hz is not None else peaks[0].frequency_hz
@@ -240,8 +235,10 @@ def compare(
         n_bootstrap=n_bootstrap,
         seed=seed,
     )
-    connectivity, connectivity_reason = _connectivity(pair, band_hz, region, stimulated)
+    connectivity, connectivity_reason = _connectivity(pair, band_hz, region, touched)
     direction: Direction = "none" if pair.identical else power.direction
+    if no_verdict is not None and not pair.identical:
+        direction = "undetermined"
     expected = info.get("expected_direction")
     as_predicted = (
         None if expected is None or direction == "undetermined" else direction == expected
@@ -257,9 +254,12 @@ def compare(
         expected_direction=expected,
         as_predicted=as_predicted,
         warnings=tuple(dict.fromkeys(warnings)),
-        summary=summarise(power, direction, as_predicted, identical=pair.identical),
+        summary=summarise(
+            power, direction, as_predicted, identical=pair.identical, no_verdict=no_verdict
+        ),
         preparation={
             **pair.to_dict(),
+            "stimulation_electrodes": touched.to_dict(),
             "n_segments": [before.n_segments, after.n_segments],
         },
         info=pair.info,
@@ -269,7 +269,12 @@ def compare(
 
 
 def summarise(
-    power: PowerChange, direction: Direction, as_predicted: bool | None, *, identical: bool = False
+    power: PowerChange,
+    direction: Direction,
+    as_predicted: bool | None,
+    *,
+    identical: bool = False,
+    no_verdict: str | None = None,
 ) -> str:
     """One plain sentence about a power change.
 
@@ -283,6 +288,8 @@ def summarise(
         Whether the protocol predicted it.
     identical : bool
         Whether both recordings hold the same samples.
+    no_verdict : str or None
+        Why nothing may be concluded from the number.
 
     Returns
     -------
@@ -298,6 +305,8 @@ def summarise(
         f"{band} power was {abs(change):.0f} % {'higher' if change >= 0.0 else 'lower'} after than "
         f"before (95 % interval {low:+.0f} to {high:+.0f} %)"
     )
+    if no_verdict is not None:
+        return f"{text}: undetermined, because {no_verdict}."
     if power.verdict == APERIODIC_SHIFT:
         return f"{text}: an {APERIODIC_SHIFT}, so the rhythm itself is not shown to have changed."
     meaning = {
@@ -338,20 +347,29 @@ def _check_band(pair: Pair, band_hz: tuple[float, float]) -> None:
 
 
 def _connectivity(
-    pair: Pair, band_hz: tuple[float, float], region: tuple[str, ...], targets: tuple[str, ...]
+    pair: Pair, band_hz: tuple[float, float], region: tuple[str, ...], touched: Touched
 ) -> tuple[ConnectivityChange | None, str | None]:
-    """Connectivity of all good channels, or why there is none."""
-    before, after = pair.epochs(EPOCH_S)
+    """Connectivity of all good channels away from the electrodes, or why there is none."""
+    kept = touched.kept(pair.channels)
+    if len(kept) < 2 <= len(pair.channels):
+        return None, (
+            f"{len(touched.channels)} of {len(pair.channels)} channels lie under or beside a "
+            "stimulation electrode, and connectivity needs two others"
+        )
+    rows = [pair.channels.index(name) for name in kept]
+    before, after = (side[:, rows] for side in pair.epochs(EPOCH_S))
+    targets = touched.kept(region)
     try:
         found = compare_connectivity(
             before,
             after,
             pair.sfreq_hz,
             band_hz,
-            pair.channels,
-            region=region,
+            kept,
+            region=targets,
             targets=targets,
-            average_reference=len(pair.channels) >= AVERAGE_REFERENCE_CHANNELS,
+            average_reference=len(kept) >= AVERAGE_REFERENCE_CHANNELS,
+            pass_band_hz=pair.pass_band_hz,
         )
     except AnalysisError as exc:
         return None, str(exc)
