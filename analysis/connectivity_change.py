@@ -8,8 +8,8 @@ both recordings have the same signal-to-noise ratio (`analysis.snr_matching`).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,11 +17,14 @@ from numpy.typing import NDArray
 from analysis.connectivity import band_fourier
 from analysis.connectivity_estimates import JACKKNIFE_BLOCKS, floor_of, matched_of, values_of
 from analysis.connectivity_sums import BY_NAME, MEASURES, Measure
-from analysis.connectivity_words import note_of, summary_of
+from analysis.connectivity_words import note_of, summary_of, with_pairs
 from analysis.errors import AnalysisError
 from analysis.metric_change import MetricChange, changes_of, together
 from analysis.snr_matching import LOWEST_HZ, REACH_HZ, SnrMatch, match_snr
 from analysis.statistics import Direction
+
+if TYPE_CHECKING:
+    from analysis.network_change import NetworkChange
 
 Array = NDArray[np.float64]
 
@@ -60,6 +63,8 @@ class ConnectivityChange:
         How to read the change beside the power change.
     summary : str
         One plain sentence.
+    network : NetworkChange or None
+        Spectrum, pairs and network effect, where asked for.
     """
 
     metrics: dict[str, MetricChange]
@@ -74,6 +79,11 @@ class ConnectivityChange:
     match: SnrMatch
     note: str
     summary: str
+    network: NetworkChange | None = None
+
+    def with_network(self, network: NetworkChange) -> ConnectivityChange:
+        """The same with the network beside it; the summary names pairs that changed."""
+        return replace(self, network=network, summary=with_pairs(self.summary, network.pairs))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values without the matrices."""
@@ -93,6 +103,8 @@ class ConnectivityChange:
             note=self.note,
             summary=self.summary,
         )
+        if self.network is not None:
+            found.update(self.network.to_dict())
         return found
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -44,17 +45,60 @@ class Measure:
     estimate: Callable[[Totals], Array]
 
 
-@dataclass(frozen=True, slots=True)
 class Totals:
-    """Weighted sums of blocks, each (n_weightings, n_freqs, n_pairs); `n_epochs` broadcasts."""
+    """Weighted sums of blocks, (n_weightings, n_freqs, n_pairs), each made when first asked for.
 
-    n_epochs: Array
-    cross: ComplexArray
-    power: Array
-    unit: ComplexArray
-    size: Array
-    square: Array
-    sign: Array
+    Parameters
+    ----------
+    sums : BlockSums
+        The blocks.
+    weights : ndarray, shape (n_weightings, n_blocks)
+        1 for a block that counts.
+    """
+
+    def __init__(self, sums: BlockSums, weights: Array) -> None:
+        self._sums, self._weights = sums, weights
+
+    def _add(self, values: NDArray[Any]) -> NDArray[Any]:
+        flat = self._weights @ values.reshape(values.shape[0], -1)
+        return np.asarray(flat).reshape(len(self._weights), *values.shape[1:])
+
+    @property
+    def n_epochs(self) -> Array:
+        """Epochs that count, (n_weightings, 1, 1)."""
+        return np.asarray(self._weights @ self._sums.n_epochs)[:, None, None]
+
+    @cached_property
+    def cross(self) -> ComplexArray:
+        """Cross-spectra."""
+        return self._add(self._sums.cross)
+
+    @cached_property
+    def unit(self) -> ComplexArray:
+        """Cross-spectra of unit size."""
+        return self._add(self._sums.unit)
+
+    @cached_property
+    def size(self) -> Array:
+        """Absolute value of the imaginary part."""
+        return self._add(self._sums.size)
+
+    @cached_property
+    def square(self) -> Array:
+        """Square of the imaginary part."""
+        return self._add(self._sums.square)
+
+    @cached_property
+    def sign(self) -> Array:
+        """Sign of the imaginary part."""
+        return self._add(self._sums.sign)
+
+    @cached_property
+    def power(self) -> Array:
+        """Product of the powers of the two channels."""
+        rows, columns = np.tril_indices(self._sums.n_channels, -1)
+        power = self._add(self._sums.power)
+        return np.asarray(power[..., rows] * power[..., columns])
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,33 +128,14 @@ class BlockSums:
     sign: Array
     power: Array
 
-    def totals(self, weights: Array) -> Totals:
-        """Weighted sums; `weights` is (n_weightings, n_blocks), 1 for a block that counts."""
-        rows, columns = np.tril_indices(self.n_channels, -1)
-
-        def add(values: NDArray[Any]) -> NDArray[Any]:
-            flat = weights @ values.reshape(values.shape[0], -1)
-            return np.asarray(flat).reshape(len(weights), *values.shape[1:])
-
-        power: Array = add(self.power)
-        return Totals(
-            n_epochs=(weights @ self.n_epochs)[:, None, None],
-            cross=add(self.cross),
-            power=power[..., rows] * power[..., columns],
-            unit=add(self.unit),
-            size=add(self.size),
-            square=add(self.square),
-            sign=add(self.sign),
-        )
-
     def values(self, weights: Array, measures: tuple[Measure, ...]) -> dict[str, Array]:
         """Every measure for every weighting, mean over the bins: (n_weightings, n_pairs)."""
-        totals = self.totals(np.atleast_2d(weights))
+        totals = Totals(self, np.atleast_2d(weights))
         return {one.name: one.estimate(totals).mean(axis=1) for one in measures}
 
     def spectra(self, weights: Array, measure: Measure) -> Array:
         """Mean over pairs of one measure at every bin: (n_weightings, n_freqs)."""
-        found = measure.estimate(self.totals(np.atleast_2d(weights)))
+        found = measure.estimate(Totals(self, np.atleast_2d(weights)))
         return np.asarray((np.abs(found) if measure.signed else found).mean(axis=2))
 
 

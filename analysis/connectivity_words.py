@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from analysis.metric_change import MetricChange
+    from analysis.pairwise import PairwiseChange
     from analysis.snr_matching import SnrMatch
     from analysis.statistics import Direction
 
@@ -63,32 +64,53 @@ def summary_of(
     if match.reason is not None:
         if moved:
             return (
-                f"Connectivity at {band} is undetermined: {_listed(moved)} moved, but {power} and "
-                f"its share in this cannot be taken out ({match.reason})."
+                f"Mean connectivity at {band} is undetermined: {_listed(moved)} moved, but {power} "
+                f"and its share in this cannot be taken out ({match.reason})."
             )
-        return f"Connectivity at {band} is undetermined: {match.reason}."
+        return f"Mean connectivity at {band} is undetermined: {match.reason}."
     if direction in ("increase", "decrease"):
         called = [one for one in primary if one.direction == direction]
         values = ", ".join(f"{one.title} {_interval(one)}" for one in called)
         word = "more" if direction == "increase" else "less"
         return (
-            f"Connectivity at {band} was {word} after than before at equal signal-to-noise ratio "
-            f"({values}); {power}."
+            f"Mean connectivity at {band} was {word} after than before at equal signal-to-noise "
+            f"ratio ({values}); {power}."
         )
     told = "; ".join(f"{one.title} {_interval(one)}" for one in primary)
     if moved:
         return (
-            f"Connectivity at {band} is not shown to have changed: {_listed(moved)} moved as "
+            f"Mean connectivity at {band} is not shown to have changed: {_listed(moved)} moved as "
             f"recorded, but not at equal signal-to-noise ratio ({told}), and {power}."
         )
     if direction == "none":
         return (
-            f"Connectivity at {band} shows no change worth having at equal signal-to-noise ratio "
-            f"({told})."
+            f"Mean connectivity at {band} shows no change worth having at equal signal-to-noise "
+            f"ratio ({told})."
         )
     return (
-        f"Connectivity at {band} is undetermined: the change at equal signal-to-noise ratio is too "
-        f"uncertain to tell ({told})."
+        f"Mean connectivity at {band} is undetermined: the change at equal signal-to-noise ratio "
+        f"is too uncertain to tell ({told})."
+    )
+
+
+def with_pairs(summary: str, pairs: PairwiseChange) -> str:
+    """Summary with the pairs that changed.
+
+    Parameters
+    ----------
+    summary : str
+        Of the mean over pairs.
+    pairs : PairwiseChange
+        The test of all pairs.
+    """
+    if not pairs.found:
+        return summary
+    changed = len({one.channels for one in pairs.found})
+    first = pairs.found[0]
+    word = "pair" if changed == 1 else "pairs"
+    return (
+        f"{summary[:-1]}; {changed} {word} of {pairs.n_pairs} changed at equal signal-to-noise "
+        f"ratio, corrected for all of them, most {'-'.join(first.channels)}."
     )
 
 

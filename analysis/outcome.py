@@ -10,6 +10,7 @@ from typing import Any
 from analysis.connectivity_change import EPOCH_S, ConnectivityChange, compare_connectivity
 from analysis.electrode_neighbours import Touched, touched_channels
 from analysis.errors import AnalysisError, UnusableRecording
+from analysis.network_change import compare_network
 from analysis.pairing import Pair, make_pair
 from analysis.peak import find_peak
 from analysis.power import RecordingSpectra, measure, percent_of_ln
@@ -21,7 +22,7 @@ from analysis.statistics import MIN_SEGMENTS, Direction
 AVERAGE_REFERENCE_CHANNELS = 16
 COVERING_SECONDS = 150.0
 EXPECTED = ("increase", "decrease", "none")
-_PROTOCOL_KEYS = ("expected_direction", "stimulated_electrodes", "region")
+_PROTOCOL_KEYS = ("expected_direction", "stimulated_electrodes", "region", "frequency_hz")
 CAUSE = (
     "one recording before and one after cannot show that the stimulation caused it; repeated "
     "sessions or a sham arm can"
@@ -129,8 +130,9 @@ def compare(
         Channels of the region; they come before the protocol's region. Without either: the
         parietal, parieto-occipital and occipital channels, or all where there are none.
     protocol_info : mapping, optional
-        `expected_direction` ("increase", "decrease" or "none"), `stimulated_electrodes` (names) and
-        `region` (a list of channels, or a name in `analysis.region.REGIONS`: "left frontal", ...).
+        `expected_direction` ("increase", "decrease" or "none"), `stimulated_electrodes` (names),
+        `frequency_hz` (of the stimulation) and `region` (a list of channels, or a name in
+        `analysis.region.REGIONS`: "left frontal", ...).
     discard_s : float
         Left out at the start of both recordings.
     n_bootstrap : int
@@ -235,7 +237,9 @@ def compare(
         n_bootstrap=n_bootstrap,
         seed=seed,
     )
-    connectivity, connectivity_reason = _connectivity(pair, band_hz, region, touched)
+    connectivity, connectivity_reason = _connectivity(
+        pair, band_hz, region, touched, power, info.get("frequency_hz")
+    )
     direction: Direction = "none" if pair.identical else power.direction
     if no_verdict is not None and not pair.identical:
         direction = "undetermined"
@@ -333,6 +337,11 @@ def _protocol(given: Mapping[str, Any] | None) -> dict[str, Any]:
         raise AnalysisError(
             f"expected_direction is {expected!r}: give one of {', '.join(EXPECTED)}"
         )
+    frequency_hz = info.get("frequency_hz")
+    if frequency_hz is not None and not (
+        isinstance(frequency_hz, (int, float)) and 0.0 < frequency_hz < math.inf
+    ):
+        raise AnalysisError(f"frequency_hz is {frequency_hz!r}: give a positive number")
     return info
 
 
@@ -347,7 +356,12 @@ def _check_band(pair: Pair, band_hz: tuple[float, float]) -> None:
 
 
 def _connectivity(
-    pair: Pair, band_hz: tuple[float, float], region: tuple[str, ...], touched: Touched
+    pair: Pair,
+    band_hz: tuple[float, float],
+    region: tuple[str, ...],
+    touched: Touched,
+    power: PowerChange,
+    stimulation_hz: float | None,
 ) -> tuple[ConnectivityChange | None, str | None]:
     """Connectivity of all good channels away from the electrodes, or why there is none."""
     kept = touched.kept(pair.channels)
@@ -371,9 +385,19 @@ def _connectivity(
             average_reference=len(kept) >= AVERAGE_REFERENCE_CHANNELS,
             pass_band_hz=pair.pass_band_hz,
         )
+        network = compare_network(
+            before,
+            after,
+            pair.sfreq_hz,
+            found,
+            site=targets,
+            stimulation_hz=stimulation_hz,
+            fluctuation=power.raw.fluctuation,
+            pass_band_hz=pair.pass_band_hz,
+        )
     except AnalysisError as exc:
         return None, str(exc)
-    return found, None
+    return found.with_network(network), None
 
 
 def _cautions(pair: Pair, power: PowerChange, connectivity_reason: str | None) -> list[str]:

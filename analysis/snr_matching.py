@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.errors import AnalysisError
+
 Array = NDArray[np.float64]
 ComplexArray = NDArray[np.complex128]
 
@@ -97,20 +99,26 @@ class SnrMatch:
         Returns
         -------
         before, after : ndarray of complex, shape (n_freqs, n_epochs, n_channels)
-            In each channel one of the two is as recorded, up to rounding.
+            In each channel one of the two is as recorded.
+
+        Raises
+        ------
+        AnalysisError
+            Where there is no match.
         """
+        if self.reason is not None or self.band is None:
+            raise AnalysisError(f"the two recordings are not matched: {self.reason}")
         ln_ratio = self.ln_ratio_channel + extra_ln
         before, after = (
-            self._lowered(side, np.maximum(sign * ln_ratio, 0.0), draw)
+            self._lowered(side, self.band, np.maximum(sign * ln_ratio, 0.0), draw)
             for side, sign in zip(self.sides, (-1.0, 1.0), strict=True)
         )
         return before, after
 
-    def _lowered(self, side: Spectra, by_ln: Array, draw: int) -> ComplexArray:
+    def _lowered(
+        self, side: Spectra, band: NDArray[np.intp], by_ln: Array, draw: int
+    ) -> ComplexArray:
         """Signals whose signal-to-noise ratio is lower by a factor exp(by_ln)."""
-        band = self.band
-        if band is None:
-            raise ValueError("there is no match")
         added = np.zeros_like(side.coefficients[band])
         for shift in self.shifts:
             level = np.sqrt(side.background[band] / side.background[band + shift])
