@@ -20,11 +20,13 @@ from analysis.connectivity_sums import BY_NAME, BlockSums, Measure, block_sums, 
 from analysis.errors import AnalysisError
 
 Array = NDArray[np.float64]
+ComplexArray = NDArray[np.complex128]
 
 SPECTRUM_HZ = (2.0, 40.0)
 N_BLOCKS = 10
 _NEIGHBOURS_HZ = 2.0
 _CERTAIN = 3.0
+_BINS_AT_ONCE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +170,7 @@ def global_spectrum(
         freqs, coefficients = band_fourier(side, sfreq_hz, (range_hz[0], high))
         if average_reference:
             coefficients = coefficients - coefficients.mean(axis=2, keepdims=True)
-        found = block_sums(coefficients, N_BLOCKS).spectra(leave_out(N_BLOCKS), measure)
+        found = _curves(coefficients, measure)
         peak, place = _peak(freqs, found, search_hz)
         curves.append(found)
         peaks.append(peak)
@@ -188,6 +190,17 @@ def global_spectrum(
         ci95_approach_hz=interval,
         reason=reason,
     )
+
+
+def _curves(coefficients: ComplexArray, measure: Measure) -> Array:
+    """Mean over pairs at every bin, whole and without each block; a few bins at a time."""
+    parts = [
+        block_sums(coefficients[first : first + _BINS_AT_ONCE], N_BLOCKS).spectra(
+            leave_out(N_BLOCKS), measure
+        )
+        for first in range(0, coefficients.shape[0], _BINS_AT_ONCE)
+    ]
+    return np.concatenate(parts, axis=1)
 
 
 def _errors(left_out: Array) -> Array:
