@@ -123,7 +123,7 @@ def network_effect(
     if match.reason is not None:
         return none(match.reason)
     if not rows:
-        return none("no channel of the stimulated site is left")
+        return none("the stimulated site is not known, or none of its channels is left")
     if len(others) < MIN_NODES:
         return none(f"{len(others)} channels beside the site, {MIN_NODES} are the least")
     baseline, change = _halves(match, measure, rows, others, len(channels))

@@ -237,8 +237,9 @@ def compare(
         n_bootstrap=n_bootstrap,
         seed=seed,
     )
+    site = touched.kept(region) if names or info.get("region") is not None else ()
     connectivity, connectivity_reason = _connectivity(
-        pair, band_hz, region, touched, power, info.get("frequency_hz")
+        pair, band_hz, region, touched, power, site, info.get("frequency_hz")
     )
     direction: Direction = "none" if pair.identical else power.direction
     if no_verdict is not None and not pair.identical:
@@ -361,6 +362,7 @@ def _connectivity(
     region: tuple[str, ...],
     touched: Touched,
     power: PowerChange,
+    site: tuple[str, ...],
     stimulation_hz: float | None,
 ) -> tuple[ConnectivityChange | None, str | None]:
     """Connectivity of all good channels away from the electrodes, or why there is none."""
@@ -372,7 +374,6 @@ def _connectivity(
         )
     rows = [pair.channels.index(name) for name in kept]
     before, after = (side[:, rows] for side in pair.epochs(EPOCH_S))
-    targets = touched.kept(region)
     try:
         found = compare_connectivity(
             before,
@@ -380,8 +381,8 @@ def _connectivity(
             pair.sfreq_hz,
             band_hz,
             kept,
-            region=targets,
-            targets=targets,
+            region=touched.kept(region),
+            targets=site,
             average_reference=len(kept) >= AVERAGE_REFERENCE_CHANNELS,
             pass_band_hz=pair.pass_band_hz,
         )
@@ -390,7 +391,7 @@ def _connectivity(
             after,
             pair.sfreq_hz,
             found,
-            site=targets,
+            site=site,
             stimulation_hz=stimulation_hz,
             fluctuation=power.raw.fluctuation,
             pass_band_hz=pair.pass_band_hz,

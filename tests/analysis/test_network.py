@@ -136,7 +136,7 @@ def test_the_network_effect_needs_a_site_and_channels(planted: NetworkChange) ->
     assert 0.0 < float(effect.p or 0.0) <= 1.0
     sides = made_coupling(51, n_epochs=30), made_coupling(52, n_epochs=30)
     match = _match(*sides)
-    assert "no channel of the stimulated site" in str(
+    assert "the stimulated site is not known" in str(
         network_effect(match, S32, ("XX",), None).reason
     )
     unplaced = network_effect(match, S32, SITE, None)
