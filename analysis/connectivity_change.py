@@ -57,6 +57,8 @@ class ConnectivityChange:
         Reference of the signals whose connectivity this is.
     power_ln_ratio : float
         Change of band power in the same epochs, as ln(after / before).
+    widened_by : float
+        Factor of every interval, for slow fluctuation.
     match : SnrMatch
         How the two were brought to the same signal-to-noise ratio, or why not.
     note : str
@@ -76,6 +78,7 @@ class ConnectivityChange:
     channels: tuple[str, ...]
     reference: str
     power_ln_ratio: float
+    widened_by: float
     match: SnrMatch
     note: str
     summary: str
@@ -99,6 +102,7 @@ class ConnectivityChange:
             reference=self.reference,
             power_ln_ratio=self.power_ln_ratio,
             power_percent=100.0 * math.expm1(self.power_ln_ratio),
+            intervals_widened_by=self.widened_by,
             power_match=self.match.to_dict(),
             note=self.note,
             summary=self.summary,
@@ -119,6 +123,7 @@ def compare_connectivity(
     targets: tuple[str, ...] = (),
     average_reference: bool = False,
     pass_band_hz: tuple[float, float] | None = None,
+    widen: float = 1.0,
     measures: tuple[Measure, ...] = MEASURES,
 ) -> ConnectivityChange:
     """Compare connectivity of equally many epochs before and after.
@@ -142,6 +147,9 @@ def compare_connectivity(
         that of the signals as given.
     pass_band_hz : (float, float), optional
         What the filters let through; the background is looked for inside it.
+    widen : float
+        Factor of every interval, 1 or more: by how much slow fluctuation of power widens that of
+        the power change. Connectivity that drifts with it is no better known.
     measures : tuple of Measure
         Rows of `analysis.connectivity_sums.MEASURES`; intervals are corrected for all of them.
 
@@ -160,14 +168,17 @@ def compare_connectivity(
     -----
     Intervals are a delete-a-block jackknife over ten blocks in each recording with Student's
     quantile for nine degrees of freedom (Künsch 1989, Ann. Stat. 17:1217-1241); they hold for
-    fluctuation faster than a block. That of the matched change holds the uncertainty of the match
-    too. The corrected one holds for all measures at once (`analysis.jackknife`).
+    fluctuation faster than a block, and beyond where `widen` says so. That of the matched change
+    holds the uncertainty of the match too. The corrected one holds for all measures at once
+    (`analysis.jackknife`).
 
     *Increase* or *decrease*: the corrected interval of the matched change excludes 0. *None*: it
     lies within a factor of 1.25 either way of what the measure was before above its floor.
     *Undetermined*: all else, and without a match.
     """
     _check(before, after, sfreq_hz, channels)
+    if not (math.isfinite(widen) and widen >= 1.0):
+        raise AnalysisError(f"widen is {widen:g}: give 1 or more")
     coefficients = [band_fourier(epochs, sfreq_hz, band_hz)[1] for epochs in (before, after)]
     rows = [channels.index(name) for name in region] or list(range(len(channels)))
     power = [np.mean(np.abs(part[:, :, rows]) ** 2, axis=(0, 2)) for part in coefficients]
@@ -186,7 +197,7 @@ def compare_connectivity(
     plain = np.array([values_of(part, measures) for part in coefficients])
     floor = np.mean([floor_of(part, measures) for part in coefficients], axis=0)
     matched = None if match.reason is not None else matched_of(match, measures)
-    metrics = changes_of(plain, matched, floor, match, held, measures, len(channels))
+    metrics = changes_of(plain, matched, floor, match, held, measures, len(channels), widen)
     direction = together([one.direction for one in metrics.values() if one.primary])
     return ConnectivityChange(
         metrics=metrics,
@@ -198,6 +209,7 @@ def compare_connectivity(
         channels=channels,
         reference="average" if average_reference else "as recorded",
         power_ln_ratio=ln_ratio,
+        widened_by=widen,
         match=match,
         note=note_of(ln_ratio, match),
         summary=summary_of(band_hz, ln_ratio, metrics, direction, match),

@@ -108,6 +108,7 @@ def changes_of(
     held: list[NDArray[np.bool_]],
     measures: tuple[Measure, ...],
     n_channels: int,
+    widen: float,
 ) -> dict[str, MetricChange]:
     """Intervals and direction of each measure.
 
@@ -127,6 +128,8 @@ def changes_of(
         The measures.
     n_channels : int
         Channels.
+    widen : float
+        Factor of every interval.
 
     Returns
     -------
@@ -138,7 +141,9 @@ def changes_of(
     # (n_sets, n_measures, 2, 11): mean over all pairs, and over those with a target.
     means = np.array([sized[..., pairs].mean(axis=-1) for pairs in held])
     left = np.moveaxis(means[..., 1:], 1, -1)
-    half = np.array([jackknife.quantile(n) * jackknife.standard_errors(part) for part in left])
+    half = np.array(
+        [widen * jackknife.quantile(n) * jackknife.standard_errors(part) for part in left]
+    )
     m_half = m_corrected = m_change = None
     if matched is not None:
         m_means = np.array(
@@ -150,7 +155,7 @@ def changes_of(
         m_left += np.array([-1.0, 1.0])[:, None, None] * (
             match.left_out[None, :, :, None] * slope[:, None, None, :]
         )
-        errors = np.array([jackknife.standard_errors(part) for part in m_left])
+        errors = widen * np.array([jackknife.standard_errors(part) for part in m_left])
         m_half = jackknife.quantile(n) * errors
         m_corrected = jackknife.simultaneous_quantile(m_left[0]) * errors[0]
         m_change = m_means[:, :, 1, 0] - m_means[:, :, 0, 0]

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from analysis.connectivity_change import EPOCH_S, ConnectivityChange, compare_connectivity
-from analysis.electrode_neighbours import Touched, touched_channels
+from analysis.connectivity_change import ConnectivityChange
+from analysis.connectivity_outcome import connectivity_of
+from analysis.electrode_neighbours import touched_channels
 from analysis.errors import AnalysisError, UnusableRecording
-from analysis.network_change import compare_network
 from analysis.pairing import Pair, make_pair
 from analysis.peak import find_peak
 from analysis.power import RecordingSpectra, measure, percent_of_ln
@@ -19,7 +19,6 @@ from analysis.region import choose_region
 from analysis.shift import PeakShift, peak_shift, search_band
 from analysis.statistics import MIN_SEGMENTS, Direction
 
-AVERAGE_REFERENCE_CHANNELS = 16
 COVERING_SECONDS = 150.0
 EXPECTED = ("increase", "decrease", "none")
 _PROTOCOL_KEYS = ("expected_direction", "stimulated_electrodes", "region", "frequency_hz")
@@ -238,7 +237,7 @@ def compare(
         seed=seed,
     )
     site = touched.kept(region) if names or info.get("region") is not None else ()
-    connectivity, connectivity_reason = _connectivity(
+    connectivity, connectivity_reason = connectivity_of(
         pair, band_hz, region, touched, power, site, info.get("frequency_hz")
     )
     direction: Direction = "none" if pair.identical else power.direction
@@ -354,51 +353,6 @@ def _check_band(pair: Pair, band_hz: tuple[float, float]) -> None:
             f"the band {band_hz[0]:g}-{band_hz[1]:g} Hz lies outside the pass band that both "
             f"recordings share ({low:g}-{high:g} Hz)"
         )
-
-
-def _connectivity(
-    pair: Pair,
-    band_hz: tuple[float, float],
-    region: tuple[str, ...],
-    touched: Touched,
-    power: PowerChange,
-    site: tuple[str, ...],
-    stimulation_hz: float | None,
-) -> tuple[ConnectivityChange | None, str | None]:
-    """Connectivity of all good channels away from the electrodes, or why there is none."""
-    kept = touched.kept(pair.channels)
-    if len(kept) < 2 <= len(pair.channels):
-        return None, (
-            f"{len(touched.channels)} of {len(pair.channels)} channels lie under or beside a "
-            "stimulation electrode, and connectivity needs two others"
-        )
-    rows = [pair.channels.index(name) for name in kept]
-    before, after = (side[:, rows] for side in pair.epochs(EPOCH_S))
-    try:
-        found = compare_connectivity(
-            before,
-            after,
-            pair.sfreq_hz,
-            band_hz,
-            kept,
-            region=touched.kept(region),
-            targets=site,
-            average_reference=len(kept) >= AVERAGE_REFERENCE_CHANNELS,
-            pass_band_hz=pair.pass_band_hz,
-        )
-        network = compare_network(
-            before,
-            after,
-            pair.sfreq_hz,
-            found,
-            site=site,
-            stimulation_hz=stimulation_hz,
-            fluctuation=power.raw.fluctuation,
-            pass_band_hz=pair.pass_band_hz,
-        )
-    except AnalysisError as exc:
-        return None, str(exc)
-    return found.with_network(network), None
 
 
 def _cautions(pair: Pair, power: PowerChange, connectivity_reason: str | None) -> list[str]:

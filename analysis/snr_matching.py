@@ -28,6 +28,7 @@ LOWEST_HZ = 2.0
 DRAWS = (-2, -1, 1, 2)
 _PEAK_LN = 0.2
 _MIN_BINS = 3
+_MIN_DONORS = 0.5
 _MIN_SNR = 0.05
 _CERTAIN = 2.0
 
@@ -74,8 +75,8 @@ class SnrMatch:
         Before and after.
     band : ndarray of int
         Bins of the band.
-    shifts : tuple of int
-        Bins by which background is moved into the band.
+    donors : tuple of ndarray of int
+        For each bin of the band a bin below, and one above, whose background is moved into it.
     """
 
     ln_ratio: float | None
@@ -84,7 +85,7 @@ class SnrMatch:
     reason: str | None
     sides: tuple[Spectra, ...] = ()
     band: NDArray[np.intp] | None = None
-    shifts: tuple[int, ...] = ()
+    donors: tuple[NDArray[np.intp], ...] = ()
 
     def matched(self, draw: int, extra_ln: float = 0.0) -> tuple[ComplexArray, ComplexArray]:
         """Coefficients in the band, before and after, at the same signal-to-noise ratio.
@@ -120,10 +121,10 @@ class SnrMatch:
     ) -> ComplexArray:
         """Signals whose signal-to-noise ratio is lower by a factor exp(by_ln)."""
         added = np.zeros_like(side.coefficients[band])
-        for shift in self.shifts:
-            level = np.sqrt(side.background[band] / side.background[band + shift])
-            added += np.roll(side.coefficients[band + shift], draw, axis=1) * level[:, None, :]
-        added *= np.sqrt(np.expm1(by_ln) / len(self.shifts))
+        for donor in self.donors:
+            level = np.sqrt(side.background[band] / side.background[donor])
+            added += np.roll(side.coefficients[donor], draw, axis=1) * level[:, None, :]
+        added *= np.sqrt(np.expm1(by_ln) / len(self.donors))
         return np.asarray(side.coefficients[band] + added)
 
     def to_dict(self) -> dict[str, Any]:
@@ -165,9 +166,12 @@ def match_snr(
     -----
     The background is a power law fitted to each channel's bins within 12 Hz of the band and outside
     1 Hz of it; bins where the mean channel stands 0.2 (natural log) above the line are other
-    rhythms and left out. The rhythm is what the band holds above it. Channels whose rhythm is
-    certain (twice its standard error) get a ratio of their own, weighed against the common one as
-    in a random-effects model (DerSimonian and Laird 1986, Control. Clin. Trials 7:177-188).
+    rhythms and left out. What is added to a bin of the band comes half from a bin below and half
+    from one above, so that what changes with frequency about the background's spatial correlation
+    averages out; where one side has too little it comes from the other. The rhythm is what the band
+    holds above the background. Channels whose rhythm is certain (twice its standard error) get a
+    ratio of their own, weighed against the common one as in a random-effects model (DerSimonian and
+    Laird 1986, Control. Clin. Trials 7:177-188).
     """
     n_channels = before.shape[2]
     nothing = np.zeros(n_channels), np.zeros((2, n_blocks))
@@ -185,9 +189,9 @@ def match_snr(
     if min(below, above) < _MIN_BINS:
         where = "below" if below < above else "above"
         return none(f"no stretch of background without a rhythm {where} the band")
-    shifts = _shifts(clean, band)
-    if not shifts:
-        return none("no stretch of background as wide as the band beside it")
+    donors = _donors(clean, band)
+    if not donors:
+        return none("too little background without a rhythm beside the band")
     sides = tuple(_spectra(freqs_hz, side, band, clean, n_blocks) for side in (before, after))
     for name, spectra in zip(("before", "after"), sides, strict=True):
         total = spectra.snr.sum()
@@ -208,7 +212,7 @@ def match_snr(
         reason=None,
         sides=sides,
         band=band,
-        shifts=shifts,
+        donors=donors,
     )
 
 
@@ -236,16 +240,14 @@ def _clean_bins(
     return np.asarray(found)
 
 
-def _shifts(clean: NDArray[np.bool_], band: NDArray[np.intp]) -> tuple[int, ...]:
-    """Nearest shift down and up that puts the band onto clean bins, those that exist."""
+def _donors(clean: NDArray[np.bool_], band: NDArray[np.intp]) -> tuple[NDArray[np.intp], ...]:
+    """Nearest clean bins below and above the band, in order; a side with too few gives none."""
+    bins = np.flatnonzero(clean)
     found = []
-    for step in (-1, 1):
-        shift = step
-        while 0 <= band[0] + shift and band[-1] + shift < clean.size:
-            if clean[band + shift].all():
-                found.append(shift)
-                break
-            shift += step
+    for side in (bins[bins < band[0]][-band.size :], bins[bins > band[-1]][: band.size]):
+        if side.size >= _MIN_DONORS * band.size:
+            # A bin may serve twice where a few are missing.
+            found.append(side[np.arange(band.size) * side.size // band.size])
     return tuple(found)
 
 

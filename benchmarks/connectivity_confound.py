@@ -23,12 +23,12 @@ from scipy.stats import beta, t
 
 from analysis.connectivity import band_fourier
 from analysis.connectivity_change import compare_connectivity
-from analysis.connectivity_estimates import matched_of, size_of
+from analysis.connectivity_estimates import size_of
 from analysis.connectivity_sums import MEASURES, block_sums
 from analysis.network_change import directions
 from analysis.network_effect import network_effect
 from analysis.pairwise import pairwise_change
-from analysis.snr_matching import LOWEST_HZ, REACH_HZ, match_snr
+from analysis.snr_matching import DRAWS, LOWEST_HZ, REACH_HZ, match_snr
 from tests.analysis.made_coupling import S32, SFREQ_HZ, made_coupling
 from tests.analysis.made_head import S64
 
@@ -97,7 +97,7 @@ def changes(before: Array, after: Array) -> dict[str, Array]:
     match = match_snr(freqs, first, second, BAND_HZ, 10)
     if match.reason is not None:
         raise RuntimeError(match.reason)
-    values = matched_of(match, MEASURES).values[:, :, 0].mean(axis=-1)
+    values = np.mean([[means(side) for side in match.matched(draw)] for draw in DRAWS], axis=0)
     found["signal-to-noise"] = values[1] - values[0]
     return found
 

@@ -176,6 +176,20 @@ def test_average_reference_changes_connectivity_and_not_the_power_told() -> None
     assert average.to_dict()["reference"] == "average"
 
 
+def test_slow_fluctuation_widens_every_interval() -> None:
+    sides = made_coupling(4, n_epochs=30), made_coupling(5, n_epochs=30, coupling=0.9, pair=(0, 1))
+    plain, wide = _compare(*sides), _compare(*sides, widen=8.0)
+    for name in NAMES:
+        for one in ("ci95_change", "ci95_matched_change", "corrected_matched_change"):
+            narrow, broad = (getattr(found.metrics[name], one) for found in (plain, wide))
+            assert broad[1] - broad[0] == pytest.approx(8.0 * (narrow[1] - narrow[0]))
+    assert plain.direction == "increase"
+    assert wide.direction == "undetermined"
+    assert wide.to_dict()["intervals_widened_by"] == 8.0
+    with pytest.raises(AnalysisError, match="give 1 or more"):
+        _compare(*sides, widen=0.5)
+
+
 def test_directions_of_the_primary_measures_together() -> None:
     assert together(["increase", "undetermined"]) == "increase"
     assert together(["increase", "decrease"]) == "undetermined"
