@@ -1,71 +1,35 @@
-"""Connectivity before and after, always beside the power change."""
+"""Connectivity before and after, always beside the power change and at equal signal-to-noise.
+
+A rise of alpha alone raises every measure: it lifts the rhythm further above the background. What
+a change of connectivity is called rests therefore on the power-matched estimate alone, in which
+both recordings have the same signal-to-noise ratio (`analysis.snr_matching`).
+"""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.connectivity import (
-    METRICS,
-    ComplexArray,
-    Metric,
-    band_fourier,
-    cross_sums,
-    from_coefficients,
-)
+from analysis.connectivity import band_fourier
+from analysis.connectivity_estimates import JACKKNIFE_BLOCKS, floor_of, matched_of, values_of
+from analysis.connectivity_sums import BY_NAME, MEASURES, Measure
+from analysis.connectivity_words import note_of, summary_of, with_pairs
 from analysis.errors import AnalysisError
+from analysis.metric_change import MetricChange, changes_of, together
+from analysis.snr_matching import LOWEST_HZ, REACH_HZ, SnrMatch, match_snr
+from analysis.statistics import Direction
+
+if TYPE_CHECKING:
+    from analysis.network_change import NetworkChange
 
 Array = NDArray[np.float64]
 
 EPOCH_S = 2.0
 MIN_EPOCHS = 10
-JACKKNIFE_BLOCKS = 10
-MATCH_WITHIN_LN = 0.2
-
-
-@dataclass(frozen=True, slots=True)
-class MetricChange:
-    """One connectivity metric before and after, as the mean over pairs.
-
-    Parameters
-    ----------
-    pre, post : float
-        Mean over all pairs, of the absolute value for imaginary coherence.
-    change : float
-        Post minus pre.
-    ci95_change : (float, float)
-        95 % interval of the change, from a jackknife over blocks of epochs.
-    matched_change : float or None
-        Change in epochs matched for power, None where too few match.
-    target_change : float or None
-        Change of the mean over pairs that hold a target channel, None without targets.
-    matrix_pre, matrix_post : ndarray, shape (n_channels, n_channels)
-        All pairs.
-    """
-
-    pre: float
-    post: float
-    change: float
-    ci95_change: tuple[float, float]
-    matched_change: float | None
-    target_change: float | None
-    matrix_pre: Array
-    matrix_post: Array
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values without the matrices."""
-        return {
-            "pre": self.pre,
-            "post": self.post,
-            "change": self.change,
-            "ci95_change": list(self.ci95_change),
-            "power_matched_change": self.matched_change,
-            "target_change": self.target_change,
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +39,14 @@ class ConnectivityChange:
     Parameters
     ----------
     metrics : dict of str to MetricChange
-        `imcoh` and `wpli2_debiased`.
+        One for each measure; `imcoh` and `wpli2_debiased` are primary.
+    direction : {"increase", "decrease", "none", "undetermined"}
+        Of the primary measures together: a direction where one has it and the other not the
+        opposite, none where all are none, else undetermined.
     n_epochs : int
         Epochs used in each of the two recordings.
     n_matched_epochs : int
-        Epochs in each recording that could be matched for power.
+        Epochs behind the power-matched estimate, 0 without one.
     epoch_s : float
         Epoch length.
     band_hz : (float, float)
@@ -90,11 +57,20 @@ class ConnectivityChange:
         Reference of the signals whose connectivity this is.
     power_ln_ratio : float
         Change of band power in the same epochs, as ln(after / before).
+    widened_by : float
+        Factor of every interval, for slow fluctuation.
+    match : SnrMatch
+        How the two were brought to the same signal-to-noise ratio, or why not.
     note : str
         How to read the change beside the power change.
+    summary : str
+        One plain sentence.
+    network : NetworkChange or None
+        Spectrum, pairs and network effect, where asked for.
     """
 
-    metrics: dict[Metric, MetricChange]
+    metrics: dict[str, MetricChange]
+    direction: Direction
     n_epochs: int
     n_matched_epochs: int
     epoch_s: float
@@ -102,12 +78,22 @@ class ConnectivityChange:
     channels: tuple[str, ...]
     reference: str
     power_ln_ratio: float
+    widened_by: float
+    match: SnrMatch
     note: str
+    summary: str
+    network: NetworkChange | None = None
+
+    def with_network(self, network: NetworkChange) -> ConnectivityChange:
+        """The same with the network beside it; the summary names pairs that changed."""
+        return replace(self, network=network, summary=with_pairs(self.summary, network.pairs))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values without the matrices."""
         found: dict[str, Any] = {name: metric.to_dict() for name, metric in self.metrics.items()}
         found.update(
+            measures=list(self.metrics),
+            direction=self.direction,
             n_epochs=self.n_epochs,
             n_power_matched_epochs=self.n_matched_epochs,
             epoch_s=self.epoch_s,
@@ -116,8 +102,13 @@ class ConnectivityChange:
             reference=self.reference,
             power_ln_ratio=self.power_ln_ratio,
             power_percent=100.0 * math.expm1(self.power_ln_ratio),
+            intervals_widened_by=self.widened_by,
+            power_match=self.match.to_dict(),
             note=self.note,
+            summary=self.summary,
         )
+        if self.network is not None:
+            found.update(self.network.to_dict())
         return found
 
 
@@ -131,6 +122,9 @@ def compare_connectivity(
     region: tuple[str, ...] = (),
     targets: tuple[str, ...] = (),
     average_reference: bool = False,
+    pass_band_hz: tuple[float, float] | None = None,
+    widen: float = 1.0,
+    measures: tuple[Measure, ...] = MEASURES,
 ) -> ConnectivityChange:
     """Compare connectivity of equally many epochs before and after.
 
@@ -145,12 +139,19 @@ def compare_connectivity(
     channels : tuple of str
         Channel names.
     region : tuple of str
-        Channels whose band power is reported and matched; all when empty.
+        Channels whose band power is reported; all when empty.
     targets : tuple of str
-        Channels over the stimulated region, for `target_change`.
+        Channels of the stimulated region, for `target_change`.
     average_reference : bool
         Whether connectivity is that of the signals minus their mean over channels. Power stays
         that of the signals as given.
+    pass_band_hz : (float, float), optional
+        What the filters let through; the background is looked for inside it.
+    widen : float
+        Factor of every interval, 1 or more: by how much slow fluctuation of power widens that of
+        the power change. Connectivity that drifts with it is no better known.
+    measures : tuple of Measure
+        Rows of `analysis.connectivity_sums.MEASURES`; intervals are corrected for all of them.
 
     Returns
     -------
@@ -165,11 +166,74 @@ def compare_connectivity(
 
     Notes
     -----
-    The interval is a delete-a-block jackknife over ten blocks in each recording with Student's
-    quantile for nine degrees of freedom (Künsch 1989, Ann. Stat. 17:1217-1241). It holds for
-    fluctuation faster than a block. Power matching pairs epochs whose log band power lies within
-    0.2 of each other and repeats the estimate on the pairs.
+    Intervals are a delete-a-block jackknife over ten blocks in each recording with Student's
+    quantile for nine degrees of freedom (Künsch 1989, Ann. Stat. 17:1217-1241); they hold for
+    fluctuation faster than a block, and beyond where `widen` says so. That of the matched change
+    holds the uncertainty of the match too. The corrected one holds for all measures at once
+    (`analysis.jackknife`).
+
+    *Increase* or *decrease*: the corrected interval of the matched change excludes 0. *None*: it
+    lies within a factor of 1.25 either way of what the measure was before above its floor.
+    *Undetermined*: all else, and without a match.
     """
+    _check(before, after, sfreq_hz, channels)
+    if not (math.isfinite(widen) and widen >= 1.0):
+        raise AnalysisError(f"widen is {widen:g}: give 1 or more")
+    coefficients = [band_fourier(epochs, sfreq_hz, band_hz)[1] for epochs in (before, after)]
+    rows = [channels.index(name) for name in region] or list(range(len(channels)))
+    power = [np.mean(np.abs(part[:, :, rows]) ** 2, axis=(0, 2)) for part in coefficients]
+    if min(float(values.min()) for values in power) <= 0.0:
+        raise AnalysisError(
+            "an epoch has no power in the band: the channels of the region are flat"
+        )
+    ln_ratio = math.log(float(power[1].mean()) / float(power[0].mean()))
+    if average_reference:
+        coefficients = [part - part.mean(axis=2, keepdims=True) for part in coefficients]
+    match = _match(before, after, sfreq_hz, band_hz, pass_band_hz, average_reference)
+    target_rows = [channels.index(name) for name in targets if name in channels]
+    held = [np.ones(len(channels) * (len(channels) - 1) // 2, dtype=bool)]
+    if target_rows:
+        held.append(pairs_with(target_rows, len(channels)))
+    plain = np.array([values_of(part, measures) for part in coefficients])
+    floor = np.mean([floor_of(part, measures) for part in coefficients], axis=0)
+    matched = None if match.reason is not None else matched_of(match, measures)
+    metrics = changes_of(plain, matched, floor, match, held, measures, len(channels), widen)
+    direction = together([one.direction for one in metrics.values() if one.primary])
+    return ConnectivityChange(
+        metrics=metrics,
+        direction=direction,
+        n_epochs=int(before.shape[0]),
+        n_matched_epochs=0 if matched is None else int(before.shape[0]),
+        epoch_s=before.shape[2] / sfreq_hz,
+        band_hz=band_hz,
+        channels=channels,
+        reference="average" if average_reference else "as recorded",
+        power_ln_ratio=ln_ratio,
+        widened_by=widen,
+        match=match,
+        note=note_of(ln_ratio, match),
+        summary=summary_of(band_hz, ln_ratio, metrics, direction, match),
+    )
+
+
+def mean_over_pairs(metric: str, matrix: Array, rows: list[int] | None = None) -> float:
+    """Mean over pairs, or over pairs that hold one of `rows`, without the direction of lag."""
+    values = matrix[np.tril_indices(matrix.shape[0], -1)]
+    if rows is not None:
+        values = values[pairs_with(rows, matrix.shape[0])]
+    return float((np.abs(values) if BY_NAME[metric].signed else values).mean())
+
+
+def pairs_with(rows: list[int], n_channels: int) -> NDArray[np.bool_]:
+    """Pairs, in the order of `numpy.tril_indices`, that hold one of `rows`."""
+    held = np.zeros(n_channels, dtype=bool)
+    held[rows] = True
+    first, second = np.tril_indices(n_channels, -1)
+    return np.asarray(held[first] | held[second])
+
+
+def _check(before: Array, after: Array, sfreq_hz: float, channels: tuple[str, ...]) -> None:
+    """Refuse what cannot be compared."""
     if before.shape[0] != after.shape[0]:
         raise AnalysisError(
             f"{before.shape[0]} epochs before and {after.shape[0]} after: give equally many"
@@ -181,148 +245,25 @@ def compare_connectivity(
         )
     if len(channels) < 2:
         raise AnalysisError("connectivity needs two channels or more")
-    coefficients = tuple(band_fourier(epochs, sfreq_hz, band_hz)[1] for epochs in (before, after))
-    rows = [channels.index(name) for name in region] or list(range(len(channels)))
-    power = tuple(np.mean(np.abs(part[:, :, rows]) ** 2, axis=(0, 2)) for part in coefficients)
-    if min(float(values.min()) for values in power) <= 0.0:
-        raise AnalysisError(
-            "an epoch has no power in the band: the channels of the region are flat"
-        )
-    ln_ratio = math.log(float(power[1].mean()) / float(power[0].mean()))
+
+
+def _match(
+    before: Array,
+    after: Array,
+    sfreq_hz: float,
+    band_hz: tuple[float, float],
+    pass_band_hz: tuple[float, float] | None,
+    average_reference: bool,
+) -> SnrMatch:
+    """Match of the signals whose connectivity is wanted, from the bins around the band."""
+    low, high = pass_band_hz or (0.0, sfreq_hz / 2.0)
+    wide_hz = (
+        max(low, min(LOWEST_HZ, band_hz[0])),
+        min(high, band_hz[1] + REACH_HZ, 0.45 * sfreq_hz),
+    )
+    wide_hz = (min(wide_hz[0], band_hz[0]), max(wide_hz[1], band_hz[1]))
+    freqs, first = band_fourier(before, sfreq_hz, wide_hz)
+    sides = [first, band_fourier(after, sfreq_hz, wide_hz)[1]]
     if average_reference:
-        coefficients = tuple(part - part.mean(axis=2, keepdims=True) for part in coefficients)
-    pairs = matched_pairs(np.log(power[0]), np.log(power[1]))
-    matched = None
-    if len(pairs) >= MIN_EPOCHS:
-        matched = (
-            from_coefficients(coefficients[0][:, pairs[:, 0]]),
-            from_coefficients(coefficients[1][:, pairs[:, 1]]),
-        )
-    (whole_before, left_before), (whole_after, left_after) = map(_estimates, coefficients)
-    target_rows = [channels.index(name) for name in targets if name in channels]
-    metrics: dict[Metric, MetricChange] = {}
-    for metric in METRICS:
-        matrices = whole_before[metric], whole_after[metric]
-        pre, post = (mean_over_pairs(metric, matrix) for matrix in matrices)
-        metrics[metric] = MetricChange(
-            pre=pre,
-            post=post,
-            change=post - pre,
-            ci95_change=_jackknife(post - pre, left_before[metric], left_after[metric]),
-            matched_change=None if matched is None else _change(metric, *matched),
-            target_change=(
-                _change(metric, whole_before, whole_after, target_rows) if target_rows else None
-            ),
-            matrix_pre=matrices[0],
-            matrix_post=matrices[1],
-        )
-    return ConnectivityChange(
-        metrics=metrics,
-        n_epochs=int(before.shape[0]),
-        n_matched_epochs=len(pairs),
-        epoch_s=before.shape[2] / sfreq_hz,
-        band_hz=band_hz,
-        channels=channels,
-        reference="average" if average_reference else "as recorded",
-        power_ln_ratio=ln_ratio,
-        note=_note(ln_ratio, len(pairs)),
-    )
-
-
-def mean_over_pairs(metric: Metric, matrix: Array, rows: list[int] | None = None) -> float:
-    """Mean over pairs, or over pairs that hold one of `rows`; absolute for imaginary coherence."""
-    pairs = np.tri(matrix.shape[0], k=-1, dtype=bool)
-    if rows is not None:
-        held = np.zeros(matrix.shape[0], dtype=bool)
-        held[rows] = True
-        pairs &= held[:, None] | held
-    values = np.abs(matrix[pairs]) if metric == "imcoh" else matrix[pairs]
-    return float(values.mean())
-
-
-def matched_pairs(log_before: Array, log_after: Array) -> NDArray[np.intp]:
-    """Pairs of epochs of nearly equal power, as many as there are.
-
-    Parameters
-    ----------
-    log_before, log_after : ndarray, shape (n_epochs,)
-        Log band power.
-
-    Returns
-    -------
-    ndarray of int, shape (n_pairs, 2)
-        Positions before and after, in time order of the first. Both lists are sorted by power and
-        walked together, which finds the largest possible number of pairs within 0.2.
-    """
-    order = np.argsort(log_before, kind="stable"), np.argsort(log_after, kind="stable")
-    i, j, pairs = 0, 0, []
-    while i < log_before.size and j < log_after.size:
-        difference = log_after[order[1][j]] - log_before[order[0][i]]
-        if abs(difference) <= MATCH_WITHIN_LN:
-            pairs.append((order[0][i], order[1][j]))
-            i, j = i + 1, j + 1
-        elif difference > 0.0:
-            i += 1
-        else:
-            j += 1
-    return np.array(sorted(pairs), dtype=np.intp).reshape(-1, 2)
-
-
-def _change(
-    metric: Metric,
-    before: dict[Metric, Array],
-    after: dict[Metric, Array],
-    rows: list[int] | None = None,
-) -> float:
-    """Difference of the means over pairs."""
-    return mean_over_pairs(metric, after[metric], rows) - mean_over_pairs(
-        metric, before[metric], rows
-    )
-
-
-def _estimates(
-    coefficients: ComplexArray,
-) -> tuple[dict[Metric, Array], dict[Metric, Array]]:
-    """Matrices of all epochs, and the mean over pairs with each block of epochs left out."""
-    n_freqs, _, n_channels = coefficients.shape
-    shape = (JACKKNIFE_BLOCKS + 1, n_channels, n_channels)
-    found: dict[Metric, Array] = {metric: np.zeros(shape) for metric in METRICS}
-    for bin_values in coefficients:
-        parts = [cross_sums(part) for part in np.array_split(bin_values, JACKKNIFE_BLOCKS)]
-        total = parts[0]
-        for part in parts[1:]:
-            total = total + part
-        for number, sums in enumerate([total, *(total - part for part in parts)]):
-            for metric in METRICS:
-                found[metric][number] += sums.estimate(metric)
-    whole, left_out = {}, {}
-    for metric, stack in found.items():
-        stack /= n_freqs
-        for matrix in stack:
-            np.fill_diagonal(matrix, 0.0)
-        whole[metric] = stack[0].copy()
-        left_out[metric] = np.array([mean_over_pairs(metric, one) for one in stack[1:]])
-    return whole, left_out
-
-
-def _jackknife(change: float, before: Array, after: Array) -> tuple[float, float]:
-    """95 % interval of a difference from the leave-one-block-out values of both sides."""
-    from scipy.special import stdtrit
-
-    n = JACKKNIFE_BLOCKS
-    variance = (
-        (n - 1) / n * sum(float(np.sum((part - part.mean()) ** 2)) for part in (before, after))
-    )
-    half_width = float(stdtrit(n - 1, 0.975)) * math.sqrt(variance)
-    return change - half_width, change + half_width
-
-
-def _note(ln_ratio: float, n_matched: int) -> str:
-    """How to read a connectivity change beside this power change."""
-    text = (
-        f"band power changed by {100.0 * math.expm1(ln_ratio):+.0f} % in the same epochs; "
-        "connectivity estimates rise with power even when coupling stays the same"
-    )
-    if n_matched >= MIN_EPOCHS:
-        return f"{text}, so read the change in the {n_matched} power-matched epochs beside it"
-    return f"{text}, and too few epochs ({n_matched}) match in power to take this out"
+        sides = [side - side.mean(axis=2, keepdims=True) for side in sides]
+    return match_snr(freqs, sides[0], sides[1], band_hz, JACKKNIFE_BLOCKS)

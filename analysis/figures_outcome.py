@@ -1,4 +1,4 @@
-"""Figures of an outcome: spectra, topographies, connectivity.
+"""Figures of an outcome: spectra and topographies; those of connectivity have a file of their own.
 
 Colours are those of Okabe and Ito (before blue, after vermilion) and, for signed changes, a
 blue-white-red scale; both are readable with any form of colour blindness.
@@ -6,7 +6,6 @@ blue-white-red scale; both are readable with any form of colour blindness.
 
 from __future__ import annotations
 
-import re
 import textwrap
 from typing import Any
 
@@ -14,17 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.channels import montage_name
-from analysis.connectivity import Metric
+from analysis.figures_connectivity import plot_connectivity
 from analysis.findings import listed
 from analysis.outcome import Outcome
 from analysis.power import percent_of_ln
+
+__all__ = ["plot_connectivity", "plot_spectra", "plot_topographies"]
 
 Array = NDArray[np.float64]
 
 BEFORE, AFTER, BAND, INK = "#0072B2", "#D55E00", "#F0E442", "#333333"
 SIGNED = "RdBu_r"
-_ROWS = ("Fp", "AF", "F", "FT", "FC", "T", "C", "TP", "CP", "P", "PO", "O", "I")
-_NAME = re.compile(r"^([A-Za-z]+?)(z|\d+)h?$")
 
 
 def plot_spectra(outcome: Outcome) -> Any:
@@ -279,90 +278,6 @@ def _bars(outcome: Outcome, ln_ratio: Array) -> Any:
     axes.set_title("Change of band power per channel (electrode positions unknown)", fontsize=11)
     axes.spines[["top", "right"]].set_visible(False)
     return figure
-
-
-def plot_connectivity(outcome: Outcome) -> Any:
-    """Plot the change of connectivity between all pairs of channels.
-
-    Parameters
-    ----------
-    outcome : Outcome
-        Result of `analysis.compare`.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        One matrix per metric, channels from front to back and left to right, or a line that says
-        why there is none.
-    """
-    from matplotlib.figure import Figure
-
-    figure: Any = Figure(figsize=(11.0, 6.2), layout="constrained")
-    found = outcome.connectivity
-    if found is None:
-        figure.text(
-            0.5, 0.5, f"No connectivity: {outcome.connectivity_reason}", ha="center", va="center"
-        )
-        return figure
-    order = sorted(range(len(found.channels)), key=lambda row: _place(found.channels[row]))
-    panels: tuple[tuple[Metric, str], ...] = (
-        ("imcoh", "Imaginary coherence (size)"),
-        ("wpli2_debiased", "Debiased squared weighted phase lag index"),
-    )
-    for axes, (metric, title) in zip(figure.subplots(1, 2), panels, strict=True):
-        one = found.metrics[metric]
-        before, after = one.matrix_pre, one.matrix_post
-        if metric == "imcoh":
-            before, after = np.abs(before), np.abs(after)
-        change = (after - before)[np.ix_(order, order)]
-        np.fill_diagonal(change, np.nan)
-        reach = max(float(np.nanquantile(np.abs(change), 0.99)), 1e-3)
-        image = axes.imshow(change, cmap=SIGNED, vmin=-reach, vmax=reach, interpolation="nearest")
-        low, high = one.ci95_change
-        axes.set_title(
-            f"{title}\nmean {one.pre:.3f} before, {one.post:.3f} after\n"
-            f"change {one.change:+.3f} (95 % interval {low:+.3f} to {high:+.3f})",
-            fontsize=10,
-        )
-        _label(axes, [found.channels[row] for row in order])
-        bar = figure.colorbar(image, ax=axes, shrink=0.8, extend="both")
-        bar.set_label("Change, after minus before")
-    low_hz, high_hz = found.band_hz
-    title = (
-        f"Connectivity at {low_hz:.1f}-{high_hz:.1f} Hz, {found.n_epochs} epochs of "
-        f"{found.epoch_s:g} s each, reference {found.reference}: {found.note}."
-    )
-    figure.suptitle(textwrap.fill(title, 140), fontsize=10, x=0.01, ha="left")
-    return figure
-
-
-def _place(name: str) -> tuple[int, float, str]:
-    """Sort key of a channel: front to back, then left to right."""
-    match = _NAME.match(name)
-    if match is None or match.group(1) not in _ROWS:
-        return len(_ROWS), 0.0, name
-    number = 0 if match.group(2) == "z" else int(match.group(2))
-    return _ROWS.index(match.group(1)), float(-number if number % 2 else number), name
-
-
-def _label(axes: Any, names: list[str]) -> None:
-    """Channel names on both axes, or the names of their rows on the head where they are many."""
-    if len(names) <= 24:
-        axes.set_xticks(range(len(names)), names, rotation=90, fontsize=8)
-        axes.set_yticks(range(len(names)), names, fontsize=8)
-        return
-    rows = [_ROWS[place] if (place := _place(name)[0]) < len(_ROWS) else "other" for name in names]
-    starts = [i for i, row in enumerate(rows) if i == 0 or row != rows[i - 1]]
-    ends = [*starts[1:], len(rows)]
-    middles = [(start + end - 1) / 2.0 for start, end in zip(starts, ends, strict=True)]
-    labels = [rows[start] for start in starts]
-    axes.set_xticks(middles, labels, fontsize=8, rotation=90)
-    axes.set_yticks(middles, labels, fontsize=8)
-    axes.tick_params(length=0)
-    for start in starts[1:]:
-        axes.axhline(start - 0.5, color=INK, linewidth=0.4)
-        axes.axvline(start - 0.5, color=INK, linewidth=0.4)
-    axes.set_xlabel("Channels by row, front of the head to back", fontsize=9)
 
 
 def _channels(names: tuple[str, ...]) -> str:

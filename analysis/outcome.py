@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from analysis.asymmetry import Asymmetry, compare_asymmetry
-from analysis.connectivity_change import EPOCH_S, ConnectivityChange, compare_connectivity
+from analysis.connectivity_change import ConnectivityChange
+from analysis.connectivity_outcome import connectivity_of
+from analysis.electrode_neighbours import touched_channels
 from analysis.errors import AnalysisError, UnusableRecording
 from analysis.handled import without_handling
 from analysis.interpolate import FilledMaps, filled_maps
@@ -24,8 +26,6 @@ from analysis.region import choose_region
 from analysis.shift import PeakShift, peak_shift, search_band, shift_cautions
 from analysis.statistics import MIN_SEGMENTS, Direction
 from analysis.timecourse import TimeCourse
-
-AVERAGE_REFERENCE_CHANNELS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,8 +144,9 @@ def compare(
         Channels of the region; they come before the protocol's region. Without either: the
         parietal, parieto-occipital and occipital channels, or all where there are none.
     protocol_info : mapping, optional
-        `expected_direction` ("increase", "decrease" or "none"), `stimulated_electrodes` (names) and
-        `region` (a list of channels, or a name in `analysis.region.REGIONS`: "left frontal", ...).
+        `expected_direction` ("increase", "decrease" or "none"), `stimulated_electrodes` (names),
+        `frequency_hz` (of the stimulation) and `region` (a list of channels, or a name in
+        `analysis.region.REGIONS`: "left frontal", ...).
     discard_s : float
         Left out at the start of both recordings.
     after_s : float, optional
@@ -208,11 +209,9 @@ def compare(
     warnings = list(pair.warnings)
     region = choose_region(pair, picks, info.get("region"), warnings)
     stimulated = stimulated_channels(info)
-    touched = [name for name in region if name in stimulated]
-    if touched:
-        warnings.append(
-            f"{', '.join(touched)} carried current: gel and polarised skin may change the recording"
-        )
+    touched = touched_channels(stimulated, pair.channels)
+    warnings += touched.warnings()
+    region, no_verdict = touched.region(region, warnings)
     search_hz = search_band(peak_hz)
     peaks = tuple(find_peak(source, band_hz=search_hz, picks=region) for source in pair.sources)
     center_hz = peak_hz if peak_hz is not None else peaks[0].frequency_hz
@@ -248,7 +247,10 @@ def compare(
     )
     without, told = without_handling(pair, region, band_hz, power.raw.ln_ratio)
     warnings += told
-    connectivity, connectivity_reason = _connectivity(pair, band_hz, region, stimulated)
+    site = touched.kept(region) if stimulated or info.get("region") is not None else ()
+    connectivity, connectivity_reason = connectivity_of(
+        pair, band_hz, region, touched, power, site, info.get("frequency_hz")
+    )
     asymmetry = compare_asymmetry(
         before, after, pair.channels, band_hz, power.raw.weights, carried_current=stimulated
     )
@@ -263,6 +265,8 @@ def compare(
         seed=seed,
     )
     direction: Direction = "none" if pair.identical else power.direction
+    if no_verdict is not None and not pair.identical:
+        direction = "undetermined"
     expected = info.get("expected_direction")
     as_predicted = (
         None if expected is None or direction == "undetermined" else direction == expected
@@ -281,10 +285,13 @@ def compare(
         expected_direction=expected,
         as_predicted=as_predicted,
         warnings=tuple(dict.fromkeys(warnings)),
-        summary=summarise(power, direction, as_predicted, identical=pair.identical),
+        summary=summarise(
+            power, direction, as_predicted, identical=pair.identical, no_verdict=no_verdict
+        ),
         preparation={
             **pair.to_dict(),
             "without_handling": without,
+            "stimulation_electrodes": touched.to_dict(),
             "n_segments": [before.n_segments, after.n_segments],
             "connectivity_epochs": [0 if connectivity is None else connectivity.n_epochs] * 2,
         },
@@ -360,24 +367,3 @@ def _check_band(pair: Pair, band_hz: tuple[float, float]) -> None:
             f"the band {band_hz[0]:g}-{band_hz[1]:g} Hz lies outside the pass band that both "
             f"recordings share ({low:g}-{high:g} Hz)"
         )
-
-
-def _connectivity(
-    pair: Pair, band_hz: tuple[float, float], region: tuple[str, ...], targets: tuple[str, ...]
-) -> tuple[ConnectivityChange | None, str | None]:
-    """Connectivity of all good channels, or why there is none."""
-    before, after = pair.epochs(EPOCH_S)
-    try:
-        found = compare_connectivity(
-            before,
-            after,
-            pair.sfreq_hz,
-            band_hz,
-            pair.channels,
-            region=region,
-            targets=targets,
-            average_reference=len(pair.channels) >= AVERAGE_REFERENCE_CHANNELS,
-        )
-    except AnalysisError as exc:
-        return None, str(exc)
-    return found, None

@@ -1,7 +1,8 @@
-"""What a protocol tells a comparison: expected direction, region, stimulated electrodes."""
+"""What a protocol tells a comparison: expected direction, region, electrodes, frequency."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,7 +10,7 @@ from analysis.channels import normal_name
 from analysis.errors import AnalysisError
 
 EXPECTED = ("increase", "decrease", "none")
-KEYS = ("expected_direction", "stimulated_electrodes", "region")
+KEYS = ("expected_direction", "stimulated_electrodes", "region", "frequency_hz")
 
 
 def check_protocol(given: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -18,7 +19,8 @@ def check_protocol(given: Mapping[str, Any] | None) -> dict[str, Any]:
     Parameters
     ----------
     given : mapping or None
-        `expected_direction`, `stimulated_electrodes`, `region`; see `analysis.compare`.
+        `expected_direction`, `stimulated_electrodes`, `region`, `frequency_hz` as in
+        `analysis.compare`.
 
     Returns
     -------
@@ -28,7 +30,7 @@ def check_protocol(given: Mapping[str, Any] | None) -> dict[str, Any]:
     Raises
     ------
     AnalysisError
-        If a key or the direction is unknown.
+        If a key or the direction is unknown, or the frequency is no positive number.
     """
     info = dict(given or {})
     unknown = sorted(set(info) - set(KEYS))
@@ -39,6 +41,11 @@ def check_protocol(given: Mapping[str, Any] | None) -> dict[str, Any]:
         raise AnalysisError(
             f"expected_direction is {expected!r}: give one of {', '.join(EXPECTED)}"
         )
+    frequency_hz = info.get("frequency_hz")
+    if frequency_hz is not None and not (
+        isinstance(frequency_hz, (int, float)) and 0.0 < frequency_hz < math.inf
+    ):
+        raise AnalysisError(f"frequency_hz is {frequency_hz!r}: give a positive number")
     return info
 
 

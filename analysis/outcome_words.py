@@ -25,7 +25,12 @@ CAUSE = (
 
 
 def summarise(
-    power: PowerChange, direction: Direction, as_predicted: bool | None, *, identical: bool = False
+    power: PowerChange,
+    direction: Direction,
+    as_predicted: bool | None,
+    *,
+    identical: bool = False,
+    no_verdict: str | None = None,
 ) -> str:
     """One plain sentence about a power change.
 
@@ -39,6 +44,8 @@ def summarise(
         Whether the protocol predicted it.
     identical : bool
         Whether both recordings hold the same samples.
+    no_verdict : str or None
+        Why nothing may be concluded from the number.
 
     Returns
     -------
@@ -54,6 +61,8 @@ def summarise(
         f"{band} power was {abs(change):.0f} % {'higher' if change >= 0.0 else 'lower'} after than "
         f"before (95 % interval {low:+.0f} to {high:+.0f} %)"
     )
+    if no_verdict is not None:
+        return f"{text}: undetermined, because {no_verdict}."
     if power.verdict in (APERIODIC_SHIFT, OPPOSED, HIDDEN, FAINT):
         return f"{text}: {_apart(power)}."
     meaning = {

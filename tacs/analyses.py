@@ -164,6 +164,7 @@ def protocol_info(protocol: Protocol) -> dict[str, Any]:
         "expected_direction": protocol.expected_effect.direction,
         "stimulated_electrodes": [e.name for e in protocol.montage.electrodes],
         "region": protocol.expected_effect.region.replace("_", " "),
+        "frequency_hz": protocol.frequency_hz,
     }
 
 

@@ -51,8 +51,14 @@ METHODS: Sequence[tuple[str, str, str]] = (
     ),
     (
         "Interval of a connectivity change",
-        "Jackknife over blocks of epochs.",
-        "Künsch 1989, Ann Stat 17:1217-1241",
+        "Jackknife over blocks of epochs; for all measures at once by the largest of them.",
+        "Künsch 1989, Ann Stat 17:1217-1241; Hothorn et al. 2008, Biom J 50:346-363",
+    ),
+    (
+        "Connectivity matched for power",
+        "The recording in which the rhythm stands higher above the background gets more of its own "
+        "background, from beside the band, until both have the same signal-to-noise ratio.",
+        "Ratio of each channel: DerSimonian and Laird 1986, Control Clin Trials 7:177-188",
     ),
     (
         "Current and dose",

@@ -75,6 +75,11 @@ def compare(
     )
     data = outcome.to_dict()
     if figures:
+        from analysis.figures_connectivity import (
+            plot_circle,
+            plot_global_spectrum,
+            plot_network_effect,
+        )
         from analysis.figures_course import plot_time_course
         from analysis.figures_outcome import plot_connectivity, plot_spectra, plot_topographies
 
@@ -82,10 +87,18 @@ def compare(
             ("spectra", plot_spectra),
             ("topographies", plot_topographies),
             ("connectivity", plot_connectivity),
+            ("connectivity_circle", plot_circle),
+            ("connectivity_spectrum", plot_global_spectrum),
+            ("network_effect", plot_network_effect),
             ("time_course", plot_time_course),
         ):
             console.save(draw(outcome), str(Path(figures) / f"{name}.png"))
-    lines = [data["summary"], *(f"warning: {warning}" for warning in data["warnings"])]
+    told = data["connectivity"].get("summary")
+    lines = [
+        data["summary"],
+        *([told] if told else []),
+        *(f"warning: {warning}" for warning in data["warnings"]),
+    ]
     if report:
         from tacs.outcome_report import outcome_report
 

@@ -59,7 +59,7 @@ def test_a_planted_increase_is_found_and_reported(doubled: Outcome) -> None:
     assert 0.0 < low < power["percent"] < high
     assert power["adjusted"]["percent"] == pytest.approx(100.0, abs=45.0)
     assert power["band_hz"] == [8.0, 12.0]
-    assert power["channels"] == ["P3", "P4", "O1", "O2"]
+    assert power["channels"] == ["P3", "P4", "O2"]  # O1 carried current
     assert set(power["per_channel"]) == set(FEW)
     assert power["aperiodic"]["verdict"] == "oscillation"
     assert power["aperiodic"]["exponent_change"] == pytest.approx(0.0, abs=0.1)
@@ -76,6 +76,27 @@ def test_a_planted_increase_is_found_and_reported(doubled: Outcome) -> None:
     assert {"pre", "post", "change"} <= set(connectivity["wpli2_debiased"])
     assert connectivity["power_percent"] == pytest.approx(power["percent"], rel=0.2)
     assert told["preparation"]["discarded_s"] == 3.0
+
+
+def test_channels_at_the_stimulation_electrodes_have_no_say(doubled: Outcome) -> None:
+    told = doubled.to_dict()
+    assert told["preparation"]["stimulation_electrodes"]["under"] == ["Cz", "O1"]
+    assert told["connectivity"]["n_channels"] == 3
+    assert doubled.connectivity is not None
+    assert doubled.connectivity.channels == ("P3", "P4", "O2")
+    assert "O1" in doubled.power.per_channel
+
+
+def test_no_verdict_where_only_stimulated_channels_remain() -> None:
+    pre, post = made_pair(1, alpha_ratio=6.0, duration_s=60.0, channels=FEW)
+    found = _quick(pre, post, protocol_info={"stimulated_electrodes": "O1"})
+    assert found.power.raw.interval_ln[0] > 0.0
+    assert found.direction == "undetermined"
+    assert "undetermined, because every channel of the region lies under" in found.summary
+    assert any(warning.startswith("no verdict: ") for warning in found.warnings)
+    everywhere = _quick(pre, post, protocol_info={"stimulated_electrodes": list(FEW)})
+    assert everywhere.connectivity is None
+    assert "5 of 5 channels lie under" in str(everywhere.connectivity_reason)
 
 
 def test_the_summary_is_one_plain_sentence(doubled: Outcome) -> None:
