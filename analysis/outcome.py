@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from analysis.channels import normal_name
 from analysis.connectivity_change import EPOCH_S, ConnectivityChange, compare_connectivity
 from analysis.errors import AnalysisError, UnusableRecording
+from analysis.inference import Inference, Prediction, judge, prediction_of
 from analysis.pairing import Pair, make_pair
 from analysis.peak import find_peak
 from analysis.power import RecordingSpectra, measure, percent_of_ln
 from analysis.power_change import APERIODIC_SHIFT, PowerChange, compare_power
 from analysis.region import choose_region
+from analysis.retest import Retest, limits_of_agreement
 from analysis.shift import PeakShift, peak_shift, search_band
 from analysis.statistics import MIN_SEGMENTS, Direction
 
@@ -50,6 +52,10 @@ class Outcome:
         What the protocol predicts.
     as_predicted : bool or None
         None where nothing was predicted or the direction is undetermined.
+    prediction : {"as predicted", "opposite", "none"} or None
+        The direction beside what was predicted.
+    inference : Inference
+        What speaks against a verdict, and all measures corrected for their number.
     warnings : tuple of str
         What must be known to read the result.
     summary : str
@@ -60,6 +66,8 @@ class Outcome:
         Description of the channels compared, with positions where known.
     before, after : RecordingSpectra
         Their spectra, for figures.
+    retest : Retest or None
+        The change beside those of pairs without stimulation, if there were any.
     """
 
     power: PowerChange
@@ -70,12 +78,15 @@ class Outcome:
     direction: Direction
     expected_direction: str | None
     as_predicted: bool | None
+    prediction: Prediction | None
+    inference: Inference
     warnings: tuple[str, ...]
     summary: str
     preparation: dict[str, Any]
     info: Any
     before: RecordingSpectra
     after: RecordingSpectra
+    retest: Retest | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON of the command line; arrays stay out."""
@@ -91,6 +102,10 @@ class Outcome:
             "direction": self.direction,
             "expected_direction": self.expected_direction,
             "as_predicted": self.as_predicted,
+            "prediction": self.prediction,
+            "responder": None if self.retest is None else self.retest.responder,
+            "retest": None if self.retest is None else self.retest.to_dict(),
+            "inference": self.inference.to_dict(),
             "preparation": dict(self.preparation),
             "warnings": list(self.warnings),
             "summary": self.summary,
@@ -112,6 +127,7 @@ def compare(
     picks: Sequence[str] | None = None,
     protocol_info: Mapping[str, Any] | None = None,
     discard_s: float = 3.0,
+    retest: Sequence[tuple[Any, Any]] = (),
     n_bootstrap: int = 2000,
     seed: int = 0,
 ) -> Outcome:
@@ -133,6 +149,9 @@ def compare(
         `region` (a list of channels, or a name in `analysis.region.REGIONS`: "left frontal", ...).
     discard_s : float
         Left out at the start of both recordings.
+    retest : sequence of (mne.io.BaseRaw, mne.io.BaseRaw)
+        Pairs of recordings of the same person without stimulation in between, in the same state;
+        what they differ by is what a change has to exceed (`analysis.retest`).
     n_bootstrap : int
         Resampled series behind each interval.
     seed : int
@@ -165,6 +184,11 @@ def compare(
     shown to move along, the rhythm is not said to have moved: none or undetermined, with a warning.
     The same samples on both sides are *none*. The p value is not used; it is given only where block
     permutation is valid, and is None with a reason elsewhere.
+
+    Two more things make the direction undetermined, whatever the interval: signs that the person
+    was not equally awake, and a line in the band that is narrower than a rhythm can be. They are
+    named in `inference`, where every measure stands with and without correction for their number
+    (`analysis.inference`).
 
     What the interval covers is the difference between these two recordings. A drift slower than
     the recordings (drowsiness, time of day) looks the same as an effect, whatever the interval.
@@ -241,13 +265,15 @@ def compare(
         seed=seed,
     )
     connectivity, connectivity_reason = _connectivity(pair, band_hz, region, stimulated)
-    direction: Direction = "none" if pair.identical else power.direction
+    judged = judge(pair, power, (before, after), shift, connectivity, center_hz)
+    power = judged.power
+    direction: Direction = "none" if pair.identical else judged.direction
     expected = info.get("expected_direction")
     as_predicted = (
         None if expected is None or direction == "undetermined" else direction == expected
     )
-    warnings += _cautions(pair, power, connectivity_reason)
-    return Outcome(
+    warnings += [*_cautions(pair, power, connectivity_reason), *judged.warnings]
+    outcome = Outcome(
         power=power,
         connectivity=connectivity,
         connectivity_reason=connectivity_reason,
@@ -256,8 +282,11 @@ def compare(
         direction=direction,
         expected_direction=expected,
         as_predicted=as_predicted,
+        prediction=prediction_of(expected, direction),
+        inference=judged.inference,
         warnings=tuple(dict.fromkeys(warnings)),
-        summary=summarise(power, direction, as_predicted, identical=pair.identical),
+        summary=judged.summary
+        or summarise(power, direction, as_predicted, identical=pair.identical),
         preparation={
             **pair.to_dict(),
             "n_segments": [before.n_segments, after.n_segments],
@@ -266,6 +295,23 @@ def compare(
         before=before,
         after=after,
     )
+    if not retest:
+        return outcome
+    _check_retest(retest)
+    pairs = [
+        compare(
+            *one,
+            peak_hz=center_hz,
+            band_half_width_hz=band_half_width_hz,
+            picks=region,
+            discard_s=discard_s,
+            n_bootstrap=n_bootstrap,
+            seed=seed,
+        )
+        for one in retest
+    ]
+    limits = limits_of_agreement(outcome, pairs)
+    return replace(outcome, retest=limits, summary=f"{outcome.summary} {limits.text}")
 
 
 def summarise(
@@ -325,6 +371,15 @@ def _protocol(given: Mapping[str, Any] | None) -> dict[str, Any]:
             f"expected_direction is {expected!r}: give one of {', '.join(EXPECTED)}"
         )
     return info
+
+
+def _check_retest(retest: Sequence[tuple[Any, Any]]) -> None:
+    """Refuse what is no pair, and one recording in two places: changes must be independent."""
+    for number, one in enumerate(retest, 1):
+        if not isinstance(one, tuple | list) or len(one) != 2:
+            raise AnalysisError(f"retest: item {number} is no pair of recordings")
+    if len({id(raw) for one in retest for raw in one}) < 2 * len(retest):
+        raise AnalysisError("retest: one recording stands in two places; every pair needs its own")
 
 
 def _check_band(pair: Pair, band_hz: tuple[float, float]) -> None:
