@@ -174,6 +174,7 @@ def compare_recordings(
     peak_file: str | Path | None = None,
     protocol_file: str | Path | None = None,
     picks: Sequence[str] | None = None,
+    retest_files: Sequence[tuple[str, str]] = (),
 ) -> Outcome:
     """Compare two recording files.
 
@@ -190,6 +191,8 @@ def compare_recordings(
         peak where neither of the two above is given.
     picks : sequence of str, optional
         Channels of the region.
+    retest_files : sequence of (path, path)
+        Pairs of recordings of the same person without stimulation in between.
 
     Returns
     -------
@@ -232,8 +235,14 @@ def compare_recordings(
         if peak_hz is None:
             peak_hz = protocol.individual.peak_hz
             warnings.append(f"band centred on the protocol's individual peak, {peak_hz:g} Hz")
+    used = [Path(name).resolve() for one in retest_files for name in one]
+    twice = sorted({name.name for name in used if used.count(name) > 1})
+    if twice:
+        raise InputError(f"--retest: {', '.join(twice)} stands in two places; pairs share nothing")
     before, after = load_recording(pre), load_recording(post)
-    people = {p for p in (subject, before.subject, after.subject) if p is not None}
+    pairs = [(load_recording(first), load_recording(second)) for first, second in retest_files]
+    named = [subject, before.subject, after.subject, *(r.subject for pair in pairs for r in pair)]
+    people = {p for p in named if p is not None}
     if len(people) > 1:
         warnings.append(f"the files name different people: {', '.join(sorted(people))}")
     outcome = compare(
@@ -242,5 +251,6 @@ def compare_recordings(
         peak_hz=peak_hz,
         picks=picks,
         protocol_info=None if protocol is None else protocol_info(protocol),
+        retest=pairs,
     )
     return replace(outcome, warnings=tuple(dict.fromkeys([*warnings, *outcome.warnings])))

@@ -20,6 +20,14 @@ def compare(
     peak: Annotated[str, typer.Option("--peak", help="JSON of `tacs peak`")] = "",
     protocol: Annotated[str, typer.Option("--protocol", help="protocol file")] = "",
     picks: Picks = "",
+    retest: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--retest",
+            metavar="A B",
+            help="two recordings without stimulation in between; repeat it for every such pair",
+        ),
+    ] = None,
     figures: Annotated[str, typer.Option("--figures", help="folder for figures")] = "",
 ) -> None:
     """Compare power and connectivity before and after a session."""
@@ -32,6 +40,7 @@ def compare(
         peak_file=peak or None,
         protocol_file=protocol or None,
         picks=console.names(picks),
+        retest_files=console.pairs(retest, "--retest"),
     )
     data = outcome.to_dict()
     if figures:
