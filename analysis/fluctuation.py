@@ -17,6 +17,13 @@ SLOW_SHARE = 0.1
 _TAUS_S = 1.25 * 2.0 ** np.arange(9)
 _SHARES = np.array([0.05, 0.1, 0.2, 0.3, 0.45, 0.6, 0.8, 0.95])
 _WHITE_PRIOR = 0.5
+SLOW_PROBABILITY_LIMIT = 0.2
+# Where a slow part is there, its time constant may be as long as the time between two recordings.
+_SLOW_TAUS_S = SLOW_S * 2.0 ** np.arange(9)
+_SLOW_SHARES = np.array([0.1, 0.2, 0.3, 0.45, 0.6, 0.8, 0.95, 0.985])
+# A trend in minutes must not be extrapolated to any size. Log alpha power of one person differs
+# between recordings by a standard deviation of about 0.4; twice and a half that, to be generous.
+_DRIFT_SD = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +42,16 @@ class Fluctuation:
     half_width_ln : float
         Half the width of the 95 % interval of the difference of mean log power, after minus before,
         if nothing but this fluctuation were at work.
+    slow : bool
+        Whether the slow part is taken for present (its probability is above 0.2). `half_width_ln`
+        then allows for time constants of up to 43 minutes.
     """
 
     autocorrelation_time_s: float
     slow_probability: float
     n_effective: tuple[float, float]
     half_width_ln: float
+    slow: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
@@ -48,6 +59,7 @@ class Fluctuation:
             "autocorrelation_time_s": self.autocorrelation_time_s,
             "slow_probability": self.slow_probability,
             "n_effective": list(self.n_effective),
+            "slow": self.slow,
         }
 
 
@@ -61,6 +73,12 @@ def fluctuation_of(
     likelihood is evaluated on a grid of share and of tau, from 1.25 s to the length of the longer
     recording (at most 320 s); half of the prior is on independent noise alone. The interval of the
     difference of means is the mixture of Student distributions over the grid.
+
+    Recordings of a few minutes tell drift over a minute from drift over an hour badly, and what
+    lies between the recordings is drift too. Once a slow part is taken for present, the interval
+    is therefore that of a second grid: slow processes alone, tau from 10 s to 43 minutes, all
+    equally likely beforehand but for their size: the standard deviation of the slow part has a
+    half-normal prior of scale 1 (a factor of 2.7 in power).
 
     Parameters
     ----------
@@ -85,27 +103,48 @@ def fluctuation_of(
     share = np.concatenate([[0.0], np.tile(_SHARES, taus.size)])
     log_prior = np.full(tau.size, math.log((1.0 - _WHITE_PRIOR) / (tau.size - 1)))
     log_prior[0] = math.log(_WHITE_PRIOR)
+    sides = ((log_before, times_before_s), (log_after, times_after_s))
+    weight, scale, of_mean = _posterior(sides, tau, share, log_prior)
+    slow_probability = float(np.sum(weight[(tau >= SLOW_S) & (share >= SLOW_SHARE)]))
+    slow = slow_probability > SLOW_PROBABILITY_LIMIT
     n_free = log_before.size + log_after.size - 2
-    log_weight, squares = log_prior.copy(), np.full(tau.size, np.finfo(float).tiny)
-    variance_of_mean = []
-    for values, times in ((log_before, times_before_s), (log_after, times_after_s)):
+    half_width_ln = _mixture_half_width(weight, scale, n_free)
+    if slow:
+        slow_tau = np.repeat(_SLOW_TAUS_S, _SLOW_SHARES.size)
+        slow_share = np.tile(_SLOW_SHARES, _SLOW_TAUS_S.size)
+        prior = np.zeros(slow_tau.size)
+        weight_slow, scale_slow, means = _posterior(sides, slow_tau, slow_share, prior)
+        drift_variance = slow_share * scale_slow**2 / (means[0] + means[1])
+        weight_slow = weight_slow * np.exp(-0.5 * drift_variance / _DRIFT_SD**2)
+        weight_slow /= weight_slow.sum()
+        half_width_ln = max(half_width_ln, _mixture_half_width(weight_slow, scale_slow, n_free))
+    return Fluctuation(
+        autocorrelation_time_s=float(np.sum(weight * share * tau)),
+        slow_probability=slow_probability,
+        n_effective=(float(np.sum(weight / of_mean[0])), float(np.sum(weight / of_mean[1]))),
+        half_width_ln=half_width_ln,
+        slow=slow,
+    )
+
+
+def _posterior(
+    sides: tuple[tuple[Array, Array], tuple[Array, Array]], tau: Array, share: Array, prior: Array
+) -> tuple[Array, Array, tuple[Array, Array]]:
+    """Weights of the grid, scale of the difference of means there, variance of each mean."""
+    n_free = sides[0][0].size + sides[1][0].size - 2
+    log_weight, squares = prior.copy(), np.full(tau.size, np.finfo(float).tiny)
+    for values, times in sides:
         log_det, residual = _innovations(values, times, tau, share)
         log_weight -= 0.5 * log_det
         squares += np.maximum(residual, 0.0)  # below 0 by rounding alone
-        variance_of_mean.append(_variance_of_mean(times, tau, share))
+    of_mean = (
+        _variance_of_mean(sides[0][1], tau, share),
+        _variance_of_mean(sides[1][1], tau, share),
+    )
     log_weight -= 0.5 * n_free * np.log(squares)
     weight = np.exp(log_weight - log_weight.max())
     weight /= weight.sum()
-    scale = np.sqrt(squares / n_free * (variance_of_mean[0] + variance_of_mean[1]))
-    return Fluctuation(
-        autocorrelation_time_s=float(np.sum(weight * share * tau)),
-        slow_probability=float(np.sum(weight[(tau >= SLOW_S) & (share >= SLOW_SHARE)])),
-        n_effective=(
-            float(np.sum(weight / variance_of_mean[0])),
-            float(np.sum(weight / variance_of_mean[1])),
-        ),
-        half_width_ln=_mixture_half_width(weight, scale, n_free),
-    )
+    return weight, np.sqrt(squares / n_free * (of_mean[0] + of_mean[1])), of_mean
 
 
 def _innovations(values: Array, times_s: Array, tau: Array, share: Array) -> tuple[Array, Array]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from analysis.asymmetry import Asymmetry, compare_asymmetry
@@ -13,6 +13,7 @@ from analysis.connectivity_outcome import connectivity_of
 from analysis.electrode_neighbours import touched_channels
 from analysis.errors import AnalysisError, UnusableRecording
 from analysis.handled import without_handling
+from analysis.inference import Inference, Prediction, judge, prediction_of
 from analysis.interpolate import FilledMaps, filled_maps
 from analysis.later import check_times, course_of
 from analysis.outcome_protocol import check_protocol, stimulated_channels
@@ -23,6 +24,7 @@ from analysis.power import RecordingSpectra, measure
 from analysis.power_change import PowerChange, compare_power
 from analysis.preparation import Artefacts
 from analysis.region import choose_region
+from analysis.retest import Retest, limits_of_agreement
 from analysis.shift import PeakShift, peak_shift, search_band, shift_cautions
 from analysis.statistics import MIN_SEGMENTS, Direction
 from analysis.timecourse import TimeCourse
@@ -54,6 +56,10 @@ class Outcome:
         What the protocol predicts.
     as_predicted : bool or None
         None where nothing was predicted or the direction is undetermined.
+    prediction : {"as predicted", "opposite", "none"} or None
+        The direction beside what was predicted.
+    inference : Inference
+        What speaks against a verdict, and all measures corrected for their number.
     warnings : tuple of str
         What must be known to read the result.
     summary : str
@@ -66,6 +72,8 @@ class Outcome:
         Their spectra, for figures.
     filled : FilledMaps
         Band power of bad channels as their neighbours have it, for maps alone.
+    retest : Retest or None
+        The change beside those of pairs without stimulation, if there were any.
     """
 
     power: PowerChange
@@ -78,6 +86,8 @@ class Outcome:
     direction: Direction
     expected_direction: str | None
     as_predicted: bool | None
+    prediction: Prediction | None
+    inference: Inference
     warnings: tuple[str, ...]
     summary: str
     preparation: dict[str, Any]
@@ -85,6 +95,7 @@ class Outcome:
     before: RecordingSpectra
     after: RecordingSpectra
     filled: FilledMaps
+    retest: Retest | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON of the command line; arrays stay out."""
@@ -102,6 +113,10 @@ class Outcome:
             "direction": self.direction,
             "expected_direction": self.expected_direction,
             "as_predicted": self.as_predicted,
+            "prediction": self.prediction,
+            "responder": None if self.retest is None else self.retest.responder,
+            "retest": None if self.retest is None else self.retest.to_dict(),
+            "inference": self.inference.to_dict(),
             "preparation": dict(self.preparation),
             "warnings": list(self.warnings),
             "summary": self.summary,
@@ -127,6 +142,7 @@ def compare(
     later: Sequence[tuple[Any, float]] = (),
     retest_peak_sd_hz: float | None = None,
     artefacts: Artefacts = "none",
+    retest: Sequence[tuple[Any, Any]] = (),
     n_bootstrap: int = 2000,
     seed: int = 0,
 ) -> Outcome:
@@ -161,6 +177,9 @@ def compare(
         What is done beyond leaving out gross artefacts (`analysis.preparation`). None by default:
         blinks and muscle hardly reach posterior alpha, ICA changes the reference and may take
         part of the rhythm, and both want 8 to 16 channels and minutes of signal.
+    retest : sequence of (mne.io.BaseRaw, mne.io.BaseRaw)
+        Pairs of recordings of the same person without stimulation in between, in the same state;
+        what they differ by is what a change has to exceed (`analysis.retest`).
     n_bootstrap : int
         Resampled series behind each interval.
     seed : int
@@ -193,6 +212,11 @@ def compare(
     shown to move along, the rhythm is not said to have moved: none or undetermined, with a warning.
     The same samples on both sides are *none*. The p value is not used; it is given only where block
     permutation is valid, and is None with a reason elsewhere.
+
+    Two more things make the direction undetermined, whatever the interval: signs that the person
+    was not equally awake, and a line in the band that is narrower than a rhythm can be. They are
+    named in `inference`, where every measure stands with and without correction for their number
+    (`analysis.inference`).
 
     What the interval covers is the difference between these two recordings. A drift slower than
     the recordings (drowsiness, time of day) looks the same as an effect, whatever the interval.
@@ -264,16 +288,24 @@ def compare(
         n_bootstrap=n_bootstrap,
         seed=seed,
     )
-    direction: Direction = "none" if pair.identical else power.direction
+    judged = judge(pair, power, (before, after), shift, connectivity, center_hz)
+    power = judged.power
+    direction: Direction = "none" if pair.identical else judged.direction
     if no_verdict is not None and not pair.identical:
         direction = "undetermined"
     expected = info.get("expected_direction")
     as_predicted = (
         None if expected is None or direction == "undetermined" else direction == expected
     )
-    warnings += cautions(pair, power, connectivity_reason)
+    warnings += [*cautions(pair, power, connectivity_reason), *judged.warnings]
     warnings += shift_cautions(shift) + course_cautions(course)
-    return Outcome(
+    if pair.identical or no_verdict is not None or judged.summary is None:
+        summary = summarise(
+            power, direction, as_predicted, identical=pair.identical, no_verdict=no_verdict
+        )
+    else:
+        summary = judged.summary
+    outcome = Outcome(
         power=power,
         connectivity=connectivity,
         connectivity_reason=connectivity_reason,
@@ -284,10 +316,10 @@ def compare(
         direction=direction,
         expected_direction=expected,
         as_predicted=as_predicted,
+        prediction=prediction_of(expected, direction),
+        inference=judged.inference,
         warnings=tuple(dict.fromkeys(warnings)),
-        summary=summarise(
-            power, direction, as_predicted, identical=pair.identical, no_verdict=no_verdict
-        ),
+        summary=summary,
         preparation={
             **pair.to_dict(),
             "without_handling": without,
@@ -305,6 +337,25 @@ def compare(
         before=before,
         after=after,
     )
+    if not retest:
+        return outcome
+    _check_retest(retest)
+    pairs = [
+        compare(
+            *one,
+            peak_hz=center_hz,
+            band_half_width_hz=band_half_width_hz,
+            picks=region,
+            protocol_info={"stimulated_electrodes": stimulated},
+            discard_s=discard_s,
+            artefacts=artefacts,
+            n_bootstrap=n_bootstrap,
+            seed=seed,
+        )
+        for one in retest
+    ]
+    limits = limits_of_agreement(outcome, pairs)
+    return replace(outcome, retest=limits, summary=f"{outcome.summary} {limits.text}")
 
 
 def _check_arguments(
@@ -357,6 +408,15 @@ def _own_bands(
         (pre_hz - half_width_hz, pre_hz + half_width_hz),
         (shift.post_hz - half_width_hz, shift.post_hz + half_width_hz),
     )
+
+
+def _check_retest(retest: Sequence[tuple[Any, Any]]) -> None:
+    """Refuse what is no pair, and one recording in two places: changes must be independent."""
+    for number, one in enumerate(retest, 1):
+        if not isinstance(one, tuple | list) or len(one) != 2:
+            raise AnalysisError(f"retest: item {number} is no pair of recordings")
+    if len({id(raw) for one in retest for raw in one}) < 2 * len(retest):
+        raise AnalysisError("retest: one recording stands in two places; every pair needs its own")
 
 
 def _check_band(pair: Pair, band_hz: tuple[float, float]) -> None:

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.connectivity_sums import PRIMARY, BlockSums, Measure, block_sums
-from analysis.fluctuation import Fluctuation
+from analysis.fluctuation import SLOW_PROBABILITY_LIMIT, Fluctuation
 from analysis.snr_matching import DRAWS, SnrMatch
-from analysis.statistics import NEEDS, P_BLOCK_S, P_MIN_BLOCKS, SLOW_PROBABILITY_LIMIT
+from analysis.statistics import NEEDS, P_BLOCK_S, P_MIN_BLOCKS
 
 Array = NDArray[np.float64]
 

@@ -10,8 +10,10 @@ Three things follow, and the functions below are one each.
 * A p value is given only where block permutation is valid; else `p_value` returns None and why.
 * `direction_of` reads the interval and nothing else.
 
-No method can see a drift slower than the recordings are long. An interval here speaks of these two
-recordings; what caused a difference takes repeated sessions or a sham arm.
+Drift slower than the recordings shows in them as a trend or not at all. Where it shows, the
+interval allows for drift over up to 43 minutes and is wide; where it does not, nothing inside two
+recordings can tell it from an effect (`benchmarks.false_positives` counts how often). What caused a
+difference takes repeated sessions or a sham arm.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.errors import AnalysisError
-from analysis.fluctuation import Fluctuation, fluctuation_of
+from analysis.fluctuation import SLOW_PROBABILITY_LIMIT, Fluctuation, fluctuation_of
 
 Array = NDArray[np.float64]
 Direction = Literal["increase", "decrease", "none", "undetermined"]
@@ -35,7 +37,6 @@ BLOCKS_PER_RECORDING = 6
 NONE_WITHIN_LN = math.log(1.25)
 P_BLOCK_S = 20.0
 P_MIN_BLOCKS = 5
-SLOW_PROBABILITY_LIMIT = 0.2
 NEEDS = "this needs repeated sessions or a sham arm"
 
 

@@ -180,6 +180,7 @@ def compare_recordings(
     later: Sequence[str] = (),
     retest_peak_sd_hz: float | None = None,
     artefacts: str = "none",
+    retest_files: Sequence[tuple[str, str]] = (),
 ) -> Outcome:
     """Compare two recording files.
 
@@ -205,6 +206,8 @@ def compare_recordings(
     artefacts : str
         What is done beyond leaving out gross artefacts: ``none``, ``ica``, ``autoreject``, or
         ``both``.
+    retest_files : sequence of (path, path)
+        Pairs of recordings of the same person without stimulation in between.
 
     Returns
     -------
@@ -259,9 +262,15 @@ def compare_recordings(
             peak_hz = protocol.individual.peak_hz
             warnings.append(f"band centred on the protocol's individual peak, {peak_hz:g} Hz")
     further = [_at_minutes(text) for text in later]
+    used = [Path(name).resolve() for one in retest_files for name in one]
+    twice = sorted({name.name for name in used if used.count(name) > 1})
+    if twice:
+        raise InputError(f"--retest: {', '.join(twice)} stands in two places; pairs share nothing")
     before, after = load_recording(pre), load_recording(post)
     followed = [(load_recording(path), 60.0 * minutes) for path, minutes in further]
-    named = [subject, before.subject, after.subject, *(one.subject for one, _ in followed)]
+    pairs = [(load_recording(first), load_recording(second)) for first, second in retest_files]
+    others = [*(one for one, _ in followed), *(one for pair in pairs for one in pair)]
+    named = [subject, before.subject, after.subject, *(one.subject for one in others)]
     people = {person for person in named if person is not None}
     if len(people) > 1:
         warnings.append(f"the files name different people: {', '.join(sorted(people))}")
@@ -275,6 +284,7 @@ def compare_recordings(
         later=followed,
         retest_peak_sd_hz=retest_peak_sd_hz,
         artefacts=handling,
+        retest=pairs,
     )
     return replace(outcome, warnings=tuple(dict.fromkeys([*warnings, *outcome.warnings])))
 

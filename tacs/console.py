@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TextIO
 
 import typer
+from typer.core import TyperCommand
 
 from tacs.errors import InputError
 
@@ -61,6 +62,38 @@ class Output:
 
 
 output = Output()
+
+
+PAIR_OPTIONS = ("--retest",)
+
+
+class PairsCommand(TyperCommand):
+    """A command whose options in `PAIR_OPTIONS` take two words each and may be repeated.
+
+    Typer knows no list of pairs, so the second word gets the option's name too: the command
+    receives a flat list, which `pairs` folds.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Write the option before the second word of every pair."""
+        told, rest = [], list(args)
+        while rest:
+            word = rest.pop(0)
+            told.append(word)
+            if word not in PAIR_OPTIONS:
+                continue
+            if len(rest) < 2 or any(name.startswith("--") for name in rest[:2]):
+                raise InputError(f"{word} takes two recordings: {word} A B")
+            told += [rest.pop(0), word, rest.pop(0)]
+        return super().parse_args(ctx, told)
+
+
+def pairs(flat: Sequence[str] | None, option: str) -> list[tuple[str, str]]:
+    """Fold what a `PairsCommand` received under one option."""
+    given = list(flat or ())
+    if len(given) % 2:
+        raise InputError(f"{option} takes two recordings: {option} A B")
+    return list(zip(given[::2], given[1::2], strict=True))
 
 
 def names(text: str) -> list[str] | None:

@@ -53,6 +53,14 @@ def compare(
             "both, the same in both recordings",
         ),
     ] = "none",
+    retest: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--retest",
+            metavar="A B",
+            help="two recordings without stimulation in between; repeat it for every such pair",
+        ),
+    ] = None,
     figures: Annotated[str, typer.Option("--figures", help="folder for figures")] = "",
     report: Annotated[
         str, typer.Option("--report", help="write a report (.html), and its numbers beside it")
@@ -72,6 +80,7 @@ def compare(
         later=later or (),
         retest_peak_sd_hz=peak_sd_hz,
         artefacts=artefacts,
+        retest_files=console.pairs(retest, "--retest"),
     )
     data = outcome.to_dict()
     if figures:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import binom
 
 from analysis import fluctuation as fluctuation_module
 from analysis import statistics as module
@@ -158,6 +159,40 @@ def test_slow_fluctuation_gets_no_p_value_but_an_interval(tau_s: float) -> None:
         for one in found
     ]
     assert np.mean(wider) > 0.8
+
+
+def test_drift_as_slow_as_the_recordings_is_called_where_it_cannot_be_seen_alone() -> None:
+    n = 100
+    found = _pairs(22, n, 177.0, 180.0)
+    # One in eight is not seen or too large (300 pairs gave 11 %); an interval that allowed for
+    # drift within a recording alone called a third.
+    assert _called(found) * n <= binom.isf(1e-3, n, 0.12)
+    seen = [one for one in found if one.fluctuation.slow]
+    assert len(seen) >= binom.ppf(1e-3, n, 0.85)
+    assert all(one.p is None for one in seen)
+
+
+def test_a_change_beyond_any_likely_drift_is_called_in_spite_of_it() -> None:
+    # As much as alpha rises when some people close their eyes.
+    found = _pairs(23, 40, 177.0, 20.0, shift=math.log(11.0))
+    slow = [one for one in found if one.fluctuation.slow]
+    assert len(slow) >= binom.ppf(1e-3, 40, 0.9)
+    called = sum(direction_of(one.interval_ln) == "increase" for one in slow)
+    assert called >= binom.ppf(1e-3, len(slow), 0.9)
+    # The prior on the size of drift: never a factor of a hundred out of a trend in minutes.
+    assert max(one.fluctuation.half_width_ln for one in slow) < math.log(30.0)
+
+
+def test_intervals_of_stationary_series_hold_the_truth_in_95_percent() -> None:
+    n = 250
+    found = _pairs(24, n, 177.0, None, shift=0.3)
+    held = sum(one.interval_ln[0] <= 0.3 <= one.interval_ln[1] for one in found)
+    assert held >= binom.ppf(1e-3, n, 0.95)
+    # The bootstrap alone, without what slow fluctuation adds, is near its nominal level too.
+    inner = sum(
+        one.bootstrap_interval_ln[0] <= 0.3 <= one.bootstrap_interval_ln[1] for one in found
+    )
+    assert binom.ppf(1e-3, n, 0.93) <= inner <= binom.isf(1e-3, n, 0.97)
 
 
 def test_white_series_get_a_p_value_and_a_narrow_interval() -> None:
