@@ -228,7 +228,8 @@ class EegReader:
             Nobody listens there.
         """
         address = host if host.startswith("socket://") else f"socket://{host}:{PORT}"
-        return cls(open_transport(address, clock), n_channels)
+        # Only listened to: others may as well.
+        return cls(open_transport(address, clock, exclusive=False), n_channels)
 
     def begin(
         self,
