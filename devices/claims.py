@@ -11,6 +11,7 @@ reached in two ways, such as by USB and by network.
 from __future__ import annotations
 
 import contextlib
+import errno
 import ipaddress
 import os
 import re
@@ -135,6 +136,8 @@ def _folder() -> Path:
     with contextlib.suppress(FileExistsError):
         FOLDER.mkdir()
         FOLDER.chmod(0o1777)  # everybody's, and nobody removes what is another's
+    if FOLDER.is_symlink():
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(FOLDER))
     return FOLDER
 
 

@@ -110,6 +110,14 @@ def test_a_link_in_its_place_is_not_followed(folder: Path, tmp_path: Path) -> No
     assert precious.read_text() == "data"
 
 
+def test_another_place_for_all_claims_is_not_followed(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    folder.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match=r"cannot be claimed .*claims"):
+        Claim("a", ["x"])
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "127.0.1.1", "0.0.0.0", "::1"])
 def test_this_computer_is_one(host: str) -> None:
     assert keys_of_tcp(host, 1235) == ["tcp-localhost-1235"]
