@@ -25,7 +25,7 @@ from tacs.errors import DeviceNotFound, InputError, LinkLost
 
 __all__ = ["LslEEG"]
 
-LISTEN_S: Final = 1.0  # for other streams of the same description
+LISTEN_S: Final = 2.0  # for other streams of the same description
 OPEN_S: Final = 5.0
 CHUNK: Final = 8192
 KIND: Final = "EEG"
@@ -103,12 +103,13 @@ class LslEEG(EEGSource):
             raise
 
     def _found(self, lsl: Any) -> Any:
-        """The one stream that fits."""
+        """The one stream that fits; a source_id is one stream's, a name may be that of several."""
+        enough = 1 if self._wanted["source_id"] else 64
         until_s = self._session.now_s() + self._wait_s
         while True:
             left_s = until_s - self._session.now_s()
             listen_s = min(LISTEN_S, max(left_s, 0.1))
-            streams = lsl.resolve_streams(listen_s, minimum=64, **self._wanted)
+            streams = lsl.resolve_streams(listen_s, minimum=enough, **self._wanted)
             fitting = [stream for stream in streams if stream.stype.upper() == KIND]
             if fitting or left_s <= 0.0:
                 break
