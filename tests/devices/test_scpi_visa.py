@@ -72,7 +72,7 @@ def resource(monkeypatch: pytest.MonkeyPatch) -> Resource:
 @pytest.mark.parametrize(
     ("address", "visa"),
     [
-        (ADDRESS, True),
+        ("USB0::0x1AB1::0x0642::DG1ZA000000000::INSTR", True),
         ("TCPIP0::10.0.0.7::INSTR", True),
         ("tcpip::10.0.0.7::5555::socket", True),
         ("socket://10.0.0.7:5555", False),

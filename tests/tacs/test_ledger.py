@@ -688,7 +688,7 @@ def test_a_time_since_the_start_that_is_none_shortens_nothing(
     assert refused(ledger, computer).keys() == {"inter_session_interval_h"}
 
 
-@pytest.mark.parametrize("amount", [-1e6, -0.001, "nan", 10**400])
+@pytest.mark.parametrize("amount", [-1e6, -0.001, "nan", pytest.param(10**400, id="huge")])
 def test_a_dose_that_cannot_be_lowers_no_sum(tmp_path: Path, amount: float | str):
     for number, dose in enumerate(
         (
