@@ -6,7 +6,8 @@ the published accounts do not agree on the order of the bytes: both are found ou
 best while a known sine is fed in, and refused where the data do not decide. What one count is worth
 is not published either; the numbers are handed on as they come.
 
-NIC also streams by the Lab Streaming Layer, which this module does not read.
+NIC also streams by the Lab Streaming Layer, which :mod:`devices.eeg_lsl` reads. As a live source of
+microvolts this stream is :class:`devices.eeg_nic2.Nic2EEG`.
 
 References
 ----------
@@ -37,6 +38,7 @@ SINE_LEFT_MAX: Final = 0.5
 CONFIDENCE_MIN: Final = 3.0
 STEP_SPREAD_MAX: Final = 50.0
 SILENT_S: Final = 2.0
+CHUNK: Final = 4096
 
 ByteOrder = Literal["little", "big"]
 Signals = NDArray[np.float64]
@@ -228,7 +230,8 @@ class EegReader:
             Nobody listens there.
         """
         address = host if host.startswith("socket://") else f"socket://{host}:{PORT}"
-        return cls(open_transport(address, clock), n_channels)
+        # Only listened to: others may as well.
+        return cls(open_transport(address, clock, exclusive=False), n_channels)
 
     def begin(
         self,
@@ -278,6 +281,43 @@ class EegReader:
             self._held += more
         data, self._held = self._held[:size], self._held[size:]
         return self.found.layout.decode(data)
+
+    def take(self, timeout_s: float) -> Block:
+        """Return the whole samples that are there, waiting for some for ``timeout_s`` at most.
+
+        Raises
+        ------
+        InputError
+            The stream was not begun.
+        LinkLost
+            It ended.
+        """
+        if self.found is None:
+            raise InputError("begin the EEG stream before reading it")
+        layout = self.found.layout
+        if len(self._held) < layout.size:
+            self._held += self._transport.read(layout.size - len(self._held), timeout_s)
+        while more := self._transport.read(CHUNK, 0.0):
+            self._held += more
+        whole = len(self._held) // layout.size * layout.size
+        data, self._held = self._held[:whole], self._held[whole:]
+        return layout.decode(data)
+
+    def counts_of_sine(self, hz: float) -> NDArray[np.float64]:
+        """Return the amplitude, in counts, of a sine in every channel of what was begun with.
+
+        Raises
+        ------
+        InputError
+            The stream was not begun.
+        """
+        if self.found is None:
+            raise InputError("begin the EEG stream before reading it")
+        signals = self.found.layout.decode(self._held).counts.astype(np.float64)
+        angle = 2.0 * np.pi * hz / RATE_HZ * np.arange(len(signals))
+        basis = np.column_stack([np.cos(angle), np.sin(angle), np.ones_like(angle)])
+        cosine, sine, _ = np.linalg.lstsq(basis, signals, rcond=None)[0]
+        return np.asarray(np.hypot(cosine, sine))
 
     def close(self) -> None:
         """Close the connection."""

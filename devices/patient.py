@@ -190,10 +190,45 @@ class VirtualPatient:
             The recording.
         """
         _check_duration("recording", duration_s)
-        _check_eyes(eyes)
         n_times = round(duration_s * self.sfreq_hz)
         if n_times < 1:
             raise InputError(f"recording of {duration_s:g} s holds no sample: record longer")
+        signal_uv = yield from self._signal(n_times, duration_s, eyes, current)
+        notes = [(0.0, n_times / self.sfreq_hz, f"eyes {eyes}")]
+        flow_s = None if current is None else current.flow_s
+        if flow_s is not None:
+            notes.append((flow_s[0], flow_s[1] - flow_s[0], "current on"))
+        return make_raw(signal_uv, self.channels, self.sfreq_hz, notes)
+
+    def samples_uv(
+        self, n_times: int, *, eyes: Eyes = "closed", current: DeliveredCurrent | None = None
+    ) -> Array:
+        """Record a number of samples, without a recording made of them; for live use.
+
+        Parameters
+        ----------
+        n_times : int
+            How many.
+        eyes, current
+            As in :meth:`record`.
+
+        Returns
+        -------
+        ndarray, shape (n_channels, n_times)
+            Microvolts.
+        """
+        if n_times < 1:
+            raise InputError(f"{n_times} samples: ask for one or more")
+        signal_uv: Array = run_recordings(
+            [self._signal(n_times, n_times / self.sfreq_hz, eyes, current)]
+        )[0]
+        return signal_uv
+
+    def _signal(
+        self, n_times: int, duration_s: float, eyes: Eyes, current: DeliveredCurrent | None
+    ) -> Generator[Stretch, Advanced, Array]:
+        """Microvolts of a recording, shape (n_channels, n_times), and its truth noted."""
+        _check_eyes(eyes)
         if current is not None and abs(current.duration_s - duration_s) > 1.5 / current.sfreq_hz:
             raise InputError(
                 f"the current trace lasts {current.duration_s:g} s and the recording "
@@ -207,10 +242,6 @@ class VirtualPatient:
             slices.append((yield from self._record_slice(start_s, first, n, eyes, current)))
         lengths = [len(piece.signal_uv) for piece in slices]
         power = np.average([piece.power for piece in slices], axis=0, weights=lengths)
-        notes = [(0.0, n_times / self.sfreq_hz, f"eyes {eyes}")]
-        flow_s = None if current is None else current.flow_s
-        if flow_s is not None:
-            notes.append((flow_s[0], flow_s[1] - flow_s[0], "current on"))
         self._recordings.append(
             RecordingTruth(
                 start_s=start_s,
@@ -218,11 +249,10 @@ class VirtualPatient:
                 eyes=eyes,
                 peak_hz=float(np.average([p.peak_hz for p in slices], weights=lengths)),
                 power=self._per_node(power),
-                under_current=flow_s is not None,
+                under_current=current is not None and current.flow_s is not None,
             )
         )
-        signal_uv = np.concatenate([piece.signal_uv for piece in slices]).T
-        return make_raw(signal_uv, self.channels, self.sfreq_hz, notes)
+        return np.concatenate([piece.signal_uv for piece in slices]).T
 
     def receive(self, current: DeliveredCurrent, *, eyes: Eyes = "open") -> None:
         """Let current act without recording EEG.

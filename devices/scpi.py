@@ -9,7 +9,7 @@ full current or 10 µA, and reads every step back. What differs between families
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar, Final
 
 from devices.analog import Chain
@@ -55,8 +55,8 @@ class Scpi(Driver):
     rig : Rig
         Gain and limits of the stimulator behind every channel; ``options.dialect`` names the
         family, which the instrument must then be of.
-    reopen : callable, optional
-        Opens the link once more, for a stop when it broke.
+    clock : Clock, optional
+        Real time: with it, a link that broke is opened once more for a stop.
 
     Raises
     ------
@@ -77,10 +77,10 @@ class Scpi(Driver):
         self,
         transport: Transport,
         rig: Rig | None,
-        reopen: Callable[[], Transport] | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self._rig = fitting(rig)
-        self._reopen = reopen
+        self._clock = clock
         self.link = ScpiLink(transport)
         self._dialect: Dialect | None = None
         self._channels: tuple[int, ...] = ()
@@ -115,19 +115,6 @@ class Scpi(Driver):
             No rig, one that does not fit, an address of no known form, or PyVISA is missing.
         """
         rig = fitting(rig)
-
-        def connect() -> Transport:
-            if is_visa_address(address):
-                return VisaTransport(address)
-            return open_transport(address, clock)
-
-        def reopen() -> Transport:
-            try:
-                return connect()
-            except InputError:
-                clock.wait(clock.now_s() + REOPEN_PAUSE_S)
-                raise
-
         if not is_visa_address(address) and not address.startswith("socket://"):
             raise InputError(
                 f"{address!r} is no address of an SCPI instrument; write socket://HOST:PORT "
@@ -137,7 +124,8 @@ class Scpi(Driver):
             raise InputError(
                 f"{address}: a virtual clock cannot wait for a real device; use --clock real"
             )
-        return cls(connect(), rig, reopen)
+        visa = is_visa_address(address)
+        return cls(VisaTransport(address) if visa else open_transport(address, clock), rig, clock)
 
     @classmethod
     def over(cls, transport: Any, rig: Rig | None) -> Scpi:
@@ -430,12 +418,12 @@ class Scpi(Driver):
                 refuse_noise(self.link, dialect, self._channels)
             except LinkLost as exc:
                 problem = exc
-                if self._reopen is None:
+                if self._clock is None:
                     break
                 try:
-                    self.link.use(self._reopen())
+                    self.link.reconnect()
                 except InputError:
-                    continue  # not yet; it took its time
+                    self._clock.wait(self._clock.now_s() + REOPEN_PAUSE_S)  # not yet
             except DeviceError as exc:
                 problem = exc
                 self.link.pause(CLOSE_PAUSE_S)

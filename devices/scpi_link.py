@@ -302,11 +302,16 @@ class ScpiLink:
         """Wait, and throw away what comes meanwhile."""
         self._fill(seconds)
 
-    def use(self, transport: Transport) -> None:
-        """Go on over another transport, when the first one broke."""
-        self._transport.close()
-        self._transport = transport
+    def reconnect(self) -> None:
+        """Go on over a connection made anew, when the first one broke.
+
+        Raises
+        ------
+        DeviceNotFound, DeviceBusy
+            There is none yet.
+        """
         self._doubt()
+        self._transport.reconnect()
 
     def close(self) -> None:
         """Release the port."""

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 import serial
 from serial.tools import list_ports
 
+from devices.claims import Claim, keys_of_tcp
 from tacs.clock import Clock, MonotonicClock
 from tacs.errors import DeviceBusy, DeviceNotFound, InputError, LinkLost, TacsError
 
@@ -84,6 +85,18 @@ class Transport(ABC):
     @abstractmethod
     def discard_input(self) -> None:
         """Throw away what has arrived and was not read."""
+
+    def reconnect(self) -> None:
+        """Open a link that broke once more, without letting another program have the device.
+
+        Raises
+        ------
+        LinkLost
+            This kind of link cannot.
+        DeviceNotFound
+            Nobody is there yet.
+        """
+        raise LinkLost(f"{self.address}: this link cannot be opened again")
 
     @abstractmethod
     def close(self) -> None:
@@ -185,7 +198,7 @@ class SerialTransport(Transport):
 
 
 class TcpTransport(Transport):
-    """A serial port behind a TCP server, written ``socket://HOST:PORT``.
+    """A TCP port, of an instrument or of a serial server, written ``socket://HOST:PORT``.
 
     Parameters
     ----------
@@ -193,6 +206,9 @@ class TcpTransport(Transport):
         With host and port.
     clock : Clock
         Measures timeouts; real time.
+    exclusive : bool
+        Whether no other program of the suite on this computer may open it meanwhile; see
+        :mod:`devices.claims`. What is only listened to may be shared.
 
     Raises
     ------
@@ -200,9 +216,11 @@ class TcpTransport(Transport):
         The address has no host or port.
     DeviceNotFound
         Nobody listens there.
+    DeviceBusy
+        Another program holds it.
     """
 
-    def __init__(self, address: str, clock: Clock) -> None:
+    def __init__(self, address: str, clock: Clock, *, exclusive: bool = True) -> None:
         self.address = address
         self._clock = clock
         try:
@@ -212,13 +230,14 @@ class TcpTransport(Transport):
             host = port = None
         if not host or not port:
             raise InputError(f"{address}: write it as socket://HOST:PORT")
+        self._where = (host, port)
+        # Before the connection: a second one may throw the first out.
+        self._claim = Claim(address, keys_of_tcp(host, port) if exclusive else [])
         try:
-            self._socket = socket.create_connection((host, port), timeout=CONNECT_TIMEOUT_S)
-        except OSError as exc:
-            raise DeviceNotFound(
-                f"{address}: no connection ({exc.strerror or exc}); is the serial server running?"
-            ) from exc
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._socket = self._connected()
+        except DeviceNotFound:
+            self._claim.release()
+            raise
 
     def write(self, data: bytes) -> None:
         """Send all of ``data``."""
@@ -247,9 +266,26 @@ class TcpTransport(Transport):
         while self._receive(4096, 0.0) is not None:
             pass
 
+    def reconnect(self) -> None:
+        """Connect once more."""
+        self._socket.close()
+        self._socket = self._connected()
+
     def close(self) -> None:
         """Close the connection."""
         self._socket.close()
+        self._claim.release()
+
+    def _connected(self) -> socket.socket:
+        try:
+            found = socket.create_connection(self._where, timeout=CONNECT_TIMEOUT_S)
+        except OSError as exc:
+            raise DeviceNotFound(
+                f"{self.address}: no connection ({exc.strerror or exc}); is the device on, and "
+                f"its server running?"
+            ) from exc
+        found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return found
 
     def _receive(self, n: int, timeout_s: float) -> bytes | None:
         """One receive; None where nothing came in time."""
@@ -340,7 +376,9 @@ class MemoryTransport(Transport):
             raise LinkLost("memory: the device is gone from the bus")
 
 
-def open_transport(address: str, clock: Clock | None = None) -> Transport:
+def open_transport(
+    address: str, clock: Clock | None = None, *, exclusive: bool = True
+) -> Transport:
     """Open a link by its address.
 
     Parameters
@@ -349,6 +387,8 @@ def open_transport(address: str, clock: Clock | None = None) -> Transport:
         A serial port (``/dev/ttyACM0``, ``COM3``) or ``socket://HOST:PORT``.
     clock : Clock, optional
         Real time; a virtual clock cannot wait for a device.
+    exclusive : bool
+        Whether a TCP port is held against other programs; a serial port always is.
 
     Raises
     ------
@@ -363,7 +403,7 @@ def open_transport(address: str, clock: Clock | None = None) -> Transport:
             f"{address}: a virtual clock cannot wait for a real device; use --clock real"
         )
     if address.startswith("socket://"):
-        return TcpTransport(address, clock)
+        return TcpTransport(address, clock, exclusive=exclusive)
     if address.startswith("/dev/") or re.fullmatch(r"(?i)(\\\\\.\\)?COM\d+", address):
         return SerialTransport(address, clock)
     raise InputError(

@@ -8,9 +8,11 @@ query would interrupt the first. A write that holds a query therefore waits for 
 from __future__ import annotations
 
 import contextlib
+import errno
 import re
 from typing import Any, Final
 
+from devices.claims import Claim, keys_of_visa
 from devices.transport import Transport
 from tacs.errors import DeviceBusy, DeviceNotFound, InputError, LinkLost
 
@@ -54,21 +56,12 @@ class VisaTransport(Transport):
                 f"write socket://HOST:PORT for an instrument on the network"
             ) from exc
         self._error: type[Exception] = pyvisa.Error
+        self._claim = Claim(address, keys_of_visa(address))
         try:
-            self._resource: Any = pyvisa.ResourceManager("@py").open_resource(
-                address,
-                open_timeout=round(OPEN_S * 1000),
-                read_termination="\n",
-                write_termination="\n",
-            )
-            self._resource.timeout = round(ANSWER_S * 1000)
-        except (pyvisa.Error, OSError, ValueError) as exc:
-            if "RSRC_BUSY" in str(exc) or "locked" in str(exc).lower():
-                raise DeviceBusy(f"{address}: another program holds it ({exc})") from exc
-            raise DeviceNotFound(
-                f"{address}: cannot be opened through VISA ({exc}); `pyvisa-info` and "
-                f"`pyvisa-shell list` show what is there"
-            ) from exc
+            self._resource = self._opened()
+        except (DeviceBusy, DeviceNotFound):
+            self._claim.release()
+            raise
 
     def write(self, data: bytes) -> None:
         """Send every line of ``data``, and read the answer of each that is a query."""
@@ -95,8 +88,37 @@ class VisaTransport(Transport):
         """Throw away what was answered and not read."""
         self._received = b""
 
+    def reconnect(self) -> None:
+        """Open the resource once more."""
+        with contextlib.suppress(self._error, OSError):
+            self._resource.close()
+        self._received = b""
+        self._resource = self._opened()
+
     def close(self) -> None:
         """Release the resource."""
         self._closed = True
         with contextlib.suppress(self._error, OSError):
             self._resource.close()
+        self._claim.release()
+
+    def _opened(self) -> Any:
+        import pyvisa
+
+        try:
+            found: Any = pyvisa.ResourceManager("@py").open_resource(
+                self.address,
+                open_timeout=round(OPEN_S * 1000),
+                read_termination="\n",
+                write_termination="\n",
+            )
+            found.timeout = round(ANSWER_S * 1000)
+        except (pyvisa.Error, OSError, ValueError) as exc:
+            busy = getattr(exc, "errno", None) == errno.EBUSY or "RSRC_BUSY" in str(exc)
+            if busy or "locked" in str(exc).lower():
+                raise DeviceBusy(f"{self.address}: another program holds it ({exc})") from exc
+            raise DeviceNotFound(
+                f"{self.address}: cannot be opened through VISA ({exc}); `pyvisa-info` and "
+                f"`pyvisa-shell list` show what is there"
+            ) from exc
+        return found

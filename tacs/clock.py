@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import functools
 import heapq
+import math
 import queue
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -107,9 +108,11 @@ class Moment:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """Build from what :meth:`to_dict` gave."""
+        """Build from what :meth:`to_dict` gave; no time since a start is one that is no number."""
         boot_id, since_s = data["boot_id"], data["since_boot_s"]
         boot = None if boot_id is None or since_s is None else (str(boot_id), float(since_s))
+        if boot is not None and not 0.0 <= boot[1] < math.inf:
+            boot = None
         return cls(datetime.fromisoformat(data["utc"]), boot)
 
 

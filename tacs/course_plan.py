@@ -452,7 +452,9 @@ def too_early(
     if planned is None or planned.number is None:
         return at, reasons
     phase = course.schedule.phase_of(planned.number)
-    gap_s = max(phase.min_gap_h * 3600.0 - history.gap_s(now), 0.0)
+    passed_s = history.gap_s(now)
+    # Where it is not known how long ago that was, nothing has passed.
+    gap_s = max(phase.min_gap_h * 3600.0 - (0.0 if math.isnan(passed_s) else passed_s), 0.0)
     free_at = now + timedelta(seconds=math.ceil(gap_s))
     if free_at > at:
         at = free_at

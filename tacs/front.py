@@ -196,6 +196,8 @@ def telemetry_of(data: dict[str, Any]) -> Telemetry:
         else {k: float("inf") if v is None else v for k, v in contacts.items()},
         cause=data["cause"],
         ceiling=data["ceiling"] if data["ceiling"] is not None else 0.0,
+        measures=data["measures"],
+        measured_at_s=data["measured_at_s"],
         warnings=tuple(data["warnings"]),
         word=data["word"],
         instruction=data["instruction"],

@@ -70,6 +70,10 @@ class Telemetry:
         What the monitor warned of.
     by_person : bool
         Whether somebody gave the cause, in own words.
+    measures : bool
+        Whether device or monitor measure current at all.
+    measured_at_s : float or None
+        Session time of ``measured_ma``: some devices measure once in a session.
     word, instruction : str
         Of a device that a person works: the word that is wanted of that person (``started``,
         ``silent``, or none), and what to do.
@@ -83,6 +87,8 @@ class Telemetry:
     impedance_kohm: Mapping[str, float] | None
     cause: str
     ceiling: float = 1.0
+    measures: bool = False
+    measured_at_s: float | None = None
     warnings: tuple[str, ...] = ()
     by_person: bool = False
     word: str = ""
@@ -250,6 +256,7 @@ class Guardian:
         self._watch = watch
         self._measured: Mapping[int, float] | Mapping[str, float] | None = None
         self._impedance: Mapping[str, float] | None = None
+        self._measured_at_s: float | None = None
         self._synced_s = self._measured_s = self._zero_s
         self._warnings: list[str] = []
         self.timer = LoopTimer()
@@ -347,6 +354,8 @@ class Guardian:
             impedance_kohm=self._impedance,
             cause=self.session.cause,
             ceiling=self.session.ceiling,
+            measures=self._watcher is not None or self.driver.capabilities.current_readback,
+            measured_at_s=self._measured_at_s,
             warnings=tuple(self._warnings),
             by_person=self.session.cause in self._said,
         )
@@ -394,6 +403,7 @@ class Guardian:
             findings = [Finding("monitor_silent", "soft", str(exc))]
         self._measured = self._watcher.judge.measured_ma()
         self._impedance = self._watcher.judge.impedance_kohm()
+        self._measured_at_s = self.session.elapsed_s(now_s)
         if now_s - self._measured_s >= MEASURED_EVERY_S - 1e-9:
             self._measured_s = now_s
             self._note_measurement(now_s)
@@ -485,8 +495,11 @@ class Guardian:
 
     def _read_status(self, now_s: float) -> None:
         status = self.driver.status()
-        if self._watcher is None:
-            self._measured, self._impedance = status.current_peak_ma, status.impedance_kohm
+        if self._watcher is None and status.current_peak_ma is not None:
+            self._measured = status.current_peak_ma
+            self._measured_at_s = self.session.elapsed_s(now_s)
+        if self._watcher is None and status.impedance_kohm is not None:
+            self._impedance = status.impedance_kohm
         self.journal.answer(
             "status",
             {

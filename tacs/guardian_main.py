@@ -105,6 +105,8 @@ def telemetry_to_data(telemetry: Telemetry, *, blinded: bool) -> dict[str, Any]:
         if blinded and not telemetry.by_person
         else telemetry.cause,
         "ceiling": None if blinded else telemetry.ceiling,
+        "measures": telemetry.measures,
+        "measured_at_s": None if blinded else telemetry.measured_at_s,
         "warnings": [] if blinded else list(telemetry.warnings),
         "word": telemetry.word,
         "instruction": telemetry.instruction,

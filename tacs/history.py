@@ -92,8 +92,8 @@ class DoseHistory:
 
     @property
     def sessions_24h(self) -> int:
-        """Sessions that began in the last 24 h, brief ones left out."""
-        return sum(1 for s in self.sessions if s.counts and s.since_start_s < DAY_S)
+        """Sessions that began in the last 24 h, or nobody knows when, brief ones left out."""
+        return sum(1 for s in self.sessions if s.counts and not s.since_start_s >= DAY_S)
 
     def gap_s(self, now: datetime) -> float:
         """Return the seconds since the last session; infinity where there was none."""

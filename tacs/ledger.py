@@ -39,6 +39,7 @@ from tacs.history import DAY_S, DoseHistory
 from tacs.ledger_times import (
     BRIEF_SESSION_S,
     latest_entry,
+    least,
     moment_of,
     past_sessions,
     since_doubt_s,
@@ -158,7 +159,8 @@ class Ledger:
         lines = self.lines()
         sessions = past_sessions(lines, subject, now)
         counting = [s for s in sessions if s.counts]
-        of_day = [s for s in sessions if s.since_end_s < DAY_S]
+        # An age that is no number is no age that has passed.
+        of_day = [s for s in sessions if not s.since_end_s >= DAY_S]
         charges: dict[str, float] = {}
         for past in of_day:
             for name, charge_c in past.rectified_charge_c.items():
@@ -168,10 +170,10 @@ class Ledger:
             unknown = self.unknown_sessions(dataset, subject)
         return DoseHistory(
             last_session_end=max((s.ended for s in counting), default=None),
-            since_last_session_s=min((s.since_end_s for s in counting), default=None),
+            since_last_session_s=least([s.since_end_s for s in counting]),
             current_on_24h_min=sum(s.current_on_s for s in of_day) / 60.0,
             rectified_charge_24h_c=charges,
-            sessions_90d=sum(1 for s in counting if s.since_end_s < 90.0 * DAY_S),
+            sessions_90d=sum(1 for s in counting if not s.since_end_s >= 90.0 * DAY_S),
             open_sessions=tuple(
                 f"{s.session} in {s.dataset}" for s in sessions if s.outcome is None
             ),

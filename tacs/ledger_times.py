@@ -5,6 +5,8 @@ The rules, and what they cannot see, stand in :mod:`tacs.ledger`.
 
 from __future__ import annotations
 
+import contextlib
+import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from itertools import pairwise
@@ -14,7 +16,14 @@ from tacs.clock import Moment
 from tacs.history import PastSession
 from tacs.record import Line
 
-__all__ = ["BRIEF_SESSION_S", "latest_entry", "moment_of", "past_sessions", "since_doubt_s"]
+__all__ = [
+    "BRIEF_SESSION_S",
+    "latest_entry",
+    "least",
+    "moment_of",
+    "past_sessions",
+    "since_doubt_s",
+]
 
 # A session that was stopped within its first minute may be started again the same day: its time and
 # charge count in every limit, but it is not the session that the interval is counted from.
@@ -78,7 +87,15 @@ def since_doubt_s(lines: Sequence[Line], now: Moment) -> float | None:
     if not lost:
         return None
     timeline = _timeline_of(lines, now)
-    return min(timeline.since_s(Moment.from_dict(lines[i].data["doubt"]), i) for i in lost)
+    return least([timeline.since_s(Moment.from_dict(lines[i].data["doubt"]), i) for i in lost])
+
+
+def least(ages_s: Sequence[float]) -> float | None:
+    """Return the least of some ages; NaN where one of them is no number, None where there are none.
+
+    ``min`` would overlook a NaN that does not stand first.
+    """
+    return math.nan if any(map(math.isnan, ages_s)) else min(ages_s, default=None)
 
 
 def past_sessions(lines: Sequence[Line], subject: str, now: Moment) -> list[PastSession]:
@@ -102,6 +119,7 @@ def _past_session(
 ) -> PastSession:
     at, data = begin
     dose = data["reserved"] if end is None else end[1]["dose"]
+    current_on_s = _amount(dose["current_on_s"])
     if end is not None and end[0] == at:  # adopted: only the other computer's wall clock is known
         started, ended = (datetime.fromisoformat(data[x]) for x in ("started", "ended"))
         since_start_s = timeline.since_s(Moment(started), at)
@@ -124,11 +142,21 @@ def _past_session(
         ended=ended,
         since_start_s=since_start_s,
         since_end_s=since_end_s,
-        current_on_s=dose["current_on_s"],
-        rectified_charge_c=dict(dose["rectified_charge_c"]),
+        current_on_s=current_on_s,
+        rectified_charge_c={
+            name: _amount(charge_c) for name, charge_c in dose["rectified_charge_c"].items()
+        },
         outcome=None if end is None else str(end[1]["outcome"]),
-        counts=dose["current_on_s"] > BRIEF_SESSION_S,
+        counts=not current_on_s <= BRIEF_SESSION_S,
     )
+
+
+def _amount(value: float) -> float:
+    """A dose as a number; NaN, which no limit allows, where it is none or would lower a sum."""
+    with contextlib.suppress(TypeError, OverflowError):
+        if math.isfinite(value) and value >= 0.0:
+            return float(value)
+    return math.nan
 
 
 def _end_moment(reserved: Moment, booked: Moment, ended: datetime, whole_s: float) -> Moment:

@@ -30,6 +30,7 @@ __all__ = ["LiveView"]
 
 REFRESH_S = 0.25
 LINE_EVERY_S = 10.0
+OLD_S = 2.0  # older than this, a measurement is shown with its time
 WORDS = {
     State.TITRATING: "TITRATING",
     State.RAMP_UP: "RAMP UP",
@@ -213,13 +214,20 @@ class LiveView:
         if not self._blinded:
             planned = now.level * self._peak_ma
             parts.append(f"planned {planned:5.3f} mA peak at {self._frequency_hz:g} Hz")
-            if now.measured_ma is None:
-                parts.append("measured: not by this device")
-            else:
-                parts.append(f"measured {max(now.measured_ma.values(), default=0.0):5.3f} mA")
+            parts.append(_measured(now))
             if now.impedance_kohm:
                 parts.append(f"{max(now.impedance_kohm.values()):.1f} kΩ")
         return "  ".join(parts)
+
+
+def _measured(now: Telemetry) -> str:
+    """What was measured, and when, where that was some time ago."""
+    if now.measured_ma is None:
+        return f"measured: {'not yet' if now.measures else 'not by this device'}"
+    words = f"measured {max(now.measured_ma.values(), default=0.0):5.3f} mA"
+    if now.measured_at_s is None or now.elapsed_s - now.measured_at_s < OLD_S:
+        return words
+    return f"{words} at {_minutes(max(now.measured_at_s, 0.0))}"
 
 
 def _clock(elapsed_s: float, duration_s: float) -> str:

@@ -682,7 +682,9 @@ def _until_room(items: Iterable[tuple[float, float]], room: float, window_s: flo
     """
     if not room >= 0.0:
         return math.inf
-    oldest_first = sorted((item for item in items if item[0] < window_s), reverse=True)
+    # Nobody can tell when an age that is no number will have passed.
+    aged = ((-math.inf if math.isnan(age_s) else age_s, amount) for age_s, amount in items)
+    oldest_first = sorted((item for item in aged if item[0] < window_s), reverse=True)
     wait_s = 0.0
     for leaving, (age_s, _) in enumerate(oldest_first):
         if math.fsum(amount for _, amount in oldest_first[leaving:]) <= room:

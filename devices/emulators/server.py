@@ -2,7 +2,8 @@
 
 Such a process outlives whoever started it, as a device does: it leads its own session and takes no
 notice of Ctrl-C and of a closed terminal. It ends by itself when its client is gone and the output
-has been silent for a second.
+has been silent for a second: without a client it plays on for as long as the device would, and only
+what would never end by itself is cut off.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import math
 import os
 import select
 import signal
@@ -32,7 +34,8 @@ TICK_S = 0.02
 SILENT_S = 1.0  # silence after which an emulator without a client ends
 TAIL_S = 0.4  # of silence at the end of a trace, so that it shows that the current has ended
 TERM_S = 3.0  # what is left of a lease and its ramp when asked to end
-ABANDONED_S = 60.0  # an output that plays on without a client is cut off here
+FIRST_CLIENT_S = 60.0
+ENDLESS_S = 60.0  # an output that would play on for ever without a client is cut off here
 STARTED_S = 30.0
 
 
@@ -63,6 +66,9 @@ class Bench(Link, Protocol):
     @property
     def silent(self) -> bool:
         """Whether no output plays."""
+
+    def silent_at_s(self) -> float:
+        """Return when the outputs come to rest if no command comes; infinite if they do not."""
 
     def advance(self, now_s: float) -> None:
         """Let time pass, for the monitor as well."""
@@ -264,6 +270,7 @@ def serve(
     first_client_s: float,
     monitor_port: Port | None = None,
     streams: Sequence[tuple[Link, Port]] = (),
+    clock: Clock | None = None,
 ) -> TraceInfo | None:
     """Run a bench on a port until it may end.
 
@@ -281,13 +288,15 @@ def serve(
         Where the client of the bench's monitor comes.
     streams : sequence of (Link, Port)
         What the device sends besides, and where the clients of that come.
+    clock : Clock, optional
+        Real time where left out.
 
     Returns
     -------
     TraceInfo or None
         What the oscilloscope wrote.
     """
-    clock = MonotonicClock()
+    clock = MonotonicClock() if clock is None else clock
     device = _Served(bench, port)
     served = [device]
     if bench.monitor is not None and monitor_port is not None:
@@ -320,7 +329,9 @@ def serve(
             if now_s - started_s > first_client_s:
                 break
         elif gone_s is not None and (
-            now_s - max(gone_s, busy_s) > SILENT_S or now_s - gone_s > ABANDONED_S
+            now_s - max(gone_s, busy_s) > SILENT_S
+            if bench.silent
+            else now_s > _given_up_s(bench, gone_s)
         ):
             break
         _wait(served, clock, now_s)
@@ -329,6 +340,12 @@ def serve(
     for each in served:
         each.close()
     return bench.finish(clock.now_s())
+
+
+def _given_up_s(bench: Bench, gone_s: float) -> float:
+    """Until when an output without a client may play on: to the end of what the device holds."""
+    ends_s = bench.silent_at_s()
+    return max(gone_s + ENDLESS_S, ends_s + SILENT_S if math.isfinite(ends_s) else -math.inf)
 
 
 def _wait(served: Sequence[_Served], clock: Clock, now_s: float) -> None:
@@ -506,7 +523,7 @@ def start_process(
     """
     command = [sys.executable, "-P", "-m", module, "--rig", str(rig)]
     command += ["--tcp", "0"] if tcp else ["--pty"]
-    command += ["--contacts", ",".join(contacts), "--first-client-s", str(ABANDONED_S)]
+    command += ["--contacts", ",".join(contacts), "--first-client-s", str(FIRST_CLIENT_S)]
     command += [] if trace is None else ["--trace", str(trace)]
     command += [*(f"--fault={fault}" for fault in faults), *options]
     # Nothing of the starter is held open: whoever waits for its output must not wait for this.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import math
 import os
 import signal
 import subprocess
@@ -40,6 +41,7 @@ STOP_Z_S = 1.0
 IN_HOLD_S = 0.3
 SUSPENDED_S = 3.0
 READY_S, OVER_S = 60.0, 60.0
+END_S = 10.0  # from the end of the current to that of the trace
 # The last 50 µA of a stop's ramp take 40 ms; a sine of more than 61 µA is not below for 30 ms.
 TAIL_S = 0.03
 TICKS_S = 0.3  # until a lost front end is noticed, and a busy computer
@@ -61,6 +63,8 @@ class _Live:
     def __init__(self, bench: Bench, label: str) -> None:
         self.clock = MonotonicClock()
         self.label = label
+        by_itself_s = bench.linger_s(0.0) + END_S
+        self._over_s = max(OVER_S, by_itself_s) if math.isfinite(by_itself_s) else OVER_S
         self.folder = bench.folder / label
         self.folder.mkdir()
         self.site = bench.site_beside(f"site-{label}")
@@ -159,7 +163,7 @@ class _Live:
 
     def seen(self) -> Rehearsed:
         """Return record and trace; its times are those of the machine's clock."""
-        until_s = self.clock.now_s() + OVER_S
+        until_s = self.clock.now_s() + self._over_s
         while not self.paths.trace.exists():
             if self._left_whole() or self.clock.now_s() > until_s:
                 break

@@ -57,6 +57,9 @@ class Script(Transport):
     def discard_input(self) -> None:
         self.waiting = b""
 
+    def reconnect(self) -> None:
+        self.lost = False
+
     def close(self) -> None:
         self.lost = True
 
@@ -259,13 +262,14 @@ def test_stops_read_nothing():
     assert line.waited_s == []
 
 
-def test_another_transport_is_used_when_one_broke():
-    first, second = Script(), Script("1")
-    link = ScpiLink(first)
-    first.lost = True
+def test_a_link_that_broke_is_opened_again():
+    line = Script("1")
+    link = ScpiLink(line)
+    line.lost = True
     with pytest.raises(LinkLost):
         link.send_unanswered(["OUTP1 OFF"])
-    link.use(second)
+    link.reconnect()
     assert link.ask("OUTP1?", parse_switch) is True
+    assert link.resynchronisations == 1
     link.close()
-    assert second.lost
+    assert line.lost

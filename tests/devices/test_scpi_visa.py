@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +22,8 @@ from tacs.rig import shipped_rigs
 from tests.devices.bench import read_trace
 from tests.devices.scpi_session import program, rig_for
 
-ADDRESS = "USB0::0x1AB1::0x0642::DG1ZA000000000::INSTR"
+# Of this process alone: other tests must not hold it.
+ADDRESS = f"USB0::0x1AB1::0x0642::DG1ZA{os.getpid():09}::INSTR"
 
 
 class Refused(Exception):  # noqa: N818 - stands for a foreign name
@@ -69,7 +72,7 @@ def resource(monkeypatch: pytest.MonkeyPatch) -> Resource:
 @pytest.mark.parametrize(
     ("address", "visa"),
     [
-        (ADDRESS, True),
+        ("USB0::0x1AB1::0x0642::DG1ZA000000000::INSTR", True),
         ("TCPIP0::10.0.0.7::INSTR", True),
         ("tcpip::10.0.0.7::5555::socket", True),
         ("socket://10.0.0.7:5555", False),
@@ -98,6 +101,7 @@ def test_a_query_is_read_at_once(resource: Resource):
     port.write(b"OUTP1?\n")
     port.discard_input()
     assert port.read(100, 0.0) == b""
+    port.close()
 
 
 def test_a_query_without_an_answer_is_for_the_reader_to_miss(resource: Resource):
@@ -105,6 +109,27 @@ def test_a_query_without_an_answer_is_for_the_reader_to_miss(resource: Resource)
     resource.problem = Refused("VI_ERROR_TMO (-1073807339): Timeout expired")
     port.write(b"OUTP1?\n")
     assert port.read(100, 0.5) == b""
+    port.close()
+
+
+def test_a_resource_is_not_shared_however_it_is_written(resource: Resource):
+    port = VisaTransport(ADDRESS)
+    for other in (ADDRESS, ADDRESS.lower().replace("usb0", "USB").replace("0x1ab1", "6833")):
+        with pytest.raises(DeviceBusy, match=rf"process {os.getpid()}"):
+            VisaTransport(other)
+    resource.problem = Refused("VI_ERROR_CONN_LOST")
+    with pytest.raises(LinkLost):
+        port.write(b"OUTP1?\n")
+    with pytest.raises(DeviceNotFound):
+        port.reconnect()
+    resource.problem = None
+    with pytest.raises(DeviceBusy):
+        VisaTransport(ADDRESS)  # one that broke is still its own
+    port.reconnect()
+    port.write(b"OUTP1?\n")
+    assert port.read(100, 0.5) == b"ON\n"
+    port.close()
+    VisaTransport(ADDRESS).close()
 
 
 def test_a_broken_link_is_lost(resource: Resource):
@@ -125,6 +150,7 @@ def test_a_broken_link_is_lost(resource: Resource):
     [
         (Refused("VI_ERROR_RSRC_NFOUND"), DeviceNotFound, "pyvisa-info"),
         (Refused("VI_ERROR_RSRC_BUSY"), DeviceBusy, "another program holds it"),
+        (OSError(errno.EBUSY, "Resource busy"), DeviceBusy, "another program holds it"),
         (ValueError("no backend"), DeviceNotFound, "cannot be opened"),
     ],
 )
@@ -134,6 +160,8 @@ def test_what_cannot_be_opened(
     resource.problem = problem
     with pytest.raises(error, match=message):
         VisaTransport(ADDRESS)
+    resource.problem = None
+    VisaTransport(ADDRESS).close()  # nothing of it is left claimed
 
 
 @pytest.fixture

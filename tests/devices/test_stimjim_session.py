@@ -9,9 +9,11 @@ import pytest
 
 from tacs.checking import prepare
 from tacs.clock import utc_now
+from tacs.guardian import Telemetry
 from tacs.limits import effective_limits
 from tacs.protocol import Protocol
 from tacs.safety import cautions, device_breaches
+from tacs.scenarios.bench import Bench
 from tacs.session import State
 from tests.devices.stimjim_session import RIG, play, protocol
 
@@ -170,3 +172,16 @@ def test_the_example_within_its_voltage():
     told = " ".join(cautions(example, setup.capabilities, setup.rig))
     assert "there is no pause, and a stop is a step to zero" in told
     assert "at most 1200.25 s" in told
+
+
+def test_the_one_measurement_stays_to_be_seen(tmp_path: Path) -> None:
+    seen: list[Telemetry] = []
+    Bench.of("emulated:stimjim", None, tmp_path).rehearse("P01", told=seen.append)
+    assert all(each.measures for each in seen)
+    assert seen[0].measured_ma is None
+    first = next(i for i, each in enumerate(seen) if each.measured_ma)
+    at_s = seen[first].measured_at_s
+    assert at_s == pytest.approx(seen[first].elapsed_s, abs=0.6)
+    assert {each.measured_at_s for each in seen[first:]} == {at_s}
+    assert seen[-1].measured_ma == seen[first].measured_ma
+    assert seen[-1].impedance_kohm == seen[first].impedance_kohm

@@ -12,6 +12,7 @@ import pytest
 from devices.emulators.server import EmulatorProcess, start_process
 from devices.emulators.synthpal import EmulatedSynthPal
 from devices.synthpal import SynthPal
+from devices.transport import TcpTransport
 from tacs.clock import MonotonicClock
 from tacs.driver import Driver
 from tacs.errors import (
@@ -658,10 +659,12 @@ def test_over_tcp_and_link_loss_in_a_process(tmp_path: Path) -> None:
     clock = MonotonicClock()
     driver = SynthPal.open(process.address, RIG, clock)
     driver.connect()
-    second = SynthPal.open(process.address, RIG, clock)
+    with pytest.raises(DeviceBusy, match="another program"):
+        SynthPal.open(process.address, RIG, clock)
+    stranger = SynthPal.over(TcpTransport(process.address, clock, exclusive=False), RIG)
     with pytest.raises(LinkLost):
-        second.connect()
-    second.close()
+        stranger.connect()
+    stranger.close()
     driver.configure(program())
     driver.start(0.6)
     driver.set_level(1.0)

@@ -114,11 +114,51 @@ def test_tcp_reads_exactly_or_short(server: tuple[socket.socket, str]) -> None:
         port.write(b"\xd5H")
 
 
+def test_tcp_port_is_not_shared(server: tuple[socket.socket, str]) -> None:
+    listener, address = server
+    port = open_transport(address)
+    connected = listener.accept()[0]
+    with pytest.raises(DeviceBusy, match=rf"another program .*\(process {os.getpid()}\)") as busy:
+        open_transport(address.replace("127.0.0.1", "localhost"))
+    assert "\n" not in str(busy.value)
+    listener.settimeout(0.0)
+    with pytest.raises(BlockingIOError):
+        listener.accept()  # the device was not even asked
+    open_transport(address, exclusive=False).close()
+    port.close()
+    port.close()
+    open_transport(address).close()
+    connected.close()
+
+
+def test_tcp_link_is_opened_again_and_stays_ours(server: tuple[socket.socket, str]) -> None:
+    listener, address = server
+    port = open_transport(address)
+    listener.accept()[0].close()
+    with pytest.raises(LinkLost):
+        port.read(1, 5.0)
+    with pytest.raises(DeviceBusy):
+        open_transport(address)
+    port.reconnect()
+    with listener.accept()[0] as device:
+        port.write(b"x")
+        assert device.recv(1) == b"x"
+    listener.close()
+    with pytest.raises(DeviceNotFound):
+        port.reconnect()
+    with pytest.raises(LinkLost):
+        port.write(b"x")
+    port.close()
+
+
 def test_tcp_nobody_there(server: tuple[socket.socket, str]) -> None:
     listener, address = server
     listener.close()
-    with pytest.raises(DeviceNotFound, match="no connection"):
-        open_transport(address)
+    for _ in range(2):  # nothing of the first try is left claimed
+        with pytest.raises(DeviceNotFound, match="no connection"):
+            open_transport(address)
+    with pytest.raises(DeviceNotFound, match="no such host"):
+        open_transport("socket://no..such.host:1")
 
 
 @pytest.mark.parametrize(
@@ -185,6 +225,8 @@ def test_memory_link_loss() -> None:
     with pytest.raises(LinkLost, match="gone"):
         port.write(b"x")
     port = MemoryTransport(Echo(), MonotonicClock())
+    with pytest.raises(LinkLost, match="cannot be opened again"):
+        port.reconnect()
     port.close()
     with pytest.raises(LinkLost, match="closed"):
         port.read(1, 0.0)

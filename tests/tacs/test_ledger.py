@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -15,6 +16,7 @@ from tacs.clock import Moment, utc_now
 from tacs.dataset import SessionPaths, ensure_dataset
 from tacs.errors import InputError, RecordError
 from tacs.ledger import Dose, Ledger, dose_at_level, site_folder
+from tacs.ledger_times import least
 from tacs.limits import EffectiveLimits, effective_limits
 from tacs.record import RecordWriter
 from tacs.safety import Breach, person_breaches
@@ -666,3 +668,49 @@ def test_the_emulated_ledger_is_no_copy_of_the_real_one(tmp_path: Path):
     assert Ledger(tmp_path, emulated=False).history("P01", Moment(NOW)).conflicts == ()
     assert Ledger(tmp_path, emulated=True).history("P01", Moment(NOW)).conflicts == ()
     assert Ledger(tmp_path, emulated=True).subjects() == ["P01"]
+
+
+@pytest.mark.parametrize("since_s", ["nan", "-inf", "inf", -5.0])
+def test_a_time_since_the_start_that_is_none_shortens_nothing(
+    after_one: tuple[Ledger, Computer], since_s: str | float
+):
+    ledger, computer = after_one
+    before_s = ledger.history("P01", computer.now()).since_last_session_s
+    lines = ledger.lines()
+    data = [{**line.data, "moment": {**line.data["moment"]}} for line in lines]
+    for each in data:
+        each["moment"]["since_boot_s"] = since_s
+    ledger.path.unlink()
+    for line, each in zip(lines, data, strict=True):
+        SiteLog(ledger.path).append(line.kind, each)
+    history = ledger.history("P01", computer.now())
+    assert history.since_last_session_s == pytest.approx(before_s, abs=1.0)
+    assert refused(ledger, computer).keys() == {"inter_session_interval_h"}
+
+
+@pytest.mark.parametrize("amount", [-1e6, -0.001, "nan", pytest.param(10**400, id="huge")])
+def test_a_dose_that_cannot_be_lowers_no_sum(tmp_path: Path, amount: float | str):
+    for number, dose in enumerate(
+        (
+            {"current_on_s": amount, "rectified_charge_c": {"Oz": 0.1}},
+            {"current_on_s": 1.0, "rectified_charge_c": {"Oz": amount}},
+        )
+    ):
+        other = Ledger(tmp_path / str(number), emulated=False)
+        booked(other, "a", on_s=1100.0, ended=NOW - timedelta(hours=20))
+        lines = other.lines()
+        book = next(line for line in lines if line.kind == "book")
+        other.path.unlink()
+        for line in lines:
+            data = {**line.data, "dose": dose} if line is book else line.data
+            SiteLog(other.path).append(line.kind, data)
+        found = names(other)
+        limit = "daily_duration_min" if dose["current_on_s"] == amount else "rectified_charge_day_c"
+        assert limit in found
+
+
+def test_the_least_of_ages():
+    assert least([]) is None
+    assert least([3.0, 1.0, 2.0]) == 1.0
+    for ages in ([math.nan, 1.0], [1.0, math.nan], [math.nan]):
+        assert math.isnan(least(ages) or 0.0)

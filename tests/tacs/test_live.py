@@ -70,6 +70,21 @@ def test_time_state_planned_and_measured_current(monkeypatch: pytest.MonkeyPatch
     assert "6.1 kΩ" in text
 
 
+def test_one_measurement_in_a_session_is_shown_with_its_time(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def line(elapsed_s: float, **changes: object) -> str:
+        stream = Stream(tty=True)
+        view = LiveView(made_protocol(), QueueInbox(), stream=stream, keys=True)
+        return shown(view, stream, snapshot(State.HOLD, elapsed_s, 1.0, **changes))
+
+    assert "measured: not yet" in line(20.0, measures=True)
+    once = {"measures": True, "measured_ma": {1: 0.998}, "measured_at_s": 32.0}
+    assert "measured 0.998 mA" in line(33.0, **once)
+    assert " at 0:32" not in line(33.0, **once)
+    assert "measured 0.998 mA at 0:32" in line(300.0, **once)
+
+
 def test_a_narrow_terminal_still_shows_state_time_and_stop(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("COLUMNS", "60")
     stream = Stream(tty=True)

@@ -421,6 +421,24 @@ def test_what_has_passed_for_certain_goes_before_the_wall_clock() -> None:
     assert names(person(protocol(), history=history)) == ["inter_session_interval_h"]
 
 
+@pytest.mark.parametrize("age_s", [math.nan, -math.inf, -1.0])
+def test_an_age_that_cannot_be_never_passes_a_limit(age_s: float) -> None:
+    broken = past(40.0, since_start_s=age_s, since_end_s=age_s)
+    assert DoseHistory(sessions=(broken,)).sessions_24h == 1
+    interval = DoseHistory(last_session_end=NOW - timedelta(hours=40), since_last_session_s=age_s)
+    assert names(person(protocol(), history=interval)) == ["inter_session_interval_h"]
+    of_day = DoseHistory(sessions=(past(40.0), broken, past(50.0)))
+    in_force = loosened(sessions_per_day=1.0)
+    found = person_breaches(
+        protocol(), in_force, subject="01", history=of_day, now=NOW, accelerated=True
+    )
+    assert names(found) == ["sessions_per_day"]
+    waits = waits_s(in_force, of_day, NOW, accelerated=True)
+    assert waits["sessions_per_day"] >= 86400.0
+    lost = DoseHistory(since_doubt_s=age_s)
+    assert names(person(protocol(), history=lost)) == ["ledger_renewed"]
+
+
 @pytest.mark.parametrize(
     ("history", "limit", "said"),
     [
