@@ -21,6 +21,7 @@ from analysis import artifact_report as report
 from analysis.artifact_adaptive import adaptive
 from analysis.artifact_current import CurrentTrace, Span, find_plateau
 from analysis.artifact_ged import THRESHOLD_DB, Removal, threshold_ged
+from analysis.artifact_inject import Injection, inject
 from analysis.artifact_lines import Complex, Stimulated, check_frequency, refine_frequency
 from analysis.artifact_result import CleanedRecording
 from analysis.artifact_sass import NOTE as SASS_NOTE
@@ -109,10 +110,13 @@ def remove_stimulation_artifact(
     kept = clipped <= CLIPPED_SHARE
     used = [name for name, good in zip(names, kept, strict=True) if good]
     stim, quiet = whole[kept], quiet[kept]
-    for what, seconds in (("at full current", stim.shape[1] / fs), ("rest", quiet.shape[1] / fs)):
+    for what, seconds in (
+        ("at full current", stim.shape[1] / fs),
+        ("of rest", quiet.shape[1] / fs),
+    ):
         if seconds < LEAST_S:
             raise UnusableRecording(
-                f"{seconds:.1f} s of {what}: {LEAST_S:g} s are needed; record longer"
+                f"{seconds:.1f} s {what}: {LEAST_S:g} s are needed; record longer"
             )
     case = Stimulated(
         stim - stim.mean(axis=1, keepdims=True),
@@ -129,6 +133,12 @@ def remove_stimulation_artifact(
             "frequency and the sampling rate"
         )
     if over_db <= _LINE_DB:
+        other_hz = report.foreign_line_hz(case)
+        if other_hz is not None:
+            raise AnalysisError(
+                f"the line of a current lies at {other_hz:.2f} Hz, none at {stim_hz:g} Hz as "
+                "stated; mend the frequency"
+            )
         warnings.append(f"no line stands out at {stim_hz:g} Hz; the frequency is taken as stated")
     reference = _reference(current, span, stim.shape[1], fs, exact_hz, carrier_hz)
     case = replace(
@@ -140,7 +150,7 @@ def remove_stimulation_artifact(
         warnings.append(SASS_NOTE)
     out = removal(case)
     cleaned = case.stim - out.artefact
-    injection = report.inject(case, out.artefact, removal)
+    injection = inject(case, out.artefact, removal)
     if not injection[0].held_out:
         warnings.append("rest is too short to be halved: the injection test saw what it learned")
     measured = _measured(case, cleaned, used)
@@ -326,7 +336,7 @@ def _measured(
 
 
 def _verdict(
-    residue: Sequence[report.LineResidue], injection: Sequence[report.Injection]
+    residue: Sequence[report.LineResidue], injection: Sequence[Injection]
 ) -> tuple[str, tuple[str, ...]]:
     """Whether power around the frequency may be read, and why not."""
     reasons = []

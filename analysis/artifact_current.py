@@ -203,8 +203,9 @@ def find_plateau(
     full = float(np.median(size[size >= 0.5 * np.percentile(size, 95.0)]))
     start, stop = _longest(size >= FULL_SHARE * full)
     edge = round(_SETTLE_S * sfreq_hz)
-    begin = start + edge if start > 0 else 0
-    end = stop - edge if stop < n else n
+    # Within a second of an end of the recording it is the filter's edge, not the current's.
+    begin = start + edge if start > edge else 0
+    end = stop - edge if stop < n - edge else n
     if end <= begin:
         raise UnusableRecording("no stretch at full current of more than two seconds was found")
     # Where the EEG is the witness, its own rhythm keeps the line from vanishing.

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from analysis.artifact_current import Span
 from analysis.artifact_ged import Component
-from analysis.artifact_report import Injection, LineResidue, Locking
+from analysis.artifact_inject import Injection
+from analysis.artifact_report import LineResidue, Locking
 from analysis.errors import UnusableRecording
 
 __all__ = ["CleanedRecording"]

@@ -141,7 +141,7 @@ def make(
     duration_s : float
         Length of either recording.
     excess_db : float, optional
-        Artefact over EEG in 8-12 Hz, mean over channels; 40 for ``tacs``, -3 for ``am``.
+        Artefact over EEG in 8-12 Hz, mean over channels; 40 for ``tacs``, 5 for ``am``.
     stim_hz, alpha_hz : float
         Frequencies.
     alpha_snr : float
@@ -181,7 +181,7 @@ def make(
     rest = rest + np.outer(patterns[:, -1], source_rest)
     clean = under + np.outer(patterns[:, -1], source_stim)
     wave = artefact(rng, time_s, stim_hz, kind)
-    above_db = (40.0 if kind == "tacs" else -3.0) if excess_db is None else excess_db
+    above_db = (40.0 if kind == "tacs" else 5.0) if excess_db is None else excess_db
     ratio = np.mean(in_band(wave, fs).var(axis=1)) / np.mean(in_band(rest, fs).var(axis=1))
     wave *= np.sqrt(10 ** (above_db / 10) / ratio)
     scale_v = 1e-5 / rest.std()
