@@ -132,13 +132,13 @@ def remove_stimulation_artifact(
             f"the line lies at {exact_hz:.4f} Hz, not at {stim_hz:g} Hz as stated: check the "
             "frequency and the sampling rate"
         )
+    other_hz = report.foreign_line_hz(case)
+    if other_hz is not None:
+        raise AnalysisError(
+            f"the line of a current lies at {other_hz:.2f} Hz, none like it at {stim_hz:g} Hz as "
+            "stated; mend the frequency"
+        )
     if over_db <= _LINE_DB:
-        other_hz = report.foreign_line_hz(case)
-        if other_hz is not None:
-            raise AnalysisError(
-                f"the line of a current lies at {other_hz:.2f} Hz, none at {stim_hz:g} Hz as "
-                "stated; mend the frequency"
-            )
         warnings.append(f"no line stands out at {stim_hz:g} Hz; the frequency is taken as stated")
     reference = _reference(current, span, stim.shape[1], fs, exact_hz, carrier_hz)
     case = replace(

@@ -6,8 +6,8 @@ What is locked to the current shows in two ways that a rhythm of the brain does 
 each other, as any modulation of the line's amplitude makes them). A brain rhythm, however much it
 grows, has neither, as long as it does not follow the current. The Takagi factorisation of the
 pseudo-covariance gives components, each a pattern over channels with a phase, and its excess over
-rest; those above the threshold lose their in-phase part, where the artefact is, and keep the
-quadrature.
+rest; those above the threshold, and with three times as much power in phase as in quadrature, lose
+their in-phase part, where the artefact is, and keep the quadrature.
 
 The usual generalised eigenvalue decomposition asks how much power exceeds rest, and cannot tell an
 artefact from a brain rhythm that grew beyond the threshold (`benchmarks/artifact.py`).
@@ -48,6 +48,7 @@ Array = NDArray[np.float64]
 
 THRESHOLD_DB = 9.0
 _LINE_OVER_CHANCE = 4.0
+_LOCKED_SHARE = 0.5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -180,10 +181,13 @@ def _one_line(
     turn = case.phasor(line_hz) * np.exp(-2j * np.pi * line_hz * case.times_s())
     seen_white = (white.forward @ envelope) * turn.conj()
     values, vectors = takagi(seen_white @ seen_white.T / seen_white.shape[1])
-    kept = values > 10.0 ** (threshold_db / 10.0)
+    waves = vectors.conj().T @ seen_white
+    # What has changed its power without a fixed phase is no artefact of this kind, however strong.
+    locked = values > _LOCKED_SHARE * np.mean(np.abs(waves) ** 2, axis=1)
+    kept = (values > 10.0 ** (threshold_db / 10.0)) & locked
     if kept.any():
         chosen = vectors[:, kept]
-        in_phase = (chosen.conj().T @ seen_white).real
+        in_phase = waves[kept].real
         modulated = (white.back @ (chosen @ in_phase)) * turn
         artefact = artefact + shifted_up(modulated, fs, line_hz)
         for value, pattern, wave in zip(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -32,7 +32,7 @@ Array = NDArray[np.float64]
 Method = Callable[[Stimulated], Removal]
 
 INJECTED_DB = (0.0, 3.0)
-TOLERANCE_DB = 1.0
+TOLERANCE_DB = 0.75
 _LEAST_DB = -60.0
 
 
@@ -57,7 +57,7 @@ class Injection:
 
     @property
     def passed(self) -> bool:
-        """Whether it came back within 1 dB."""
+        """Whether it came back within 0.75 dB."""
         return abs(self.recovered_db - self.planted_db) <= TOLERANCE_DB
 
     def to_dict(self) -> dict[str, Any]:
@@ -108,7 +108,8 @@ def inject(case: Stimulated, artefact: Array, method: Method) -> tuple[Injection
     for planted_db in INJECTED_DB:
         more = 10.0 ** (planted_db / 20.0) - 1.0
         truth = used + more * np.outer(pattern, readout @ own)
-        test = case.with_stim(truth + artefact[:, :n], seen)
+        # Only what surrounds the frequency is read: its own line is enough.
+        test = replace(case.with_stim(truth + artefact[:, :n], seen), fundamental_only=True)
         cleaned = test.stim - method(test).artefact
         power = [_around(case, readout @ data) for data in (cleaned, used)]
         recovered = 10.0 * math.log10(max(power[0], 1e-300) / power[1])

@@ -50,6 +50,8 @@ class Stimulated:
         Carrier of an amplitude-modulated current.
     reference : ndarray of complex, shape (n_times,), or None
         Recorded current as a rotating phasor at `stim_hz`, magnitude about 1.
+    fundamental_only : bool
+        Leave the other lines alone.
     """
 
     stim: Array
@@ -58,6 +60,7 @@ class Stimulated:
     stim_hz: float
     carrier_hz: float | None = None
     reference: Complex | None = None
+    fundamental_only: bool = False
 
     @property
     def half_width_hz(self) -> float:
@@ -67,6 +70,8 @@ class Stimulated:
     @property
     def lines_hz(self) -> tuple[float, ...]:
         """Frequency and harmonics; carrier and its two neighbours; as far as they were recorded."""
+        if self.fundamental_only:
+            return (self.stim_hz,)
         top = 0.5 * self.sfreq_hz - self.half_width_hz - ROLL_OFF_HZ
         lines = [k * self.stim_hz for k in range(1, MOST_LINES + 1)]
         if self.carrier_hz is not None:

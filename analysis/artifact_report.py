@@ -50,8 +50,9 @@ _LEAST_DB = -60.0
 def clipped_share(data: Array) -> Array:
     """Share of the samples of each channel that sit on its largest or smallest value.
 
-    Two or more in a row, equal to a millionth of the channel's range: a converter at its end
-    repeats its last value. What was filtered after it had clipped cannot be seen.
+    Three or more in a row, equal to a millionth of the channel's range: a converter at its end
+    repeats its last value (a sine between two samples has two such). What was filtered after it
+    had clipped cannot be seen.
 
     Parameters
     ----------
@@ -68,10 +69,11 @@ def clipped_share(data: Array) -> Array:
     share = np.zeros(data.shape[0])
     for end in (low, high):
         at = np.abs(data - end) <= near
-        beside = np.zeros_like(at)
-        beside[:, 1:] |= at[:, :-1]
-        beside[:, :-1] |= at[:, 1:]
-        share += np.mean(at & beside, axis=1)
+        middle = at[:, :-2] & at[:, 1:-1] & at[:, 2:]
+        run = np.zeros_like(at)
+        for first in range(3):
+            run[:, first : first + middle.shape[1]] |= middle
+        share += np.mean(run, axis=1)
     share[(high == low)[:, 0]] = 1.0
     return np.asarray(share)
 
@@ -97,7 +99,8 @@ def foreign_line_hz(case: Stimulated) -> float | None:
     Returns
     -------
     float or None
-        A narrow peak within the band, 20 dB over rest and over what lies around it.
+        A peak within the band, away from the frequency stated, 20 dB over rest and over what lies
+        around, and 10 dB over the peak at the frequency stated.
     """
     half = case.half_width_hz
     white = whitener(covariance(shifted_down(case.rest, case.sfreq_hz, case.stim_hz, half)))
@@ -108,7 +111,10 @@ def foreign_line_hz(case: Stimulated) -> float | None:
     # White against rest: a channel's share of the band's unit power.
     rest_level = white.rank / (2.0 * half)
     over = power[best] / max(float(np.median(power)), rest_level)
-    return float(freqs[inside][best]) if over > FOREIGN else None
+    away = np.abs(freqs[inside] - case.stim_hz) > 1.5 * LINE_HZ[1]
+    stated = float(power[~away].max()) if not away.all() else 0.0
+    found = over > FOREIGN and bool(away[best]) and power[best] > 10.0 * stated
+    return float(freqs[inside][best]) if found else None
 
 
 def _away(freqs_hz: Array, line_hz: float, window_hz: tuple[float, float]) -> NDArray[np.bool_]:

@@ -113,14 +113,13 @@ def comb(case: Stimulated, *, periods: int = COMB_PERIODS) -> Removal:
     """
     n = case.stim.shape[1]
     pad = math.ceil(periods * case.sfreq_hz / case.stim_hz)
-    if 2 * pad >= n:
+    if 2.5 * pad >= n:
         raise UnusableRecording(
             f"{n / case.sfreq_hz:.1f} s at full current: a comb of {periods} periods on either "
-            f"side needs {2 * pad / case.sfreq_hz:.1f} s"
+            f"side needs {2.5 * pad / case.sfreq_hz:.1f} s"
         )
     # Whole periods are put on at both ends, so that the comb finds the line in phase there.
-    whole = round(pad * case.stim_hz / case.sfreq_hz) / case.stim_hz * case.sfreq_hz
-    shift = round(whole)
+    shift = round(math.ceil(pad * case.stim_hz / case.sfreq_hz) / case.stim_hz * case.sfreq_hz)
     padded = np.concatenate(
         [case.stim[:, shift - pad : shift], case.stim, case.stim[:, n - shift : n - shift + pad]],
         axis=1,
