@@ -127,7 +127,7 @@ def _draw_residue(axes: Any, cleaned: CleanedRecording) -> None:
     for k, (colour, label) in enumerate(((_BEFORE, "before"), (_AFTER, "after"))):
         values = [pair[k] for pair in pairs]
         bars = axes.bar(places + (k - 0.5) * 0.4, values, 0.4, color=colour, label=label)
-        axes.bar_label(bars, [f"{v:.0f}" for v in values], fontsize=SMALL - 1)
+        axes.bar_label(bars, [f"{round(v)}" for v in values], fontsize=SMALL - 1)
     axes.set_xticks(places, names, fontsize=SMALL)
     axes.axhline(0.0, color=INK, lw=0.8)
     axes.set_ylabel("over rest, median of channels (dB)", fontsize=SMALL)

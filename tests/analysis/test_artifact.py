@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 pytest.importorskip("benchmarks.artifact_made", reason="benchmarks are not here")
 
-from analysis import remove_stimulation_artifact
+from analysis import CurrentTrace, remove_stimulation_artifact
 from analysis.artifact import METHODS
 from analysis.artifact_ged import Removal, threshold_ged
 from analysis.artifact_inject import inject
@@ -21,6 +21,8 @@ from analysis.artifact_result import CleanedRecording
 from analysis.errors import AnalysisError, UnusableRecording
 from benchmarks.artifact import phase_locking, score
 from benchmarks.artifact_made import CHANNELS, Made, make
+from devices.delivered import sine_current
+from devices.patient import PatientTruth, VirtualPatient
 
 Array = NDArray[np.float64]
 
@@ -138,6 +140,24 @@ def test_the_comb_takes_alpha_with_it(modulated: Made):
 def test_template_and_ged_together_are_as_good(risen: Made, cleaned: CleanedRecording):
     both = score(risen, cleaned_by(risen, "template+ged").raw.get_data())
     assert both["r"] == pytest.approx(score(risen, cleaned.raw.get_data())["r"], abs=0.02)
+
+
+def test_the_virtual_patient_looks_as_it_would_without_the_artefact():
+    changes = []
+    current = sine_current(70.0, 1.0, 10.0, ramp_s=5.0, electrodes={"Oz": 1.0, "Cz": -1.0})
+    trace = CurrentTrace(current.samples_ma, current.electrodes, current.sfreq_hz)
+    for artefact_uv_per_ma in (0.0, 5000.0):
+        truth = PatientTruth(peak_hz=10.2, artefact_uv_per_ma=artefact_uv_per_ma)
+        patient = VirtualPatient(truth, 3)
+        rest = patient.record(60.0)
+        under = patient.record(70.0, current=current)
+        result = remove_stimulation_artifact(under, rest=rest, stim_hz=10.0, current=trace)
+        assert (result.status, result.reasons) == ("cleaned", ())
+        assert (result.span.start_s, result.span.stop_s) == pytest.approx((5.8, 64.2), abs=0.5)
+        changes.append(float(np.median(result.band_change_db)))
+    assert len(result.components) >= 2
+    assert result.locking.before.mean() > 0.99
+    assert changes[1] == pytest.approx(changes[0], abs=0.3)
 
 
 def case_of(made: Made) -> Stimulated:
