@@ -29,7 +29,7 @@ from analysis.artifact_sass import sass
 from analysis.artifact_template import comb, sine_fit, template
 from analysis.errors import AnalysisError, UnusableRecording
 from analysis.findings import listed
-from analysis.marks import onsets_s
+from analysis.marks import onsets_s, set_marks
 
 __all__ = ["METHODS", "CleanedRecording", "remove_stimulation_artifact"]
 
@@ -101,14 +101,21 @@ def remove_stimulation_artifact(
     if carrier_hz is not None and not carrier_hz > 2.0 * stim_hz:
         raise AnalysisError(f"carrier {carrier_hz:g} Hz: it must be above twice the envelope")
     data, quiet = raw.get_data(names), _unmarked(rest, names)
+    if not (np.isfinite(data).all() and np.isfinite(quiet).all()):
+        raise AnalysisError("a recording holds NaN or infinite values; export it again")
     check_frequency(fs, stim_hz)
     span = _plateau(data, fs, stim_hz, quiet, current, carrier_hz, plateau_s)
     first, last = round(span.start_s * fs), round(span.stop_s * fs)
     whole = data[:, first:last]
     clipped = report.clipped_share(whole)
     warnings = _check_clipping(names, clipped)
-    kept = clipped <= CLIPPED_SHARE
-    used = [name for name, good in zip(names, kept, strict=True) if good]
+    silent = np.ptp(quiet, axis=1) == 0.0
+    if silent.any():
+        warnings.append(f"flat at rest, left out: {listed(_named(names, silent))}")
+    kept = (clipped <= CLIPPED_SHARE) & ~silent
+    used = _named(names, kept)
+    if len(used) < 2:
+        raise UnusableRecording(f"{len(used)} usable channel: at least two are needed")
     stim, quiet = whole[kept], quiet[kept]
     for what, seconds in (
         ("at full current", stim.shape[1] / fs),
@@ -158,7 +165,7 @@ def remove_stimulation_artifact(
     status, reasons = _verdict(measured[1][0], injection, shorter_s)
     band = (exact_hz - case.half_width_hz, exact_hz + case.half_width_hz)
     return CleanedRecording(
-        raw=_raw_like(raw, names, whole, kept, stim - out.artefact),
+        raw=_raw_like(raw, names, whole, kept, stim - out.artefact, span),
         status=status,
         reasons=reasons,
         method=method,
@@ -239,6 +246,11 @@ def _channels(raw: Any, rest: Any) -> list[str]:
     return shared
 
 
+def _named(names: list[str], flags: NDArray[np.bool_]) -> list[str]:
+    """Names of the channels that are flagged."""
+    return [name for name, flag in zip(names, flags, strict=True) if flag]
+
+
 def _unmarked(raw: Any, names: list[str]) -> Array:
     """Signals without the spans that annotations call bad."""
     data = np.asarray(raw.get_data(names), dtype=np.float64)
@@ -274,8 +286,8 @@ def _plateau(
 
 def _check_clipping(names: list[str], clipped: Array) -> list[str]:
     """Refuse a recording of which too much clipped; say which channels did."""
-    over = [n for n, share in zip(names, clipped, strict=True) if share > CLIPPED_SHARE]
-    some = [n for n, share in zip(names, clipped, strict=True) if 0.0 < share <= CLIPPED_SHARE]
+    over = _named(names, clipped > CLIPPED_SHARE)
+    some = _named(names, (clipped > 0.0) & (clipped <= CLIPPED_SHARE))
     if len(over) > MOST_CLIPPED_CHANNELS * len(names):
         raise UnusableRecording(
             f"{len(over)} of {len(names)} channels clipped in more than "
@@ -361,14 +373,22 @@ def _verdict(
 
 
 def _raw_like(
-    raw: Any, names: list[str], whole: Array, kept: NDArray[np.bool_], cleaned: Array
+    raw: Any, names: list[str], whole: Array, kept: NDArray[np.bool_], cleaned: Array, span: Span
 ) -> Any:
-    """The stretch as a recording of its own, with places, date and the channels left out."""
+    """The stretch as a recording of its own, with places, marks and the channels left out."""
     import mne
 
     data = whole.copy()
     data[kept] = cleaned
     info = mne.pick_info(raw.info, [raw.ch_names.index(name) for name in names], copy=True)
-    info["bads"] = [name for name, good in zip(names, kept, strict=True) if not good]
+    info["bads"] = _named(names, ~kept)
     out = mne.io.RawArray(data, info, verbose="ERROR")
+    marks = raw.annotations
+    begin = onsets_s(raw) - span.start_s
+    length = span.stop_s - span.start_s
+    inside = (begin < length) & (begin + marks.duration > 0.0)
+    first = np.maximum(begin, 0.0)
+    last = np.minimum(begin + marks.duration, length)
+    texts = [str(text) for text, here in zip(marks.description, inside, strict=True) if here]
+    set_marks(out, first[inside], (last - first)[inside], texts)
     return out

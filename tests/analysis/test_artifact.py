@@ -315,6 +315,30 @@ def test_bad_spans_of_rest_are_left_out(risen: Made):
     assert score(risen, result.raw.get_data())["r"] >= 0.94
 
 
+def test_marks_move_with_the_stretch_and_a_flat_channel_is_left_out(risen: Made):
+    import mne
+
+    under = risen.raw(risen.stim_v)
+    under.set_annotations(mne.Annotations([2.0, 8.0, 30.0], [1.0, 4.0, 0.0], ["a", "b", "c"]))
+    rest = risen.rest_v.copy()
+    rest[3] = 0.0
+    result = remove_stimulation_artifact(
+        under, rest=risen.raw(rest), stim_hz=10.0, plateau_s=(10.0, 45.0)
+    )
+    marks = result.raw.annotations
+    assert list(marks.description) == ["b", "c"]
+    assert list(marks.onset) == pytest.approx([0.0, 20.0])
+    assert list(marks.duration) == pytest.approx([2.0, 0.0])
+    assert result.raw.info["bads"] == [CHANNELS[3]]
+    assert any("flat at rest" in warning for warning in result.warnings)
+
+
+def test_a_recording_with_holes_is_refused(risen: Made):
+    data = risen.stim_v.copy()
+    data[0, 100] = np.nan
+    assert "NaN" in refused(risen, stim=risen.raw(data))
+
+
 def test_every_method_has_a_name(risen: Made):
     assert set(METHODS) == {
         *("ged", "sass", "template", "sine", "adaptive", "lms", "comb", "template+ged"),
