@@ -9,6 +9,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from analysis.artifact import remove_stimulation_artifact
+    from analysis.artifact_current import CurrentTrace, read_current
+    from analysis.artifact_result import CleanedRecording
     from analysis.clean import CleanReport, clean
     from analysis.errors import AnalysisError, RecordingError, UnusableRecording
     from analysis.estimate import PeakEstimate
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
 __all__ = [
     "AnalysisError",
     "CleanReport",
+    "CleanedRecording",
+    "CurrentTrace",
     "EventWindow",
     "Finding",
     "Outcome",
@@ -39,13 +44,17 @@ __all__ = [
     "find_peak",
     "load_recording",
     "parametrise",
+    "read_current",
     "read_raw",
+    "remove_stimulation_artifact",
     "replicate",
 ]
 
 _HOME = {
     "AnalysisError": "errors",
     "CleanReport": "clean",
+    "CleanedRecording": "artifact_result",
+    "CurrentTrace": "artifact_current",
     "EventWindow": "states",
     "Finding": "findings",
     "Outcome": "outcome",
@@ -61,7 +70,9 @@ _HOME = {
     "find_peak": "peak",
     "load_recording": "io",
     "parametrise": "parametrise",
+    "read_current": "artifact_current",
     "read_raw": "io",
+    "remove_stimulation_artifact": "artifact",
     "replicate": "replication",
 }
 

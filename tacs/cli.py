@@ -21,6 +21,7 @@ from tacs.commands import (
     attend,
     blind,
     calibrate,
+    clean,
     course,
     find,
     people,
@@ -164,6 +165,7 @@ app.command()(calibrate.calibrate)
 app.command()(attend.stop)
 app.command()(attend.attach)
 app.command()(stimulate.recover)
+app.command()(clean.clean)
 app.command(cls=console.PairsCommand)(quantify.compare)
 app.command()(quantify.report)
 app.command()(upkeep.demo)
