@@ -14,7 +14,7 @@ from analysis.power_verdict import (
     OPPOSED,
     UNCLEAR,
 )
-from analysis.statistics import Direction
+from analysis.statistics import Direction, direction_of
 from analysis.timecourse import CAUTION, TimeCourse
 
 COVERING_SECONDS = 150.0
@@ -173,6 +173,15 @@ def cautions(pair: Pair, power: PowerChange, connectivity_reason: str | None) ->
         found.append(f"whether the rhythm or the background changed is {power.verdict}")
     elif power.verdict in (BOTH, OPPOSED, HIDDEN, APERIODIC_ALONE):
         found.append(f"the background spectrum changed ({power.verdict}): {_background(power)}")
+    own = power.recentred
+    if own.ln_ratio is not None and own.interval_ln is not None:
+        kinds = {direction_of(power.raw.interval_ln), direction_of(own.interval_ln)}
+        if len(kinds) > 1 and kinds & {"increase", "decrease"}:
+            low, high = (percent_of_ln(edge) for edge in own.interval_ln)
+            found.append(
+                "the peak moved against the fixed band: about each recording's own peak the change "
+                f"is {percent_of_ln(own.ln_ratio):+.0f} % ({low:+.0f} to {high:+.0f} %)"
+            )
     if power.adjusted.reason is not None:
         found.append(f"adjusted power: {power.adjusted.reason}")
     if connectivity_reason is not None:

@@ -19,7 +19,7 @@ from analysis.statistics import MIN_SEGMENTS, Comparison, compare_series
 Array = NDArray[np.float64]
 
 CLINICAL_EDGES_S = tuple(60.0 * minute for minute in (0, 3, 10, 20, 30, 60, 90, 120, 150, 180))
-LONG_S, MEDIUM_S, SHORT_S = 1200.0, 300.0, 90.0
+LONG_S, MEDIUM_S, SHORT_S = 1200.0, 300.0, 80.0
 CAUTION = (
     "power rises by itself over an hour of rest, after sham too: only a sham session recorded as "
     "long shows what of the course is the stimulation's (Kasten et al. 2016)"
@@ -138,7 +138,7 @@ def bin_edges_s(first_s: float, last_s: float) -> tuple[float, ...]:
     -------
     tuple of float
         Edges in seconds. Below 20 min bins of 1 min from the first moment on, below 5 min of 30 s;
-        below 1.5 min none.
+        below 80 s none.
     """
     span_s = last_s - first_s
     if span_s >= LONG_S:

@@ -71,9 +71,9 @@ def planted(seeds: int) -> None:
     print(f"  95 % interval of adjusted power holds the truth in {held} of {seeds}")
 
 
-def pair(seed: int, alpha_uv: float, **after: float) -> PowerChange:
+def pair(seed: int, rhythm_uv: float, **after: float) -> PowerChange:
     """Made pair, compared; `after` says what is different after."""
-    made = {"duration_s": SECONDS, "channels": CHANNELS, "alpha_uv": alpha_uv}
+    made = {"duration_s": SECONDS, "channels": CHANNELS, "alpha_uv": rhythm_uv}
     sides = [
         measure(data, 160.0, list(range(len(CHANNELS))), BAND)
         for data in (made_uv(2 * seed, **made), made_uv(2 * seed + 1, **{**made, **after}))

@@ -24,6 +24,7 @@ from tests.data import recording
 FEW = ("Cz", "P3", "P4", "O1", "O2")
 KEYS = {
     *("power", "connectivity", "peak_shift_hz", "direction", "as_predicted", "warnings", "summary"),
+    *("asymmetry", "time_course", "peak_shift", "preparation"),
 }
 POWER_KEYS = {
     *("ln_ratio", "percent", "db", "ci95_percent", "p", "relative", "adjusted", "aperiodic"),
@@ -63,6 +64,14 @@ def test_a_planted_increase_is_found_and_reported(doubled: Outcome) -> None:
     assert set(power["per_channel"]) == set(FEW)
     assert power["aperiodic"]["verdict"] == "oscillation"
     assert power["aperiodic"]["exponent_change"] == pytest.approx(0.0, abs=0.1)
+    low_change, high_change = power["aperiodic"]["exponent_change_ci95"]
+    assert low_change < power["aperiodic"]["exponent_change"] < high_change
+    assert power["aperiodic"]["moved"] is False
+    assert power["per_channel"]["O1"]["adjusted_ln_ratio"] == pytest.approx(np.log(2.0), abs=0.4)
+    assert told["asymmetry"]["pairs"] == {}
+    assert "F4 and F3" in told["asymmetry"]["reason"]
+    assert told["time_course"]["start_known"] is False
+    assert [round(60 * one["from_min"]) for one in told["time_course"]["bins"]] == [3, 33, 63]
     assert told["direction"] == "increase"
     assert told["as_predicted"] is True
     assert told["peak_shift_hz"] == pytest.approx(0.0, abs=0.3)
@@ -175,6 +184,16 @@ def test_the_peak_is_found_when_not_given_and_its_shift_told() -> None:
     before, after = found.power.own_bands_hz
     assert before == pytest.approx(found.power.band_hz)
     assert after[0] - before[0] == pytest.approx(found.peak_shift.shift_hz)
+
+
+def test_a_peak_that_leaves_the_fixed_band_is_told() -> None:
+    pre = made_raw(made_uv(71, duration_s=60.0, channels=FEW, peak_hz=9.0), 160.0, FEW)
+    post = made_raw(made_uv(71, duration_s=60.0, channels=FEW, peak_hz=11.6), 160.0, FEW)
+    found = _quick(pre, post, peak_hz=None)
+    assert found.power.raw.interval_ln[1] < 0.0
+    assert found.power.recentred.ln_ratio == pytest.approx(0.0, abs=0.2)
+    assert any("about each recording's own peak the change is" in text for text in found.warnings)
+    assert any("no shift is expected" in text for text in found.warnings)
 
 
 def test_without_a_peak_there_is_no_band() -> None:
