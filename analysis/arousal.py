@@ -24,9 +24,13 @@ THETA_HZ = (4.0, 7.0)
 _BELOW_HZ, _ABOVE_HZ = (2.0, 3.5), (24.0, 32.0)
 _CLEAR_OF_ALPHA_HZ = 2.0
 _NARROWEST_HZ = 1.0
-Z_LIMIT = 2.33
-PEAK_Z_AT_MOST = 3.0
+Z_LIMIT = 1.96
+PEAK_Z_AT_MOST = 2.5
 THETA_LEAST_LN = math.log(1.1)
+# What an equally wakeful person's recordings differ by beside sampling error: the peak moves by
+# about 0.15 Hz from one to the next, and theta is taken to do so by 5 %.
+PEAK_RETEST_HZ = 0.2
+THETA_RETEST_LN = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,10 +147,12 @@ def arousal_change(
 
     Notes
     -----
-    z = (z of theta - z of the peak) / sqrt 2, the peak's kept within 3, so that a shift of the peak
-    alone, which stimulation might make, never decides. Arousal differs where |z| > 2.33 and theta
-    moved by a tenth or more, or where one recording alone has drowsy spans. Only for peaks from 7
-    to 14 Hz; where a slow peak leaves less than 1 Hz of theta nothing is said.
+    The errors allow for what recordings of an equally wakeful person differ by: 0.2 Hz between two
+    peaks, 5 % of theta. z = (z of theta - z of the peak) / sqrt 2, the peak's kept within 2.5, so
+    that a shift of the peak alone, which stimulation might make, never decides. Arousal differs
+    where |z| > 1.96 and theta moved by a tenth or more, or where one recording alone has drowsy
+    spans. Only for peaks from 7 to 14 Hz; where a slow peak leaves less than 1 Hz of theta nothing
+    is said.
 
     References
     ----------
@@ -166,14 +172,12 @@ def arousal_change(
         variances.append(float(resampled.var()))
     change = means[1] - means[0]
     stretch = block_stretch((variances[0], variances[1]), (before.n_segments, after.n_segments))
-    error = math.sqrt(sum(variances)) * stretch
-    if error <= 0.0:
-        return ArousalChange(change, None, shift.shift_hz, None, dozing, spans)
+    error = math.hypot(math.sqrt(sum(variances)) * stretch, THETA_RETEST_LN)
     theta_z = change / error
     z = theta_z
     if shift.shift_hz is not None and shift.ci95_hz is not None:
         half = 0.5 * (shift.ci95_hz[1] - shift.ci95_hz[0])
-        peak_z = shift.shift_hz / (half / 1.96) if half > 0.0 else 0.0
+        peak_z = shift.shift_hz / math.hypot(half / 1.96, PEAK_RETEST_HZ)
         z = (theta_z - float(np.clip(peak_z, -PEAK_Z_AT_MOST, PEAK_Z_AT_MOST))) / math.sqrt(2.0)
     found = abs(z) > Z_LIMIT and abs(change) >= THETA_LEAST_LN and z * change > 0.0
     return ArousalChange(change, theta_z, shift.shift_hz, z, dozing, found or spans)

@@ -69,7 +69,7 @@ def test_a_power_law_has_no_theta_whatever_its_slope_and_level(slope: float, lev
 def test_alpha_power_and_background_alone_say_nothing(before: Array, after: Array) -> None:
     n = 60
     found = [_change(seed, before, after) for seed in range(n)]
-    # |z| > 2.33 is 2 % of a standard normal.
+    # |z| > 1.96 is 5 % of a standard normal, and the errors allow for more than is in here.
     assert sum(one.differs for one in found) <= binom.isf(1e-3, n, 0.02)
 
 
@@ -78,14 +78,14 @@ def test_more_theta_and_a_slower_peak_are_drowsiness() -> None:
     found = _change(1, _psd(), _psd(alpha=0.5, theta=0.8), slower)
     assert found.differs
     assert found.z is not None
-    assert found.z > 3.0
+    assert found.z > 2.5
     assert "peak -0.60 Hz" in found.text
     assert "theta beside the background +" in found.text
     waking = PeakShift(9.4, 10.0, 0.6, (0.4, 0.8), None)
     back = _change(1, _psd(alpha=0.5, theta=0.8), _psd(), waking)
     assert back.differs
     assert back.z is not None
-    assert back.z < -3.0
+    assert back.z < -2.5
 
 
 def test_a_shift_of_the_peak_alone_never_decides() -> None:
@@ -94,7 +94,7 @@ def test_a_shift_of_the_peak_alone_never_decides() -> None:
         found = _change(seed, _psd(), _psd(), far)
         assert found.z is not None
         assert found.theta_z is not None
-        assert found.z == pytest.approx((found.theta_z + 3.0) / math.sqrt(2.0))
+        assert found.z == pytest.approx((found.theta_z + 2.5) / math.sqrt(2.0))
         assert found.theta_ln is not None
         # Nothing but theta that moved by a tenth by itself could still have been called.
         assert not found.differs or abs(found.theta_ln) >= math.log(1.1)
