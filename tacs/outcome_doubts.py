@@ -17,6 +17,7 @@ WORDS: Mapping[Weight, str] = {
     "unknown": "not known",
 }
 SLOW_PROBABILITY = 0.2  # above it a slow part is worth naming; as for the p value
+STATE_CHECKS = ("eyes", "muscle", "drowsiness")
 OLD_TO_NEW_HZ = 0.5  # a peak that moved further takes power out of a fixed band
 
 
@@ -50,7 +51,8 @@ def doubts(data: Mapping[str, Any]) -> tuple[Doubt, ...]:
     Parameters
     ----------
     data : mapping
-        As ``tacs compare --json``.
+        As ``tacs compare --json``, and ``protocol_known``: whether a protocol told where the
+        stimulation electrodes were.
 
     Returns
     -------
@@ -113,11 +115,12 @@ def _natural(data: Mapping[str, Any]) -> Iterator[Doubt]:
     if beyond is None:
         yield Doubt(what=what, weight="unknown", evidence=_capital(found.get("reason") or ""))
         return
+    limits = signed_interval(found["limits_percent"], 0, "%")
     yield Doubt(
         what=what,
         weight="against" if beyond else "open",
         evidence=f"The change lies {'outside' if beyond else 'inside'} the limits of agreement of "
-        f"{n} pairs of recordings without stimulation.",
+        f"{n} pairs of recordings without stimulation ({limits}).",
     )
 
 
@@ -142,61 +145,73 @@ def _background(data: Mapping[str, Any]) -> Iterator[Doubt]:
 
 def _state(data: Mapping[str, Any]) -> Iterator[Doubt]:
     """Eyes and arousal."""
-    what = "Another state: eyes, arousal"
-    checks = [
-        one
-        for one in data["preparation"].get("same_state") or ()
-        if one.get("check") in ("eyes", "arousal", "drowsiness", "state")
-    ]
-    arousal = data.get("arousal") or {}
-    differs = [str(one.get("note") or one["check"]) for one in checks if one.get("ok") is False]
-    if arousal.get("changed"):
-        differs.append(str(arousal.get("reason") or "markers of arousal differ"))
-    unknown = not checks or all(one.get("ok") is None for one in checks)
+    what = "Another state: eyes, muscle, arousal"
+    checks = _checks(data, of_state=True)
+    differs = [_told(one) for one in checks if one["ok"] is False]
+    differs += _reasons(data, "arousal")
     if differs:
         yield Doubt(what=what, weight="open", evidence=_capital("; ".join(differs)))
-    elif unknown and not arousal:
-        text = "Neither annotations nor the data say whether the eyes were in the same state."
-        yield Doubt(what=what, weight="unknown", evidence=text)
-    else:
-        text = "No marker of eyes or arousal differs between the two recordings."
+    elif any(one["check"] == "eyes" and one["ok"] for one in checks):
+        text = "The eyes were in the same state, and no marker of arousal differs."
         yield Doubt(what=what, weight="against", evidence=text)
+    else:
+        unsure = [_told(one) for one in checks if one["check"] == "eyes"]
+        text = _capital("; ".join(unsure) or "whether the eyes were alike is not known")
+        text = f"{text} No marker of arousal differs."
+        yield Doubt(what=what, weight="unknown", evidence=text)
 
 
 def _recording(data: Mapping[str, Any]) -> Iterator[Doubt]:
     """Amplifier, filters, reference, channels."""
     what = "Different recording: filters, reference, rate, electrodes"
-    checks = [
-        one
-        for one in data["preparation"].get("same_state") or ()
-        if one.get("check") not in ("eyes", "arousal", "drowsiness", "state")
-    ]
-    differs = [str(one.get("note") or one["check"]) for one in checks if one.get("ok") is False]
+    checks = _checks(data, of_state=False)
+    differs = [_told(one) for one in checks if one["ok"] is False]
+    alike = [str(one["check"]).replace("_", " ") for one in checks if one["ok"]]
+    unsure = [_told(one) for one in checks if one["ok"] is None]
     if differs:
         yield Doubt(what=what, weight="open", evidence=_capital("; ".join(differs)))
-    elif checks:
-        names = joined([str(one["check"]) for one in checks])
-        text = f"Checked and alike: {names}."
+    elif alike and not unsure:
+        text = f"Checked and alike: {joined(alike)}."
         yield Doubt(what=what, weight="against", evidence=text)
+    else:
+        text = _capital("; ".join(unsure) or "nothing was checked")
+        yield Doubt(what=what, weight="unknown", evidence=text)
 
 
 def _current(data: Mapping[str, Any]) -> Iterator[Doubt]:
     """What the electrodes and the current leave behind."""
     what = "Gel, polarised electrodes, or what is left of the current"
-    left_out = data["preparation"].get("near_stimulation") or data.get("near_stimulation") or ()
-    residual = data.get("residual") or {}
-    if residual.get("found"):
-        text = _capital(
-            str(residual.get("reason") or "a line at the stimulation frequency is seen")
-        )
-        yield Doubt(what=what, weight="open", evidence=text)
-    elif left_out:
-        names = joined([str(name) for name in left_out])
-        text = f"Channels under or beside a stimulation electrode were left out: {names}."
+    found = data["preparation"]["stimulation_electrodes"]
+    near = [*found["under"], *found["beside"]]
+    lines = _reasons(data, "residual_line")
+    if lines:
+        yield Doubt(what=what, weight="open", evidence=_capital("; ".join(lines)))
+    elif data["protocol_known"]:
+        told = f"left out: {joined(near)}" if near else "none is near any channel"
+        text = f"Channels under or beside a stimulation electrode: {told}. No line stands out."
         yield Doubt(what=what, weight="against", evidence=text)
     else:
-        text = "No protocol was given, so the places of the stimulation electrodes are not known."
+        text = (
+            "No protocol was given, so the places of the stimulation electrodes are not known. No "
+            "line stands out in the band."
+        )
         yield Doubt(what=what, weight="unknown", evidence=text)
+
+
+def _checks(data: Mapping[str, Any], *, of_state: bool) -> list[Mapping[str, Any]]:
+    """Checks of the person's state, or of the recording."""
+    found = data["preparation"]["same_state"]
+    return [one for one in found if (one["check"] in STATE_CHECKS) is of_state]
+
+
+def _told(one: Mapping[str, Any]) -> str:
+    """What a check has to say."""
+    return str(one["note"] or f"{one['check']}: {one['before']} before, {one['after']} after")
+
+
+def _reasons(data: Mapping[str, Any], code: str) -> list[str]:
+    """Reasons of one kind for which a verdict was withheld."""
+    return [str(one["text"]) for one in data["inference"]["reasons"] if one["code"] == code]
 
 
 def _peak(data: Mapping[str, Any]) -> Iterator[Doubt]:

@@ -85,23 +85,25 @@ def _preparation(data: Mapping[str, Any]) -> str:
     bad = found["bad_channels"]
     if bad:
         parts.append(f"Bad in either and left out of both: {joined(list(bad))}.")
-    interpolated = found.get("interpolated") or ()
+    interpolated = found["interpolated"]["channels"]
     if interpolated:
         parts.append(
             f"For maps alone, {joined(list(interpolated))} were interpolated by spherical splines "
             "(Perrin 1989)."
         )
-    artefacts = found.get("artefacts") or {}
-    method = artefacts.get("method")
-    if method in ("ica", "both"):
-        removed = artefacts.get("components_removed") or artefacts.get("removed") or ()
+    handled = found["artefacts"]
+    if handled.get("ica"):
+        removed = handled["ica"]["removed"]
         parts.append(
-            "Artefacts were taken out by independent component analysis of both recordings "
+            "Artefacts were taken out by one independent component analysis of both recordings "
             f"together; components were labelled by ICLabel (Pion-Tonachini 2019), {len(removed)} "
-            "were removed."
+            "were removed from both by one spatial filter."
         )
-    if method in ("autoreject", "both"):
-        parts.append("Segments were rejected by autoreject (Jas 2017), alike in both recordings.")
+    if handled.get("autoreject"):
+        parts.append(
+            "Spans were left out by thresholds that autoreject learnt from both recordings (Jas "
+            "2017)."
+        )
     used = found["n_segments"]
     parts.append(
         f"Segments with gross artefacts were skipped; {used[0]} segments before and {used[1]} "
@@ -136,7 +138,7 @@ def _time_course(data: Mapping[str, Any]) -> str:
         f"The time course after the session was read in {len(found['bins'])} bins, each as a log "
         "ratio to the recording before, with simultaneous 95 % intervals."
     )
-    if (found.get("decay") or {}).get("tau_min") is not None:
+    if found["decay"]["reason"] is None:
         text += " An exponential decay was fitted to the bins."
     return text
 
@@ -150,8 +152,9 @@ def _connectivity(data: Mapping[str, Any]) -> str:
         f"{number(found['epoch_s'], 0)} s in each recording ({found['n_channels']} channels, "
         f"{found['reference']} reference): imaginary coherency (Nolte 2004) and the debiased "
         "squared weighted phase lag index (Vinck 2011). Because these estimates rise with "
-        "signal-to-noise ratio, changes are reported beside the change of power and from epochs "
-        "matched for power."
+        "signal-to-noise ratio, directions are read from the change at equal signal-to-noise "
+        "ratio, with intervals from a jackknife over blocks of epochs, corrected for all measures. "
+        "Channels at a stimulation electrode have no part in it."
     )
 
 

@@ -102,15 +102,17 @@ def _connectivity(found: Mapping[str, Any]) -> KeyFigure:
     one = found.get("wpli2_debiased")
     if not one:
         return KeyFigure(label=label, value="–", note=str(found.get("reason") or "none"))
-    matched = one.get("power_matched_change")
-    if matched is not None:
+    matched = one["power_matched_change"]
+    if matched is None:
         return KeyFigure(
-            label=f"{label}, power-matched",
-            value=signed(matched, 3),
-            note=f"unmatched {signed(one['change'], 3)}, which rises with power alone",
+            label=label,
+            value=signed(one["change"], 3),
+            note=f"95 % interval {signed_interval(one['ci95_change'], 3)}; not at equal "
+            "signal-to-noise ratio, so power alone may have made it",
         )
     return KeyFigure(
-        label=label,
-        value=signed(one["change"], 3),
-        note=f"95 % interval {signed_interval(one['ci95_change'], 3)}; not matched for power",
+        label=f"{label}, at equal signal-to-noise ratio",
+        value=signed(matched, 3),
+        note=f"{one['direction']}; 95 % interval "
+        f"{signed_interval(one['ci95_power_matched_change'], 3)}",
     )

@@ -79,7 +79,7 @@ def outcome_report(
         raise InputError(f"--report {out}: give a name that ends in .html")
     numbers = path.with_suffix(".json")
     data = outcome.to_dict()
-    pictures, missing = outcome_pictures(outcome, data)
+    pictures, missing = outcome_pictures(outcome, data, all_of_them=True)
     named = [("Before", str(before)), ("After", str(after))]
     if protocol is not None:
         named.append(("Protocol", str(protocol)))
@@ -87,7 +87,7 @@ def outcome_report(
         title=title(data),
         banners=banners(data),
         figures=key_figures(data),
-        doubts=doubts(data),
+        doubts=doubts({**data, "protocol_known": protocol is not None}),
         power=power_rows(data),
         measures=measure_rows(data["connectivity"]),
         preparation=preparation_rows(data["preparation"]),

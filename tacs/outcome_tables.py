@@ -9,17 +9,6 @@ from tacs.report_words import interval, joined, number
 
 __all__ = ["measure_rows", "preparation_rows"]
 
-MEASURES: Mapping[str, str] = {
-    "imcoh": "Imaginary coherence, absolute (primary)",
-    "wpli2_debiased": "Debiased wPLI, squared (primary)",
-    "coh": "Coherence",
-    "plv": "Phase locking value",
-    "ciplv": "Corrected imaginary phase locking value",
-    "pli": "Phase lag index",
-    "wpli": "Weighted phase lag index",
-    "ppc": "Pairwise phase consistency",
-    "aec": "Envelope correlation, orthogonalised",
-}
 MANY = 12
 
 
@@ -31,11 +20,17 @@ def measure_rows(found: Mapping[str, Any]) -> tuple[tuple[str, Mapping[str, Any]
     found : mapping
         ``connectivity`` of ``tacs compare --json``.
     """
-    return tuple(
-        (words, found[name])
-        for name, words in MEASURES.items()
-        if isinstance(found.get(name), Mapping)
-    )
+    if found.get("reason"):
+        return ()
+    names = sorted(found["measures"], key=lambda name: not found[name]["primary"])
+    return tuple((_title(found[name]), found[name]) for name in names)
+
+
+def _title(one: Mapping[str, Any]) -> str:
+    """Name of a measure for the table."""
+    text = str(one["title"])
+    text = text[:1].upper() + text[1:]
+    return f"{text} (primary)" if one["primary"] else text
 
 
 def preparation_rows(found: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
@@ -64,14 +59,29 @@ def preparation_rows(found: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
             "Segments of 4 s used",
             f"{found['n_segments'][0]} before, {found['n_segments'][1]} after",
         ),
+        ("Handling of artefacts", _handling(found["artefacts"])),
+        ("Filled in for maps alone", _some(found["interpolated"]["channels"]) or "none"),
         ("Range of relative power", interval(found["total_hz"], 0, "Hz")),
         ("Range of the background's fit", interval(found["fit_hz"], 0, "Hz")),
     ]
-    for one in found.get("same_state") or ():
-        ok = {True: "alike", False: "differ", None: "not known"}[one.get("ok")]
-        note = f": {one['note']}" if one.get("note") else ""
-        rows.append((f"Same state: {one['check']}", f"{ok}{note}"))
+    near = found["stimulation_electrodes"]
+    touched = [*near["under"], *near["beside"]]
+    rows.append(("At a stimulation electrode, no say in the verdict", _some(touched) or "none"))
+    for one in found["same_state"]:
+        ok = {True: "alike", False: "differ", None: "not known"}[one["ok"]]
+        note = f": {one['note']}" if one["note"] else ""
+        rows.append((f"Alike? {str(one['check']).replace('_', ' ')}", f"{ok}{note}"))
     return tuple(rows)
+
+
+def _handling(found: Mapping[str, Any]) -> str:
+    """What was done to artefacts."""
+    parts = [f"gross ones left out; method: {found['method']}"]
+    if found.get("ica"):
+        removed = found["ica"]["removed"]
+        named = joined([f"{one['label']} at {one['strongest_at']}" for one in removed])
+        parts.append(f"{len(removed)} components removed" + (f" ({named})" if named else ""))
+    return "; ".join(parts)
 
 
 def _some(names: Sequence[str]) -> str:

@@ -18,6 +18,8 @@ from tacs.report_words import interval, number, percent, signed_interval
 if TYPE_CHECKING:
     from analysis.outcome import Outcome
 
+OF_CONNECTIVITY = ("connectivity", "circle", "global_spectrum", "network")
+
 __all__ = ["OutcomeSection", "PowerRow", "outcome_pictures", "outcome_section", "power_rows"]
 
 
@@ -155,10 +157,28 @@ def _one_sided(before: SignalFile | None, after: SignalFile | None) -> str:
 
 
 def outcome_pictures(
-    outcome: Outcome, data: Mapping[str, Any]
+    outcome: Outcome, data: Mapping[str, Any], *, all_of_them: bool = False
 ) -> tuple[dict[str, Picture], tuple[str, ...]]:
-    """Spectra, topographies, connectivity; what cannot be drawn is said."""
+    """Draw the figures of a comparison; what cannot be drawn is said.
+
+    Parameters
+    ----------
+    outcome : Outcome
+        The comparison.
+    data : mapping
+        Its plain values.
+    all_of_them : bool
+        Also the course over time and the network; else spectra, head maps and connectivity.
+
+    Returns
+    -------
+    pictures : dict of str to Picture
+    missing : tuple of str
+        A sentence for each that could not be drawn.
+    """
     from analysis.errors import AnalysisError
+    from analysis.figures_connectivity import plot_circle, plot_global_spectrum, plot_network_effect
+    from analysis.figures_course import plot_time_course
     from analysis.figures_outcome import plot_connectivity, plot_spectra, plot_topographies
 
     power = data["power"]
@@ -167,6 +187,32 @@ def outcome_pictures(
     change = (
         f"{percent(power['percent'])}, 95 % interval "
         f"{signed_interval(power['ci95_percent'], 1, '%')}"
+    )
+    further = (
+        (
+            "time_course",
+            plot_time_course,
+            "Band power over the time after the session.",
+            "Band power in bins after the session, as a ratio to the recording before.",
+        ),
+        (
+            "circle",
+            plot_circle,
+            "Pairs of channels whose connectivity changed, on a circle.",
+            "Pairs whose connectivity changed most at equal signal-to-noise ratio.",
+        ),
+        (
+            "global_spectrum",
+            plot_global_spectrum,
+            "Mean connectivity over all pairs at every frequency, before and after.",
+            "Mean connectivity over all pairs at every frequency.",
+        ),
+        (
+            "network",
+            plot_network_effect,
+            "Change of each channel against its connectivity with the stimulated site before.",
+            "Does the change follow the connectivity that the stimulated site had before?",
+        ),
     )
     wanted = (
         (
@@ -191,9 +237,12 @@ def outcome_pictures(
         ),
     )
     found, missing = {}, []
-    for name, draw, alt, caption in wanted:
-        if name == "connectivity" and outcome.connectivity is None:
+    for name, draw, alt, caption in (*wanted, *(further if all_of_them else ())):
+        if name in OF_CONNECTIVITY and outcome.connectivity is None:
             continue  # the section gives the reason
+        if (reason := _why_no(name, data)) is not None:
+            missing.append(reason)
+            continue
         try:
             figure = draw(outcome)
         except AnalysisError as exc:
@@ -203,6 +252,16 @@ def outcome_pictures(
         src = data_uri(figure, dpi=None if name == "spectra" else 170)
         found[name] = Picture(src=src, alt=alt, caption=caption)
     return found, tuple(missing)
+
+
+def _why_no(name: str, data: Mapping[str, Any]) -> str | None:
+    """Why a figure would have nothing to show."""
+    if name == "time_course" and not data["time_course"]["bins"]:
+        return f"No course over time: {data['time_course']['reason']}."
+    if name == "network":
+        reason = data["connectivity"]["network_effect"]["reason"]
+        return None if reason is None else f"No network effect: {reason}."
+    return None
 
 
 def power_rows(data: Mapping[str, Any]) -> tuple[PowerRow, ...]:
