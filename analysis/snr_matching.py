@@ -29,6 +29,7 @@ DRAWS = (-2, -1, 1, 2)
 _PEAK_LN = 0.2
 _MIN_BINS = 3
 _MIN_DONORS = 0.5
+_BENT_BINS = 6
 _MIN_SNR = 0.05
 _CERTAIN = 2.0
 
@@ -164,8 +165,9 @@ def match_snr(
 
     Notes
     -----
-    The background is a power law fitted to each channel's bins within 12 Hz of the band and outside
-    1 Hz of it; bins where the mean channel stands 0.2 (natural log) above the line are other
+    The background is a parabola in double logarithm (a power law with fewer than six bins on a
+    side) fitted to each channel's bins within 12 Hz of the band and outside 1 Hz of it; bins where
+    the mean channel stands 0.2 (natural log) above the line are other
     rhythms and left out. What is added to a bin of the band comes half from a bin below and half
     from one above, so that what changes with frequency about the background's spatial correlation
     averages out; where one side has too little it comes from the other. The rhythm is what the band
@@ -260,12 +262,13 @@ def _spectra(
 ) -> Spectra:
     """Background and rhythm of one recording, whole and without each block."""
     x = np.log(np.maximum(freqs_hz, 1e-3)) - math.log(freqs_hz[band].mean())
-    design = np.column_stack([np.ones(int(clean.sum())), x[clean]])
-    solve = np.linalg.pinv(design)
+    sides = np.sum(clean[: band[0]]), np.sum(clean[band[-1] :])
+    # A straight line lies 5 % too high in the band where white noise flattens the far end.
+    powers = x[:, None] ** np.arange(3 if min(sides) >= _BENT_BINS else 2)
+    solve = np.linalg.pinv(powers[clean])
 
     def take_apart(power: Array) -> tuple[Array, Array]:
-        line = solve @ np.log(power[clean])
-        background = np.exp(line[0] + x[:, None] * line[1])
+        background = np.exp(powers @ (solve @ np.log(power[clean])))
         return background, power[band].sum(axis=0) / background[band].sum(axis=0) - 1.0
 
     energy = np.abs(coefficients) ** 2
