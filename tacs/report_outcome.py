@@ -257,7 +257,8 @@ def outcome_pictures(
 def _why_no(name: str, data: Mapping[str, Any]) -> str | None:
     """Why a figure would have nothing to show."""
     if name == "time_course" and not data["time_course"]["bins"]:
-        return f"No course over time: {data['time_course']['reason']}."
+        reason = str(data["time_course"]["reason"])
+        return f"{reason[:1].upper()}{reason[1:]}."
     if name == "network":
         reason = data["connectivity"]["network_effect"]["reason"]
         return None if reason is None else f"No network effect: {reason}."

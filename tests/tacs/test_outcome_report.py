@@ -39,7 +39,8 @@ def data(rise: Outcome) -> dict[str, Any]:
 
 
 def by_what(data: dict[str, Any], start: str) -> tuple[str, str]:
-    (one,) = [one for one in doubts(data) if one.what.startswith(start)]
+    known = {"protocol_known": True, **data}
+    (one,) = [one for one in doubts(known) if one.what.startswith(start)]
     return one.weight, one.evidence
 
 
@@ -116,9 +117,10 @@ def test_what_comes_first_of_no_change_and_of_too_little(data: dict[str, Any]) -
 
 
 def test_a_change_within_test_retest_says_so_first(data: dict[str, Any]) -> None:
-    data["retest"] = {"n": 4, "beyond": False}
+    data["retest"] = {"n": 4, "beyond": False, "limits_percent": [-40.0, 70.0]}
     assert "Within test-retest" in [one.title for one in banners(data)]
-    assert by_what(data, "Ordinary change")[0] == "open"
+    weight, evidence = by_what(data, "Ordinary change")
+    assert (weight, "\u221240 to +70" in evidence) == ("open", True)
     data["retest"]["beyond"] = True
     assert by_what(data, "Ordinary change")[0] == "against"
     data["retest"] = {"n": 1, "beyond": None, "reason": "one pair is too few"}
@@ -161,19 +163,48 @@ def test_the_background_is_against_only_where_the_rhythm_moved(data: dict[str, A
     )
 
 
+def check(name: str, ok: bool | None, note: str = "") -> dict[str, Any]:
+    return {"check": name, "before": "x", "after": "y", "ok": ok, "note": note}
+
+
 def test_the_state_and_the_recording_follow_their_checks(data: dict[str, Any]) -> None:
     data["preparation"]["same_state"] = [
-        {"check": "eyes", "ok": False, "note": "open before, closed after"},
-        {"check": "reference", "ok": True, "note": ""},
+        check("eyes", False, "open before, closed after"),
+        check("reference", True),
+        check("sampling_rate", True),
     ]
     assert by_what(data, "Another state") == ("open", "Open before, closed after.")
-    assert by_what(data, "Different recording") == ("against", "Checked and alike: reference.")
+    assert by_what(data, "Different recording") == (
+        "against",
+        "Checked and alike: reference and sampling rate.",
+    )
     data["preparation"]["same_state"] = [
-        {"check": "eyes", "ok": None, "note": ""},
-        {"check": "filter", "ok": False, "note": "0.5-40 Hz before, 1-100 Hz after"},
+        check("eyes", None, "nobody says"),
+        check("filter", False, "0.5-40 Hz before, 1-100 Hz after"),
+        check("rank", None),
     ]
     assert by_what(data, "Another state")[0] == "unknown"
     assert by_what(data, "Different recording") == ("open", "0.5-40 Hz before, 1-100 Hz after.")
+    data["preparation"]["same_state"] = [check("eyes", True), check("rank", None)]
+    assert by_what(data, "Another state")[0] == "against"
+    assert by_what(data, "Different recording") == ("unknown", "Rank: x before, y after.")
+
+
+def test_arousal_and_a_line_that_is_left_are_named(data: dict[str, Any]) -> None:
+    data["preparation"]["same_state"] = [check("eyes", True)]
+    data["inference"]["reasons"] = [
+        {"code": "arousal", "text": "theta rose"},
+        {"code": "residual_line", "text": "a line at 10.0 Hz"},
+    ]
+    assert by_what(data, "Another state") == ("open", "Theta rose.")
+    assert by_what(data, "Gel") == ("open", "A line at 10.0 Hz.")
+
+
+def test_electrodes_are_known_only_with_a_protocol(data: dict[str, Any]) -> None:
+    assert by_what(data, "Gel")[0] == "against"
+    assert "Cz" in by_what(data, "Gel")[1]
+    data["protocol_known"] = False
+    assert by_what(data, "Gel")[0] == "unknown"
 
 
 def test_a_peak_that_went_far_is_another_explanation(data: dict[str, Any]) -> None:
@@ -187,6 +218,7 @@ def test_a_peak_that_went_far_is_another_explanation(data: dict[str, Any]) -> No
 
 
 def test_what_is_open_stands_above_what_is_ruled_out(data: dict[str, Any]) -> None:
+    data["protocol_known"] = True
     weights = [one.weight for one in doubts(data)]
     assert weights == sorted(weights, key=("open", "unknown", "against").index)
     assert len({one.what for one in doubts(data)}) == len(weights)
@@ -205,7 +237,7 @@ def test_the_methods_name_what_was_done_and_only_that(data: dict[str, Any]) -> N
         assert reference.split(",")[0].split()[0] in text
     assert "independent component" not in text
     assert not any("Perrin" in one for one in section.references)
-    data["preparation"]["interpolated"] = ["Oz"]
+    data["preparation"]["interpolated"]["channels"] = ["Oz"]
     again = method_section(data, ())
     assert "Oz were interpolated" in again.text
     assert any(one.startswith("Perrin") for one in again.references)
@@ -220,10 +252,8 @@ def test_methods_without_connectivity_do_not_describe_it(data: dict[str, Any]) -
 
 def test_tables_take_the_measures_that_are_there(data: dict[str, Any]) -> None:
     names = [words for words, _ in measure_rows(data["connectivity"])]
-    assert names[:2] == [
-        "Imaginary coherence, absolute (primary)",
-        "Debiased wPLI, squared (primary)",
-    ]
+    assert [name.endswith("(primary)") for name in names] == [True] * 2 + [False] * 6
+    assert measure_rows({"n_epochs": 0, "reason": "too short"}) == ()
     rows = dict(preparation_rows(data["preparation"]))
     assert rows["Bad in one, left out of both"] == "none"
     assert rows["Left out at the start of each"] == "3.0\u202fs"
