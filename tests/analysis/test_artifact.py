@@ -82,6 +82,15 @@ def test_a_rise_beyond_the_threshold_is_not_taken_for_artefact():
     assert found["r"] >= 0.94
 
 
+def test_an_artefact_of_sixty_decibels_leaves_no_more_than_one_of_forty():
+    made = make(112, gain=1.5, excess_db=60.0, duration_s=SECONDS)
+    result = cleaned_by(made)
+    found = score(made, result.raw.get_data())
+    assert result.status == "cleaned"
+    assert found["r"] >= 0.94
+    assert found["change_db"] == pytest.approx(found["true_db"], abs=0.6)
+
+
 def test_a_clock_fifty_parts_in_a_million_off_is_measured():
     made = make(14, duration_s=SECONDS, stim_hz=10.0005)
     result = remove_stimulation_artifact(
