@@ -12,7 +12,7 @@ circular SD of its phase error, and the change of its power over rest against th
 "no artefact" is what the same filter sees of the recording without any: the best there can be.
 
 The entrainment table plants a brain that follows the current without more power and asks what is
-left of its phase locking. Development looked at seeds below 301; figures are of seeds from there on.
+left of its phase locking. Development looked at seeds below 301, figures are of those from there.
 `--full` is four seeds and all gains; the default two seeds and two gains.
 """
 
