@@ -6,8 +6,9 @@ What is locked to the current shows in two ways that a rhythm of the brain does 
 each other, as any modulation of the line's amplitude makes them). A brain rhythm, however much it
 grows, has neither, as long as it does not follow the current. The Takagi factorisation of the
 pseudo-covariance gives components, each a pattern over channels with a phase, and its excess over
-rest; those above the threshold, and with three times as much power in phase as in quadrature, lose
-their in-phase part, where the artefact is, and keep the quadrature.
+rest. The strongest loses its in-phase part, where the artefact is, and keeps the quadrature; then
+the next is looked for in what is left, as long as one exceeds the threshold and has three times as
+much power in phase as in quadrature.
 
 The usual generalised eigenvalue decomposition asks how much power exceeds rest, and cannot tell an
 artefact from a brain rhythm that grew beyond the threshold (`benchmarks/artifact.py`).
@@ -22,6 +23,7 @@ Siegel (2016), *NeuroImage* 140:99-109.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -180,22 +182,42 @@ def _one_line(
     # Relative to the phase of the current, so that a turning clock turns everything alike.
     turn = case.phasor(line_hz) * np.exp(-2j * np.pi * line_hz * case.times_s())
     seen_white = (white.forward @ envelope) * turn.conj()
-    values, vectors = takagi(seen_white @ seen_white.T / seen_white.shape[1])
-    waves = vectors.conj().T @ seen_white
-    # What has changed its power without a fixed phase is no artefact of this kind, however strong.
-    locked = values > _LOCKED_SHARE * np.mean(np.abs(waves) ** 2, axis=1)
-    kept = (values > 10.0 ** (threshold_db / 10.0)) & locked
-    if kept.any():
-        chosen = vectors[:, kept]
-        in_phase = waves[kept].real
-        modulated = (white.back @ (chosen @ in_phase)) * turn
+    modulated = np.zeros_like(envelope)
+    for excess, pattern, wave in _modulations(seen_white, 10.0 ** (threshold_db / 10.0)):
+        shown = white.back @ pattern
+        modulated += np.outer(shown, wave) * turn
+        size = np.abs(shown) * math.sqrt(float(np.mean(wave**2)))
+        found.append(Component("modulation", line_hz, _db(excess), size))
+    if modulated.any():
         artefact = artefact + shifted_up(modulated, fs, line_hz)
-        for value, pattern, wave in zip(
-            values[kept], (white.back @ chosen).T, in_phase, strict=True
-        ):
-            shown = np.abs(pattern) * math.sqrt(float(np.mean(wave**2)))
-            found.append(Component("modulation", line_hz, _db(float(value)), shown))
     return artefact, found
+
+
+def _modulations(white: Complex, threshold: float) -> Iterator[tuple[float, Complex, Array]]:
+    """Take modulations out of a whitened envelope, in place, the strongest first.
+
+    One at a time: patterns of several need not be orthogonal in phase, so that what is left of one
+    shows only after a stronger one has gone.
+
+    Yields
+    ------
+    excess : float
+        In-phase over quadrature power, relative to rest.
+    pattern : ndarray of complex, shape (rank,)
+        Unit length.
+    wave : ndarray, shape (n_times,)
+        Its course.
+    """
+    for _ in range(2 * white.shape[0]):
+        values, vectors = takagi(white @ white.T / white.shape[1])
+        pattern = vectors[:, 0]
+        course = pattern.conj() @ white
+        # What has changed its power without a fixed phase is no artefact of this kind.
+        locked = values[0] > _LOCKED_SHARE * float(np.mean(np.abs(course) ** 2))
+        if values[0] <= threshold or not locked:
+            return
+        white -= np.outer(pattern, course.real)
+        yield float(values[0]), pattern, course.real
 
 
 def _db(ratio: float) -> float:

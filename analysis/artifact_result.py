@@ -22,7 +22,7 @@ Array = NDArray[np.float64]
 _CONVENTIONAL = (
     "entrainment at the stimulation frequency cannot be told from artefact while conventional tACS "
     "flows: both have that frequency and a fixed phase, and every method that removes one removes "
-    "the other (a true phase locking of .58 comes out below .1)"
+    "the other (in the benchmark a true phase locking of 0.74 comes out at 0.06)"
 )
 _MODULATED = (
     "entrainment at the envelope's frequency needs a phantom control: electronics and tissue "

@@ -12,7 +12,7 @@ circular SD of its phase error, and the change of its power over rest against th
 "no artefact" is what the same filter sees of the recording without any: the best there can be.
 
 The entrainment table plants a brain that follows the current without more power and asks what is
-left of its phase locking. Development looked at seeds 1 to 4; figures are of seeds from 101.
+left of its phase locking. Development looked at seeds below 301, figures are of those from there.
 `--full` is four seeds and all gains; the default two seeds and two gains.
 """
 
@@ -164,7 +164,7 @@ def entrainment(options: argparse.Namespace, tried: dict[str, Peer]) -> dict[str
 def arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=2)
-    parser.add_argument("--first", type=int, default=101)
+    parser.add_argument("--first", type=int, default=301)
     parser.add_argument("--seconds", type=float, default=90.0)
     parser.add_argument("--gains", default="1,1.5")
     parser.add_argument("--full", action="store_true")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 pytest.importorskip("benchmarks.artifact_made", reason="benchmarks are not here")
 
-from analysis import CurrentTrace, remove_stimulation_artifact
+from analysis import CurrentTrace, load_recording, remove_stimulation_artifact
 from analysis.artifact import METHODS
 from analysis.artifact_ged import Removal, threshold_ged
 from analysis.artifact_inject import inject
@@ -20,9 +20,10 @@ from analysis.artifact_report import clipped_share
 from analysis.artifact_result import CleanedRecording
 from analysis.errors import AnalysisError, UnusableRecording
 from benchmarks.artifact import phase_locking, score
-from benchmarks.artifact_made import CHANNELS, Made, make
+from benchmarks.artifact_made import CHANNELS, Made, in_band, make
 from devices.delivered import sine_current
 from devices.patient import PatientTruth, VirtualPatient
+from tests.data import recording
 
 Array = NDArray[np.float64]
 
@@ -80,6 +81,15 @@ def test_a_rise_beyond_the_threshold_is_not_taken_for_artefact():
     assert found["true_db"] > 10.0 > 9.0
     assert found["change_db"] == pytest.approx(found["true_db"], abs=0.6)
     assert found["r"] >= 0.94
+
+
+def test_an_artefact_of_sixty_decibels_leaves_no_more_than_one_of_forty():
+    made = make(112, gain=1.5, excess_db=60.0, duration_s=SECONDS)
+    result = cleaned_by(made)
+    found = score(made, result.raw.get_data())
+    assert result.status == "cleaned"
+    assert found["r"] >= 0.94
+    assert found["change_db"] == pytest.approx(found["true_db"], abs=0.6)
 
 
 def test_a_clock_fifty_parts_in_a_million_off_is_measured():
@@ -343,3 +353,38 @@ def test_every_method_has_a_name(risen: Made):
     assert set(METHODS) == {
         *("ged", "sass", "template", "sine", "adaptive", "lms", "comb", "template+ged"),
     }
+
+
+def test_a_real_brain_comes_back_from_under_a_made_artefact():
+    raw = load_recording(recording("eegmmidb_s001/S001R02.edf")).raw
+    fs, half = float(raw.info["sfreq"]), raw.n_times // 2
+    rest, under = raw.get_data()[:, :half], raw.get_data()[:, half:]
+    rng = np.random.default_rng(0)
+    place = np.array([channel["loc"][:3] for channel in raw.info["chs"]])
+    unit = place / np.linalg.norm(place, axis=1, keepdims=True)
+    ends = rng.normal(size=(2, 3))
+    near = unit @ (ends / np.linalg.norm(ends, axis=1, keepdims=True)).T
+    time_s = np.arange(under.shape[1]) / fs
+    n_ch = len(unit)
+    depth = 1.0
+    for rate_hz in (0.25, 1.1):
+        depth = depth + 0.01 * rng.normal(size=(n_ch, 1)) * np.cos(2 * np.pi * rate_hz * time_s)
+    lag = 0.1 * rng.normal(size=(n_ch, 1))
+    wave = (near[:, :1] - near[:, 1:]) * depth * np.cos(2 * np.pi * 10.0 * time_s + lag)
+    wave *= 100.0 * in_band(under, fs).std() / in_band(wave, fs).std()
+    parts = []
+    for data in (rest, under + wave):
+        part = raw.copy().crop(0.0, (data.shape[1] - 1) / fs)
+        part.apply_function(lambda _, data=data: data, channel_wise=False, picks="all")
+        parts.append(part)
+    result = remove_stimulation_artifact(
+        parts[1], rest=parts[0], stim_hz=10.0, plateau_s=(0.0, under.shape[1] / fs)
+    )
+    inner = slice(round(fs), -round(fs))
+    seen = in_band(result.raw.get_data(), fs)[:, inner]
+    truth = in_band(under, fs)[:, inner]
+    r = [np.corrcoef(one, other)[0, 1] for one, other in zip(seen, truth, strict=True)]
+    error_db = 10.0 * np.log10(seen.var(axis=1) / truth.var(axis=1))
+    assert result.status == "cleaned"
+    assert np.median(r) >= 0.94
+    assert abs(np.median(error_db)) <= 0.6
