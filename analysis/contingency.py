@@ -396,9 +396,7 @@ def compare_proportions(
     )
 
 
-def _contrast(
-    arm: str, ours: tuple[int, int], control: str, theirs: tuple[int, int]
-) -> Contrast:
+def _contrast(arm: str, ours: tuple[int, int], control: str, theirs: tuple[int, int]) -> Contrast:
     """Every measure of two arms."""
     pair = [ours, theirs]
     n, m = sum(ours), sum(theirs)
