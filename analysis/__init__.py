@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from analysis.errors import AnalysisError, RecordingError, UnusableRecording
     from analysis.estimate import PeakEstimate
     from analysis.findings import Finding
+    from analysis.group import GroupResult, compare_groups
     from analysis.io import Recording, load_recording, read_raw
     from analysis.outcome import Outcome, compare
     from analysis.parametrise import Parametrisation, parametrise
@@ -26,6 +27,7 @@ __all__ = [
     "CleanReport",
     "EventWindow",
     "Finding",
+    "GroupResult",
     "Outcome",
     "Parametrisation",
     "PeakEstimate",
@@ -36,6 +38,7 @@ __all__ = [
     "assess",
     "clean",
     "compare",
+    "compare_groups",
     "find_peak",
     "load_recording",
     "parametrise",
@@ -48,6 +51,7 @@ _HOME = {
     "CleanReport": "clean",
     "EventWindow": "states",
     "Finding": "findings",
+    "GroupResult": "group",
     "Outcome": "outcome",
     "Parametrisation": "parametrise",
     "PeakEstimate": "estimate",
@@ -58,6 +62,7 @@ _HOME = {
     "assess": "quality",
     "clean": "clean",
     "compare": "outcome",
+    "compare_groups": "group",
     "find_peak": "peak",
     "load_recording": "io",
     "parametrise": "parametrise",

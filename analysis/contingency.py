@@ -482,9 +482,9 @@ def _paired_interval(e: int, f: int, g: int, h: int) -> tuple[float, float]:
     margins = (e + f) * (g + h) * (e + g) * (f + h)
     phi = 0.0
     if margins:
-        cross = e * h - f * g
+        cross = float(e * h - f * g)
         # Newcombe's continuity correction of a positive association.
-        cross = max(cross - n / 2, 0.0) if cross > 0 else float(cross)
+        cross = max(cross - n / 2, 0.0) if cross > 0.0 else cross
         phi = cross / math.sqrt(margins)
     down, up = p - low_p, high_q - q
     low = p - q - math.sqrt(down**2 - 2 * phi * down * up + up**2)

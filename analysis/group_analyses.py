@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from analysis.errors import AnalysisError
 from analysis.group_contrast import Cell, GroupContrast, OutcomeResult, two_arms, within_patients
 from analysis.group_design import Plan, attendance
+from analysis.group_mixed import MixedFit
 from analysis.group_table import GroupTable
 from analysis.group_tests import ancova
 
@@ -23,6 +24,9 @@ __all__ = [
     "cells",
     "changes",
     "joint",
+    "outcome_of",
+    "quantity_of",
+    "with_ancova",
 ]
 
 Array = NDArray[np.float64]
@@ -134,7 +138,7 @@ def analyse_paired(table: GroupTable, plan: Plan, k: int, seed: int) -> OutcomeR
             "carry-over cannot be seen (--period names the column)"
         )
     warnings += few(max((c.primary.n if c.primary else 0) for c in contrasts))
-    return _outcome(table, plan, k, contrasts, None, warnings)
+    return outcome_of(table, plan, k, contrasts, warnings)
 
 
 def analyse_between(table: GroupTable, plan: Plan, k: int, seed: int) -> OutcomeResult:
@@ -149,7 +153,7 @@ def analyse_between(table: GroupTable, plan: Plan, k: int, seed: int) -> Outcome
         contrasts.append(with_ancova(found, table, plan, k, numbers))
     warnings = few(sum(len(own) for own in numbers.values()))
     together = joint(numbers, (*plan.arms, plan.control))
-    return _outcome(table, plan, k, contrasts, together, warnings)
+    return outcome_of(table, plan, k, contrasts, warnings, together=together)
 
 
 def with_ancova(
@@ -195,7 +199,7 @@ def analyse_n_of_1(table: GroupTable, plan: Plan, k: int, seed: int) -> OutcomeR
         "sessions close in time resemble each other, which a t test does not know: read the "
         "randomisation test beside it",
     ]
-    return _outcome(table, plan, k, contrasts, None, warnings)
+    return outcome_of(table, plan, k, contrasts, warnings)
 
 
 def few(n: int) -> list[str]:
@@ -205,20 +209,24 @@ def few(n: int) -> list[str]:
     return []
 
 
-def _outcome(
+def outcome_of(
     table: GroupTable,
     plan: Plan,
     k: int,
-    contrasts: list[GroupContrast],
-    together: dict[str, Any] | None,
-    warnings: list[str],
+    contrasts: Sequence[GroupContrast],
+    warnings: Sequence[str],
+    *,
+    model: MixedFit | None = None,
+    together: dict[str, Any] | None = None,
+    carry: dict[str, Any] | None = None,
 ) -> OutcomeResult:
+    """Put a result together: what was found, and the means and patients behind it."""
     return OutcomeResult(
         name=table.outcomes[k],
         contrasts=tuple(contrasts),
-        model=None,
+        model=model,
         joint=together,
-        carry_over=None,
+        carry_over=carry,
         cells=cells(table, plan, k),
         attendance=attendance(table, plan, k),
         warnings=tuple(warnings),

@@ -40,7 +40,7 @@ MIN_PATIENTS = 3
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """Values of one arm at one visit: number, mean, standard deviation, 95 % interval of the mean."""
+    """Values of one arm at one visit: number, mean, standard deviation, 95 % interval."""
 
     arm: str
     when: str

@@ -28,6 +28,7 @@ from analysis.group_tests import Estimate
 __all__ = ["MixedFit", "MixedTerm", "fit_mixed", "mixed_model_class"]
 
 Array = NDArray[np.float64]
+Groups = NDArray[np.signedinteger[Any]]
 
 AGREE = 1e-3
 # Powell's own tolerances stop 0.005 short of the optimum in log-likelihood, these do not.
@@ -262,7 +263,7 @@ class _NotConvergedError(Exception):
 
 
 def _optimum(
-    model_class: Any, values: Array, design: Array, groups: Array, random: Array | None
+    model_class: Any, values: Array, design: Array, groups: Groups, random: Array | None
 ) -> Any:
     """The fit at the restricted maximum likelihood, found twice."""
     fits = []
@@ -296,7 +297,7 @@ def _result(
     scale: float,
     design: Array,
     names: Sequence[str],
-    groups: Array,
+    groups: Groups,
     formula: str,
     notes: Sequence[str],
     *,
@@ -358,7 +359,7 @@ def _result(
     )
 
 
-def degrees_of_freedom(design: Array, groups: Array, *, with_slope: bool) -> list[float]:
+def degrees_of_freedom(design: Array, groups: Groups, *, with_slope: bool) -> list[float]:
     """Between-within degrees of freedom of each column.
 
     Columns that never change within a patient count against the patients, the others against the

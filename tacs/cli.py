@@ -23,6 +23,7 @@ from tacs.commands import (
     calibrate,
     course,
     find,
+    group,
     people,
     plan,
     quantify,
@@ -165,6 +166,7 @@ app.command()(attend.stop)
 app.command()(attend.attach)
 app.command()(stimulate.recover)
 app.command()(quantify.compare)
+app.command()(group.group)
 app.command()(quantify.report)
 app.command()(upkeep.demo)
 app.add_typer(verify_app, name="verify")
