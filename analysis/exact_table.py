@@ -21,7 +21,7 @@ from analysis.errors import AnalysisError
 
 __all__ = ["ExactTest", "exact_test"]
 
-MOST_STATES = 400_000
+MOST_STATES = 50_000
 N_RANDOM = 99_999
 
 

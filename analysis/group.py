@@ -26,6 +26,10 @@ from analysis.statistics import NONE_WITHIN_LN, Direction
 __all__ = ["GroupResult", "compare_counts", "compare_groups"]
 
 EXPECTED = ("increase", "decrease")
+CLUSTER_MEANING = (
+    "the cluster test is about the whole map, beside the primary analysis and not corrected with "
+    "it: it does not say which channel, nor where an effect ends"
+)
 ANALYSES = {
     "paired": analyse_paired,
     "between": analyse_between,
@@ -200,6 +204,7 @@ def compare_groups(
         period=period,
         responder=responder,
         times=times,
+        source=None if outputs is None else outputs.source,
     )
     plan = choose_design(read, design, control=control, is_change=outputs is not None)
     found = tuple(ANALYSES[plan.design](read, plan, k, seed) for k in range(len(read.outcomes)))
@@ -209,7 +214,7 @@ def compare_groups(
     clusters: tuple[GroupClusters, ...] = ()
     if outputs is not None:
         clusters, told = _clusters(outputs, read, plan, n_permutations, seed)
-        warnings += told
+        warnings += told + ([CLUSTER_MEANING] if clusters else [])
     n_tests = sum(c.primary is not None for outcome in found for c in outcome.contrasts)
     direction, label, as_predicted = _labels(found, expected)
     warnings += _dropout(found)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.effect_size import against_spread
 from analysis.errors import AnalysisError
 from analysis.group_analyses import by_arm, changes, outcome_of, quantity_of, with_ancova
 from analysis.group_contrast import GroupContrast, OutcomeResult, two_arms
@@ -60,7 +61,11 @@ def analyse_mixed(table: GroupTable, plan: Plan, k: int, seed: int) -> OutcomeRe
     contrasts = []
     for arm in plan.arms:
         first, second = changes(numbers[arm]), changes(numbers[plan.control])
-        contrasts.append(two_arms(arm, plan.control, first, second, quantity, seed))
+        found = two_arms(arm, plan.control, first, second, quantity, seed)
+        if linear and found.primary is not None:
+            slope = replace(found.primary, method="Welch's t test of each patient's slope")
+            found = replace(found, primary=slope)
+        contrasts.append(found)
     warnings = caution(table)
     model: MixedFit | None = None
     together = None
@@ -91,10 +96,38 @@ def analyse_mixed(table: GroupTable, plan: Plan, k: int, seed: int) -> OutcomeRe
         if len(plan.arms) > 1:
             together = {"method": "time x arm, all arms, F test of the mixed model"}
             together |= model.joint(interaction)
-    if not linear:
+    if linear:
+        contrasts = [_over_the_span(c, table, k) for c in contrasts]
+    else:
         contrasts = [with_ancova(c, table, plan, k, numbers) for c in contrasts]
     warnings += disagreement(contrasts)
     return outcome_of(table, plan, k, contrasts, warnings, model=model, together=together)
+
+
+def _over_the_span(contrast: GroupContrast, table: GroupTable, k: int) -> GroupContrast:
+    """A contrast of slopes with the effect size of the difference from first to last visit."""
+    if contrast.primary is None:
+        return replace(contrast, effect=None, detectable=None)
+    first, last = table.times[0], table.times[-1]
+    span = float(last) - float(first)
+    groups = [
+        np.array(
+            [
+                value
+                for row in table.rows
+                if row.arm == arm and row.time == first
+                if (value := row.values[k]) is not None
+            ]
+        )
+        for arm in (contrast.arm, contrast.against)
+    ]
+    effect = against_spread(
+        contrast.primary.estimate * span,
+        (contrast.primary.interval[0] * span, contrast.primary.interval[1] * span),
+        groups,
+        f"standard deviations at {first}, change from {first} to {last}",
+    )
+    return replace(contrast, effect=effect, detectable=None)
 
 
 def slopes(table: GroupTable, k: int) -> dict[str, dict[str, float]]:

@@ -117,6 +117,7 @@ def as_table(
     period: str | None = None,
     responder: str | None = None,
     times: Sequence[str] = (),
+    source: str | None = None,
 ) -> GroupTable:
     """Read and check a table.
 
@@ -130,6 +131,8 @@ def as_table(
         Names of columns; where left out, the usual names are looked for.
     times : sequence of str
         Visits to use, in their order; all where left out.
+    source : str, optional
+        What messages call the table; its path, or "table", where left out.
 
     Returns
     -------
@@ -140,7 +143,8 @@ def as_table(
     AnalysisError
         One line that says what is wrong, in which line, and how to mend it.
     """
-    source, records = records_of(table)
+    found, records = records_of(table)
+    source = found if source is None else source
     header = list(records[0][1])
     for line, record in records:
         if set(record) != set(header):

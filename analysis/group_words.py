@@ -9,6 +9,7 @@ from analysis.contingency import NumberNeeded, OddsRatio, ResponderTable
 from analysis.group_contrast import GroupContrast, OutcomeResult
 from analysis.group_design import Attendance, Plan
 from analysis.group_responders import Responders
+from analysis.power import percent_of_ln
 
 if TYPE_CHECKING:
     from analysis.group import GroupResult
@@ -73,6 +74,8 @@ def summarise(
     told = _found(contrast, plan)
     p = contrast.p_holm if contrast.p_holm is not None else contrast.primary.p
     corrected = f", Holm over {n_tests} comparisons" if n_tests > 1 else ""
+    if first.name.endswith("ln_ratio"):
+        told += f", which is {percent_of_ln(contrast.primary.estimate):+.0f} %"
     text = (
         f"{told} (95 % interval {number(low)} to {number(high)}, {p_text(p)}{corrected}, "
         f"n = {contrast.primary.n})"
@@ -114,8 +117,8 @@ def responder_sentence(found: Responders) -> str:
         return (
             f"Responders ({found.definition}): {table.both + table.only_first} under "
             f"{table.conditions[0]}, {table.both + table.only_second} under {table.conditions[1]}, "
-            f"difference {100.0 * difference.estimate:.0f} points (95 % interval {low:.0f} to "
-            f"{high:.0f}, exact McNemar {p_text(table.p)})."
+            f"difference {100.0 * difference.estimate:.0f} percentage points (95 % interval "
+            f"{low:.0f} to {high:.0f}, exact McNemar {p_text(table.p)})."
         )
     shares = ", ".join(f"{r} of {n} in {arm}" for arm, r, n in table.arms)
     text = f"Responders ({found.definition}): {shares}; "
@@ -126,8 +129,8 @@ def responder_sentence(found: Responders) -> str:
         contrast = table.contrasts[0]
         low, high = (100.0 * end for end in contrast.risk_difference.interval)
         text += (
-            f"; difference {100.0 * contrast.risk_difference.estimate:.0f} points (95 % interval "
-            f"{low:.0f} to {high:.0f}), {contrast.number_needed.text}"
+            f"; difference {100.0 * contrast.risk_difference.estimate:.0f} percentage points "
+            f"(95 % interval {low:.0f} to {high:.0f}), {contrast.number_needed.text}"
         )
     return f"{text}."
 
@@ -154,10 +157,9 @@ def group_lines(result: GroupResult) -> list[str]:
         if outcome.carry_over is not None:
             kind, p = outcome.carry_over["kind"], outcome.carry_over["p"]
             lines.append(f"  {kind}: {p_text(p)}")
-    if result.outcomes and result.responders:
-        lines.append("")
-        lines += [responder_sentence(found) for found in result.responders]
     for found in result.responders:
+        if result.outcomes:
+            lines += ["", responder_sentence(found)]
         lines += _responder_lines(found)
     for test in result.clusters:
         lines.append(
@@ -203,7 +205,7 @@ def _contrast_lines(contrast: GroupContrast) -> list[str]:
         low, high = effect.interval
         lines.append(
             f"    {effect.name} = {effect.estimate:.2f} (95 % interval {low:.2f} to {high:.2f}), "
-            f"Hedges g = {effect.corrected:.2f}"
+            f"Hedges g = {effect.corrected:.2f}, in {effect.unit}"
         )
     if contrast.detectable is not None:
         lines.append(
