@@ -1,7 +1,7 @@
 """Linear mixed models: a random intercept for each patient, a random slope where there is one.
 
-statsmodels' MixedLM is the engine, restricted maximum likelihood the criterion. Two things are
-added, because trials are small:
+statsmodels' MixedLM is the engine, restricted maximum likelihood the criterion. Three things are
+added, because trials are small and lose patients:
 
 * Its default optimisers stop short, or report convergence far from the optimum, where patients
   hardly differ. Here Powell's method, which needs no derivatives, and the Nelder-Mead simplex
@@ -9,6 +9,9 @@ added, because trials are small:
 * Its p values are those of the normal distribution. Here t is used with between-within degrees of
   freedom (Schluchter and Elashoff 1990, J Stat Comput Simul 37:69-87), which for complete
   before-after data is the t test of the changes. The normal p is kept beside it.
+* Its standard errors invert the observed information of means and variances together, which for
+  incomplete data is up to half a percent from the usual generalised least squares ones (those of
+  lme4 and nlme); here they are the usual ones.
 """
 
 from __future__ import annotations
@@ -34,7 +37,7 @@ AGREE = 1e-3
 # Powell's own tolerances stop 0.005 short of the optimum in log-likelihood, these do not.
 OPTIMISERS: tuple[tuple[str, dict[str, float]], ...] = (
     ("powell", {"xtol": 1e-8, "ftol": 1e-10}),
-    ("nm", {}),
+    ("nm", {"xtol": 1e-6, "ftol": 1e-8}),
 )
 SINGULAR = 1e-4
 MIN_SLOPE_TIMES = 3
@@ -273,16 +276,14 @@ def _optimum(
         for method, options in OPTIMISERS:
             model = model_class(values, design, groups, exog_re=random)
             try:
-                fits.append(model.fit(reml=True, method=method, maxiter=5000, **options))
+                fits.append(model.fit(reml=True, method=method, **{"maxiter": 5000, **options}))
             except (np.linalg.LinAlgError, ValueError) as exc:
                 raise _NotConvergedError(f"{method}: {exc}") from exc
-        best = max(fits, key=lambda fit: fit.llf)
-        apart = abs(fits[0].llf - fits[1].llf)
-        if not math.isfinite(apart) or apart > AGREE:
-            raise _NotConvergedError(f"two optimisers differ by {apart:.3g} in log-likelihood")
-        if not np.all(np.isfinite(best.bse_fe)):
-            raise _NotConvergedError("the standard errors are not finite")
-        return best
+    heights = [_generalised(fit, values, design, groups)[2] for fit in fits]
+    apart = abs(heights[0] - heights[1])
+    if not apart <= AGREE:
+        raise _NotConvergedError(f"two optimisers differ by {apart:.3g} in log-likelihood")
+    return fits[int(np.argmax(heights))]
 
 
 def _singular(fit: Any) -> bool:
@@ -307,8 +308,9 @@ def _result(
     from scipy.stats import norm, t
 
     n_terms = design.shape[1]
-    covariance = np.asarray(fit.cov_params())[:n_terms, :n_terms] * scale**2
-    estimates = np.asarray(fit.fe_params) * scale
+    scaled = (values - values.mean()) / scale
+    effects, covariance, height = _generalised(fit, scaled, design, groups)
+    covariance, estimates = covariance * scale**2, effects * scale
     estimates[0] += float(values.mean())
     freedom = degrees_of_freedom(design, groups, with_slope=span is not None)
     terms = []
@@ -354,9 +356,37 @@ def _result(
         singular=singular,
         n_subjects=int(groups.max()) + 1,
         n_observations=n,
-        log_likelihood=float(fit.llf) - (n - n_terms) * math.log(scale),
+        log_likelihood=height - (n - n_terms) * math.log(scale),
         notes=tuple(told),
     )
+
+
+def _generalised(
+    fit: Any, values: Array, design: Array, groups: Groups
+) -> tuple[Array, Array, float]:
+    """Fixed effects, their covariance and the restricted log-likelihood at the variances of a fit.
+
+    Written out patient by patient, because it must hold at the boundary too, where statsmodels'
+    own likelihood is infinite.
+    """
+    random = np.asarray(fit.model.exog_re)
+    between, noise = np.atleast_2d(np.asarray(fit.cov_re)), float(fit.scale)
+    n, p = design.shape
+    information, weighted = np.zeros((p, p)), np.zeros(p)
+    log_det = quadratic = 0.0
+    for k in range(int(groups.max()) + 1):
+        rows = np.flatnonzero(groups == k)
+        v = random[rows] @ between @ random[rows].T + noise * np.eye(rows.size)
+        solved = np.linalg.solve(v, np.column_stack([design[rows], values[rows]]))
+        information += design[rows].T @ solved[:, :p]
+        weighted += design[rows].T @ solved[:, p]
+        quadratic += float(values[rows] @ solved[:, p])
+        log_det += float(np.linalg.slogdet(v)[1])
+    covariance = np.asarray(np.linalg.inv(information))
+    effects = covariance @ weighted
+    log_det += float(np.linalg.slogdet(information)[1])
+    rest = quadratic - float(effects @ weighted) + (n - p) * math.log(2.0 * math.pi)
+    return effects, covariance, -0.5 * (log_det + rest)
 
 
 def degrees_of_freedom(design: Array, groups: Groups, *, with_slope: bool) -> list[float]:
