@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from typing import Any
 
 import numpy as np
@@ -413,7 +414,7 @@ def test_every_result_is_json_and_the_same_twice(rows: list[dict[str, Any]]):
     data = compare_groups(rows, rules=ResponderRules()).to_dict()
     assert json.loads(json.dumps(data, allow_nan=False)) == data
     assert data == compare_groups(rows).to_dict()
-    assert "prove" not in json.dumps(data)
+    assert not re.search(r"\bproves?\b", json.dumps(data))
 
 
 def test_the_public_name_is_lazy():
