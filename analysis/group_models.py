@@ -97,6 +97,10 @@ def analyse_mixed(table: GroupTable, plan: Plan, k: int, seed: int) -> OutcomeRe
             together = {"method": "time x arm, all arms, F test of the mixed model"}
             together |= model.joint(interaction)
     if linear:
+        warnings.append(
+            f"{name}: change is taken as a straight line over {unit} {table.times[0]} to "
+            f"{table.times[-1]}; look at the figure, or choose two visits with --times"
+        )
         contrasts = [_over_the_span(c, table, k) for c in contrasts]
     else:
         contrasts = [with_ancova(c, table, plan, k, numbers) for c in contrasts]
@@ -108,7 +112,7 @@ def _over_the_span(contrast: GroupContrast, table: GroupTable, k: int) -> GroupC
     """A contrast of slopes with the effect size of the difference from first to last visit."""
     if contrast.primary is None:
         return replace(contrast, effect=None, detectable=None)
-    first, last = table.times[0], table.times[-1]
+    first, last, unit = table.times[0], table.times[-1], table.columns.time or "visit"
     span = float(last) - float(first)
     groups = [
         np.array(
@@ -125,7 +129,7 @@ def _over_the_span(contrast: GroupContrast, table: GroupTable, k: int) -> GroupC
         contrast.primary.estimate * span,
         (contrast.primary.interval[0] * span, contrast.primary.interval[1] * span),
         groups,
-        f"standard deviations at {first}, change from {first} to {last}",
+        f"standard deviations at {unit} {first} (change from {first} to {last})",
     )
     return replace(contrast, effect=effect, detectable=None)
 

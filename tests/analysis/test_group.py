@@ -304,6 +304,21 @@ def test_patients_lost_are_counted_and_still_used_by_the_model():
     assert f"{gone['active']} of 15 in active" in result.summary
 
 
+def test_a_straight_line_over_weeks_is_said_to_be_one():
+    result = compare_groups(trial(20, visits=(0, 4, 8), slope=1.0, effect=-6.0, seed=2))
+    assert any("straight line over time 0 to 8" in warning for warning in result.warnings)
+    (contrast,) = result.outcomes[0].contrasts
+    assert contrast.effect is not None
+    found = primary(result)
+    before = [
+        np.array([r.values[0] for r in result.table.rows if r.arm == arm and r.time == "0"])  # type: ignore[union-attr]
+        for arm in ("active", "sham")
+    ]
+    spread = math.sqrt(sum(group.var(ddof=1) for group in before) / 2)
+    assert contrast.effect.estimate == pytest.approx(8 * found.estimate / spread)
+    assert contrast.beside[0].method == "Welch's t test of each patient's slope"
+
+
 def test_values_without_any_difference_have_no_error_and_no_answer():
     rows = [{**row, "score": 5.0} for row in trial(12, visits=("pre",))]
     result = compare_groups(rows)

@@ -149,6 +149,41 @@ def test_one_arm_of_results_is_held_against_no_change(tmp_path: Path):
     assert any("without a control arm" in warning for warning in trial.warnings)
 
 
+def test_results_of_two_conditions_in_periods_are_a_crossover(tmp_path: Path):
+    for i in range(10):
+        for session, arm in enumerate(("active", "sham") if i % 2 else ("sham", "active"), 1):
+            values = maps(1, 0.6 if arm == "active" else 0.0, 10 * i + session)[0]
+            name = f"sub-{i}_ses-{session}_arm-{arm}.json"
+            (tmp_path / name).write_text(json.dumps(result(values)))
+    trial = compare_groups(read_outputs(tmp_path), n_permutations=200)
+    assert trial.plan is not None
+    assert (trial.plan.design, trial.plan.is_change) == ("crossover", True)
+    assert trial.direction == "increase"
+    assert trial.clusters[0].p < 0.05
+
+
+def test_several_sessions_of_a_patient_are_one_mean(tmp_path: Path):
+    values = {}
+    for i in range(8):
+        for session in (1, 2):
+            arm = "active" if i % 2 else "sham"
+            numbers = maps(1, 0.4 if i % 2 else 0.0, 10 * i + session)[0]
+            values.setdefault((arm, i), []).append(float(np.mean(numbers[-5:])))
+            name = f"sub-{i}_ses-{session}_arm-{arm}.json"
+            (tmp_path / name).write_text(json.dumps(result(numbers)))
+    trial = compare_groups(read_outputs(tmp_path), n_permutations=50)
+    assert trial.plan is not None
+    assert trial.plan.design == "between"
+    found = trial.outcomes[0].contrasts[0].primary
+    assert found is not None
+    means = {
+        arm: np.mean([np.mean(v) for (a, _), v in values.items() if a == arm])
+        for arm in ("active", "sham")
+    }
+    assert found.estimate == pytest.approx(means["active"] - means["sham"])
+    assert found.n == 8
+
+
 def test_no_change_worth_having_is_that_of_compare(tmp_path: Path):
     rng = np.random.default_rng(0)
     for i in range(12):
