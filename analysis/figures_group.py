@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis.contingency import ResponderTable, wilson_interval
+from analysis.contingency import ResponderTable
 from analysis.errors import AnalysisError
 from analysis.figures_outcome import INK
 from analysis.group import GroupResult
@@ -20,6 +20,7 @@ from analysis.group_contrast import OutcomeResult
 from analysis.group_design import Plan
 from analysis.group_table import GroupTable
 from analysis.group_words import p_text
+from analysis.proportions import wilson_interval
 
 __all__ = ["figures_of", "plot_effects", "plot_responders", "plot_trajectories"]
 

@@ -5,15 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from analysis.contingency import (
-    PairedProportions,
-    ResponderTable,
-    compare_paired_proportions,
-    compare_proportions,
-)
+from analysis.contingency import ResponderTable, compare_proportions
 from analysis.errors import AnalysisError
 from analysis.group_design import Plan
 from analysis.group_table import GroupTable
+from analysis.proportions import PairedProportions, compare_paired_proportions
 
 __all__ = ["ResponderRules", "Responders", "find_responders"]
 

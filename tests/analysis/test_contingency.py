@@ -12,18 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from analysis import AnalysisError, contingency
-from analysis.contingency import (
-    NumberNeeded,
+from analysis import AnalysisError, proportions
+from analysis.contingency import NumberNeeded, compare_proportions, odds_ratio, pearson
+from analysis.exact_table import exact_test
+from analysis.proportions import (
     RiskDifference,
     compare_paired_proportions,
-    compare_proportions,
     newcombe_interval,
-    odds_ratio,
-    pearson,
     wilson_interval,
 )
-from analysis.exact_table import exact_test
 
 # Alexander et al. 2019 (10 Hz, 40 Hz, sham): responders, patients; chi-squared and p as printed.
 ALEXANDER = [
@@ -216,7 +213,7 @@ def test_the_paired_interval_covers(shares: tuple[float, float, float, float]):
     model = stats.multinomial(n, shares)
     for e, f, g in itertools.product(range(n + 1), repeat=3):
         if e + f + g <= n:
-            low, high = contingency._paired_interval(e, f, g, n - e - f - g)
+            low, high = proportions._paired_interval(e, f, g, n - e - f - g)
             if low - 1e-12 <= truth <= high + 1e-12:
                 covered += float(model.pmf((e, f, g, n - e - f - g)))
     assert 0.93 < covered < 0.99

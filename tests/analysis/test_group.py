@@ -15,7 +15,7 @@ from scipy import stats
 
 import analysis
 from analysis import AnalysisError, compare_groups
-from analysis.contingency import PairedProportions, ResponderTable
+from analysis.contingency import ResponderTable
 from analysis.group import compare_counts
 from analysis.group_responders import ResponderRules
 from analysis.group_tests import (
@@ -27,6 +27,7 @@ from analysis.group_tests import (
     one_sample,
     welch,
 )
+from analysis.proportions import PairedProportions
 from tests.analysis.made_groups import crossover, trial
 
 
