@@ -15,7 +15,7 @@ from analysis.contingency import ResponderTable
 from analysis.errors import AnalysisError
 from analysis.figures_outcome import INK
 from analysis.group import GroupResult
-from analysis.group_analyses import by_arm
+from analysis.group_analyses import by_arm, sessions
 from analysis.group_contrast import OutcomeResult
 from analysis.group_design import Plan
 from analysis.group_table import GroupTable
@@ -151,11 +151,7 @@ def _conditions(axes: Any, table: GroupTable, plan: Plan, outcome: OutcomeResult
 def _columns(axes: Any, table: GroupTable, plan: Plan, outcome: OutcomeResult, k: int) -> None:
     """One column of points per arm, and the means."""
     if plan.design == "n_of_1":
-        numbers: dict[str, dict[str, float]] = {arm: {} for arm in table.arms}
-        for row in table.rows:
-            value = row.values[k]
-            if value is not None:
-                numbers[row.arm][str(row.line)] = value
+        numbers = sessions(table, plan, k)
     else:
         numbers = by_arm(table, plan, k)
     arms = [plan.control, *plan.arms] if plan.control is not None else [plan.arms[0]]

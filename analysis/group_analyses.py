@@ -26,6 +26,7 @@ __all__ = [
     "joint",
     "outcome_of",
     "quantity_of",
+    "sessions",
     "with_ancova",
 ]
 
@@ -184,13 +185,10 @@ def analyse_n_of_1(table: GroupTable, plan: Plan, k: int, seed: int) -> OutcomeR
     """Sessions of one patient, each under one condition."""
     if plan.control is None:
         raise AnalysisError(f"{table.source}: one arm only; there is nothing to compare it with")
-    values = {
-        arm: np.array([v for r in table.rows if r.arm == arm if (v := r.values[k]) is not None])
-        for arm in table.arms
-    }
-    name = table.outcomes[k]
+    values = {arm: changes(own) for arm, own in sessions(table, plan, k).items()}
+    quantity = f"{quantity_of(table, plan, k)}, sessions" if table.periods else table.outcomes[k]
     contrasts = [
-        two_arms(arm, plan.control, values[arm], values[plan.control], f"{name}, sessions", seed)
+        two_arms(arm, plan.control, values[arm], values[plan.control], quantity, seed)
         for arm in plan.arms
     ]
     warnings = [
@@ -200,6 +198,28 @@ def analyse_n_of_1(table: GroupTable, plan: Plan, k: int, seed: int) -> OutcomeR
         "randomisation test beside it",
     ]
     return outcome_of(table, plan, k, contrasts, warnings)
+
+
+def sessions(table: GroupTable, plan: Plan, k: int) -> dict[str, dict[str, float]]:
+    """One number per arm and session of one patient: the value, or the change over its visits."""
+    found: dict[str, dict[str, float]] = {arm: {} for arm in table.arms}
+    if table.periods and len(table.times) > 1 and not plan.is_change:
+        at = {(r.arm, r.period, r.time): r.values[k] for r in table.rows}
+        for arm, period in dict.fromkeys((row.arm, row.period) for row in table.rows):
+            before, after = (at.get((arm, period, t)) for t in (table.times[0], table.times[-1]))
+            if before is not None and after is not None:
+                found[arm][period] = after - before
+        return found
+    if len(table.times) > 1 and table.time_values is None:
+        raise AnalysisError(
+            f"{table.source}: which session do {', '.join(table.times)} belong to? Number the "
+            "sessions in a column of their own (--period)"
+        )
+    for row in table.rows:
+        value = row.values[k]
+        if value is not None:
+            found[row.arm][str(row.line)] = value
+    return found
 
 
 def few(n: int) -> list[str]:

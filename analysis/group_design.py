@@ -199,11 +199,13 @@ def attendance(table: GroupTable, plan: Plan, outcome: int) -> tuple[Attendance,
     for arm in arms:
         rows = [row for row in table.rows if row.arm == arm]
         alone = plan.design == "n_of_1"
-        have: dict[str, set[str]] = {(str(r.line) if alone else r.subject): set() for r in rows}
+        have: dict[str, set[str]] = {
+            (r.period or str(r.line) if alone else r.subject): set() for r in rows
+        }
         seen: Counter[str] = Counter()
         for row in rows:
             if row.values[outcome] is not None:
-                have[str(row.line) if alone else row.subject].add(
+                have[row.period or str(row.line) if alone else row.subject].add(
                     row.time if slots and not alone else ""
                 )
         for times in have.values():

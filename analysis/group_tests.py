@@ -155,6 +155,7 @@ def welch(first: Array, second: Array, name: str) -> Estimate:
     Welch 1947, Biometrika 34:28-35.
     """
     _enough(first, second)
+    _must_vary(name, first, second)
     shares = [float(a.var(ddof=1)) / a.size for a in (first, second)]
     se2 = sum(shares)
     df = math.nan
@@ -175,6 +176,7 @@ def one_sample(differences: Array, name: str, method: str = "paired t test") -> 
     """Mean of differences within patients against 0."""
     if differences.size < 2:
         raise AnalysisError(f"{name}: two patients at least; got {differences.size}")
+    _must_vary(name, differences)
     se = float(differences.std(ddof=1)) / math.sqrt(differences.size)
     n = differences.size
     return Estimate.of(name, float(differences.mean()), se, n - 1, method=method, n=n)
@@ -301,6 +303,13 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
         largest = max(largest, min(1.0, (len(known) - rank) * p))
         adjusted[i] = largest
     return adjusted
+
+
+def _must_vary(name: str, *groups: Array) -> None:
+    """Refuse values that are all the same within their group, but for rounding."""
+    largest = max(float(np.abs(group).max()) for group in groups)
+    if max(float(np.ptp(group)) for group in groups) <= 1e-12 * largest:
+        raise AnalysisError(f"{name}: no patient differs from another, so there is no error")
 
 
 def _enough(first: Array, second: Array) -> None:

@@ -69,7 +69,8 @@ def summarise(
     first = outcomes[0]
     contrast = first.contrasts[0]
     if contrast.primary is None:
-        return f"{contrast.quantity}: no answer ({contrast.reason})."
+        reason = str(contrast.reason).removeprefix(f"{contrast.quantity}: ")
+        return f"{contrast.quantity}: no answer ({reason})."
     low, high = contrast.primary.interval
     told = _found(contrast, plan)
     p = contrast.p_holm if contrast.p_holm is not None else contrast.primary.p

@@ -276,6 +276,46 @@ def test_one_patient_is_told_from_sessions():
     assert "fewer than 3" in few.summary
 
 
+def test_sessions_of_one_patient_with_visits_are_changes():
+    rows = [
+        {
+            "subject": "P1",
+            "arm": arm,
+            "session": k,
+            "time": time,
+            "x": 5.0 * k + gain * (time == "post"),
+        }
+        for k, (arm, gain) in enumerate(
+            [
+                ("active", 2.0),
+                ("sham", 0.1),
+                ("sham", 0.3),
+                ("active", 2.4),
+                ("active", 1.9),
+                ("sham", 0.2),
+            ]
+        )
+        for time in ("pre", "post")
+    ]
+    result = compare_groups(rows)
+    assert result.plan is not None
+    assert result.plan.design == "n_of_1"
+    assert primary(result).estimate == pytest.approx(2.1 - 0.2)
+    assert [(a.arm, a.n) for a in result.outcomes[0].attendance] == [("active", 3), ("sham", 3)]
+    unnumbered = [
+        {k: v for k, v in row.items() if k != "session"} for row in rows if row["session"] in (0, 1)
+    ]
+    with pytest.raises(AnalysisError, match="which session do pre, post belong to"):
+        compare_groups(unnumbered)
+
+
+def test_rounding_is_no_difference_between_patients():
+    same = np.full(3, 0.1) + np.array([0.0, 1.4e-17, 0.0])
+    for call in (lambda: welch(same, same, "x"), lambda: one_sample(same, "x")):
+        with pytest.raises(AnalysisError, match="no patient differs"):
+            call()
+
+
 def test_with_fewer_than_three_on_a_side_nothing_is_tested():
     result = compare_groups(trial(4))
     (contrast,) = result.outcomes[0].contrasts
