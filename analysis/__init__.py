@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from analysis.errors import AnalysisError, RecordingError, UnusableRecording
     from analysis.estimate import PeakEstimate
     from analysis.findings import Finding
+    from analysis.group import GroupResult, compare_groups
     from analysis.io import Recording, load_recording, read_raw
     from analysis.outcome import Outcome, compare
     from analysis.parametrise import Parametrisation, parametrise
@@ -31,6 +32,7 @@ __all__ = [
     "CurrentTrace",
     "EventWindow",
     "Finding",
+    "GroupResult",
     "Outcome",
     "Parametrisation",
     "PeakEstimate",
@@ -41,6 +43,7 @@ __all__ = [
     "assess",
     "clean",
     "compare",
+    "compare_groups",
     "find_peak",
     "load_recording",
     "parametrise",
@@ -57,6 +60,7 @@ _HOME = {
     "CurrentTrace": "artifact_current",
     "EventWindow": "states",
     "Finding": "findings",
+    "GroupResult": "group",
     "Outcome": "outcome",
     "Parametrisation": "parametrise",
     "PeakEstimate": "estimate",
@@ -67,6 +71,7 @@ _HOME = {
     "assess": "quality",
     "clean": "clean",
     "compare": "outcome",
+    "compare_groups": "group",
     "find_peak": "peak",
     "load_recording": "io",
     "parametrise": "parametrise",

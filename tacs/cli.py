@@ -24,6 +24,7 @@ from tacs.commands import (
     clean,
     course,
     find,
+    group,
     people,
     plan,
     quantify,
@@ -167,6 +168,7 @@ app.command()(attend.attach)
 app.command()(stimulate.recover)
 app.command()(clean.clean)
 app.command(cls=console.PairsCommand)(quantify.compare)
+app.command()(group.group)
 app.command()(quantify.report)
 app.command()(upkeep.demo)
 app.add_typer(verify_app, name="verify")

@@ -47,7 +47,7 @@ COMMANDS = (
     "import", "peak", "recipes", "plan", "check", "limits", "schema", "devices", "run", "recover",
     "compare", "report", "demo", "doctor", "verify", "screen", "consent", "preflight", "adverse",
     "identify", "override", "card", "journal", "stop", "attach", "blind", "course", "ledger",
-    "calibrate", "clean",
+    "calibrate", "clean", "group",
 )  # fmt: skip
 
 

@@ -19,9 +19,8 @@ def summary(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
     import io
 
     folder, out = tmp_path_factory.mktemp("demo") / "out", io.StringIO()
-    # Slow fluctuation is seen by mistake in one of ten steady pairs: patient 1 is such a one.
     with contextlib.redirect_stdout(out):
-        assert call(["demo", "--out", str(folder), "--seed", "2", "--json"]) == 0
+        assert call(["demo", "--out", str(folder), "--seed", "1", "--json"]) == 0
     found: dict[str, object] = json.loads(out.getvalue())
     return found
 
