@@ -31,6 +31,15 @@ benchmarks: $(VENV)/.installed-test
 	$(BIN)/python -m benchmarks.parametrise
 	$(BIN)/python -m benchmarks.corcoran
 	$(BIN)/python -m benchmarks.real_recordings
+	$(BIN)/python -m benchmarks.connectivity
+	$(BIN)/python -m benchmarks.connectivity_confound
+	$(BIN)/python -m benchmarks.power
+	$(BIN)/python -m benchmarks.false_positives
+	$(BIN)/python -m benchmarks.preparation
+	$(BIN)/python -m benchmarks.artifact
+	$(BIN)/python -m benchmarks.group_errors
+	$(BIN)/python -m benchmarks.real_outcomes
+	$(BIN)/python -m benchmarks.compare_process
 	$(BIN)/python -m benchmarks.stop_latency
 
 # Every branch of the kernel, by its own tests.
