@@ -29,6 +29,7 @@ _SHORT = {
     "arousal": "arousal was not the same",
     "residual_line": "a line in the band is no rhythm",
 }
+LINE_BAND_HZ = 1.0
 LINE_VERDICT = "residual line, not oscillation"
 
 
@@ -151,7 +152,8 @@ def judge(
     -----
     *Slow fluctuation* leaves the direction to the interval, which is then wide. *Arousal* and a
     *residual line* that moves the region's log ratio by 0.02 or more make the direction
-    undetermined whatever the interval. Each of the three withholds p values.
+    undetermined whatever the interval. Each of the three withholds p values. A band of 1 Hz or less
+    asks for a line, such as what a flicker evokes: there a line is told and bars nothing.
     """
     arousal = arousal_change(
         *spectra, power.raw.weights, shift, center_hz, dozing=(_dozing(pair, 0), _dozing(pair, 1))
@@ -164,22 +166,23 @@ def judge(
         power.region,
         (power.pre_uv2, power.post_uv2),
     )
+    line_bars = residual.matters and power.band_hz[1] - power.band_hz[0] > LINE_BAND_HZ
     reasons = []
     if power.raw.fluctuation.slow:
         reasons.append(Reason("slow_fluctuation", _slow_text(power)))
     if not pair.identical:
         if arousal.differs:
             reasons.append(Reason("arousal", arousal.text))
-        if residual.matters:
+        if line_bars:
             reasons.append(Reason("residual_line", residual.text))
     barred = [one for one in reasons if one.code != "slow_fluctuation"]
     if barred:
         told = " and ".join(_SHORT[one.code] for one in barred)
         raw = replace(power.raw, p=None, p_reason=f"no p value: {told}")
-        verdict = LINE_VERDICT if residual.matters else power.verdict
+        verdict = LINE_VERDICT if line_bars else power.verdict
         power = replace(power, raw=raw, verdict=verdict)
     warnings = [one.text for one in barred]
-    if residual.lines and not residual.matters:
+    if residual.lines and not line_bars:
         warnings.append(residual.text)
     return Judgement(
         power=power,
@@ -262,6 +265,6 @@ def _family(
         Measure("adjusted power", "ln ratio", power.adjusted.ln_ratio, power.adjusted.interval_ln),
     ]
     for name, metric in {} if connectivity is None else connectivity.metrics.items():
-        found.append(Measure(str(name), "1", metric.change, metric.ci95_change))
+        found.append(Measure(str(name), "1", metric.matched_change, metric.ci95_matched_change))
     found.append(Measure("peak shift", "Hz", shift.shift_hz, shift.ci95_hz))
     return correct(found, withheld=bool(reasons))

@@ -160,20 +160,17 @@ def _summary(
     low, high = peak["ci95_hz"]
     delivered = session["delivered"]
     true_percent = 100.0 * math.expm1(truth["occipital_ln_ratio"])
-    interval = power["ci95_percent"]
-    spread = (
-        "no valid interval" if interval is None else f"{interval[0]:+.0f} to {interval[1]:+.0f} %"
-    )
+    rhythm = power["adjusted"]
     text = "\n".join(
         [
             "                      truth      estimate",
             f"peak                  {truth['peak_hz']:5.2f} Hz   {peak['frequency_hz']:5.2f} Hz "
             f"({low:.2f} to {high:.2f})",
-            f"alpha power change    {true_percent:+5.0f} %    {power['percent']:+5.0f} % "
-            f"({spread})",
+            f"change of the rhythm  {true_percent:+5.0f} %    {_percent(rhythm)}",
+            f"band power on the scalp              {_percent(power)}",
             f"frequency             {plan['achieved_frequency_hz']:5.2f} Hz   "
             f"{delivered['frequency_hz']:.3f} Hz on the oscilloscope",
-            "(the truth is the occipital rhythm's own; power on the scalp holds background too)",
+            "(the rhythm is read over the background; band power on the scalp holds both)",
             outcome.summary,
             f"report: {report}",
         ]
@@ -187,3 +184,12 @@ def _summary(
         "report": str(report),
         "text": text,
     }
+
+
+def _percent(change: dict[str, Any]) -> str:
+    """A change in percent with its interval."""
+    if change["percent"] is None:
+        return f"not known: {change['reason']}"
+    interval = change["ci95_percent"]
+    told = "no valid interval" if interval is None else "{:+.0f} to {:+.0f} %".format(*interval)
+    return f"{change['percent']:+5.0f} % ({told})"

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.stats import binom
 
 from analysis.decay import fit_decay
 from analysis.errors import AnalysisError, UnusableRecording
@@ -75,8 +76,10 @@ def test_a_fading_effect_is_found_with_its_time_constant() -> None:
             assert one.simultaneous_ln[0] <= one.interval_ln[0] < one.ln_ratio
             assert one.ln_ratio < one.interval_ln[1] <= one.simultaneous_ln[1]
         assert [round(one.from_s / 60.0) for one in found.bins] == [0, 3, 10, 20, 30, 60]
-    assert held_w >= 7
-    assert held_tau >= 7
+    # Fewer than 6 of 8 come by chance with probability .006 where 95 % hold the truth.
+    least = int(binom.ppf(0.01, 8, 0.95))
+    assert held_w >= least
+    assert held_tau >= least
     assert band >= 7
     assert np.mean(pointwise) >= 0.9
 

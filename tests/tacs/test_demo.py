@@ -49,7 +49,8 @@ def test_the_change_is_found_with_its_direction(summary: dict[str, object]) -> N
     assert isinstance(outcome, dict)
     assert isinstance(truth, dict)
     assert (outcome["direction"], outcome["as_predicted"]) == ("increase", True)
-    low, high = outcome["power"]["ci95_percent"]
+    # The truth is the rhythm's own, and band power holds the background too.
+    low, high = outcome["power"]["adjusted"]["ci95_percent"]
     assert low <= truth["power_percent"] <= high
 
 
