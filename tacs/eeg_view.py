@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["LineView", "TerminalView", "peak_words", "spectrum_rows", "timing_words", "viewing"]
 
 SHOWN_HZ = (2.0, 30.0)
+COLUMN_HZ = 0.5
 ROWS = 6
 BLOCKS = " ▁▂▃▄▅▆▇█"
 NEEDED_S = 30.0
@@ -80,7 +81,10 @@ class TerminalView:
         parts.append(Text(peak_words(now), style="bold"))
         spectrum = None if now.estimate is None else now.estimate.spectrum
         if spectrum is not None:
-            parts += [Text(""), *(Text(row, style="cyan") for row in spectrum_rows(spectrum))]
+            parts += [
+                Text(""),
+                *(Text(row, style="cyan", no_wrap=True) for row in spectrum_rows(spectrum)),
+            ]
         parts.append(Text(""))
         for state in dict.fromkeys(x.state for x in now.states):
             these = [x.channel for x in now.states if x.state == state]
@@ -115,8 +119,9 @@ def viewing(source: str, stream: TextIO) -> Iterator[View]:
 def peak_words(now: Snapshot) -> str:
     """Return the peak with its interval, or why there is none."""
     found = now.estimate
-    if found is None or (found.status == "unusable" and now.have_s < NEEDED_S):
-        return f"collecting, {now.have_s:.0f} of {NEEDED_S:.0f} s"
+    # An estimate is a little older than what has come by now.
+    if found is None or (found.status == "unusable" and now.have_s < NEEDED_S + 2.0):
+        return f"collecting, {min(now.have_s, NEEDED_S):.0f} of {NEEDED_S:.0f} s"
     return estimate_words(found)
 
 
@@ -168,11 +173,16 @@ def spectrum_rows(spectrum: PeakSpectrum) -> list[str]:
         Six rows and the axis, from 2 to 30 Hz.
     """
     low_hz, high_hz = SHOWN_HZ
-    shown = [
-        (float(hz), float(db))
-        for hz, db in zip(spectrum.freqs_hz, spectrum.power_db, strict=True)
-        if low_hz <= hz <= high_hz
-    ]
+    shown: list[tuple[float, float]] = []
+    for column in range(round((high_hz - low_hz) / COLUMN_HZ) + 1):
+        middle_hz = low_hz + COLUMN_HZ * column
+        inside = [
+            float(db)
+            for hz, db in zip(spectrum.freqs_hz, spectrum.power_db, strict=True)
+            if -0.5 <= (hz - middle_hz) / COLUMN_HZ < 0.5
+        ]
+        if inside:
+            shown.append((middle_hz, sum(inside) / len(inside)))
     least, most = min(db for _, db in shown), max(db for _, db in shown)
     scale = (ROWS * 8 - 1) / (most - least) if most > least else 0.0
     heights = [1 + round((db - least) * scale) for _, db in shown]

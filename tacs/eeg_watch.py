@@ -206,7 +206,7 @@ def watch(
             begun_s = clock.now_s()
             look_s = begun_s + plan.every_s
             ended: Ending | None = None
-            why = ""
+            why, due = "", False
             while ended is None:
                 ended, why = _take(source, window, recorder)
                 now_s = clock.now_s()
@@ -219,6 +219,9 @@ def watch(
                 if ended is None and now_s >= look_s:
                     look_s += plan.every_s * math.ceil((now_s - look_s + 1e-9) / plan.every_s)
                     search.begin(window)
+                    due = True
+                if ended is None and due and not search.busy:
+                    due = False
                     latest = window.latest(STATE_S)
                     view.show(
                         Snapshot(
@@ -301,8 +304,14 @@ class _Search:
             return
         if self._pool is None:
             self._found = _peak(window, self._plan)
-        elif self._running is None:
+        elif not self.busy:
+            self.latest()
             self._running = self._pool.submit(_peak, window.copy(), self._plan)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a look is under way."""
+        return self._running is not None and not self._running.done()
 
     def latest(self) -> PeakEstimate | None:
         """Return the latest that was found."""
