@@ -48,6 +48,8 @@ class WatchPlan:
         Where the peak may lie.
     picks : sequence of str or None
         Channels of the region; as :func:`analysis.peak.find_peak` chooses where left out.
+    subject : str or None
+        Whose EEG it is.
 
     Raises
     ------
@@ -61,6 +63,7 @@ class WatchPlan:
     gone_s: float = 10.0
     band_hz: tuple[float, float] = (7.0, 13.0)
     picks: Sequence[str] | None = None
+    subject: str | None = None
 
     def __post_init__(self) -> None:
         for name, value, low, high in (
@@ -188,7 +191,9 @@ def watch(
     ------
     NoAnswer
         Not even four seconds came.
-    InputError, DeviceNotFound, LinkLost
+    LinkLost
+        Nor will more come: the source is gone or silent.
+    InputError, DeviceNotFound
         The source cannot be opened.
     """
     from analysis.live import LiveWindow, channel_states
@@ -241,7 +246,9 @@ def watch(
         source.close()
     estimate = _peak(window, plan)
     if estimate is None:
-        raise NoAnswer(why or f"{info.source}: only {window.seconds:.1f} s came in {watched_s:g} s")
+        if why:
+            raise LinkLost(why)
+        raise NoAnswer(f"{info.source}: only {window.seconds:.1f} s came in {watched_s:g} s")
     return Watched(
         source=info.source,
         ended=ended,
@@ -286,7 +293,7 @@ def _peak(window: LiveWindow, plan: WatchPlan) -> PeakEstimate | None:
 
     if window.seconds < 4.0:
         return None
-    return find_peak(window.raw(), band_hz=plan.band_hz, picks=plan.picks)
+    return find_peak(window.raw(), band_hz=plan.band_hz, picks=plan.picks, subject=plan.subject)
 
 
 class _Search:

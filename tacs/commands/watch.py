@@ -80,6 +80,7 @@ def watch(
         every_s=every,
         band_hz=band,
         picks=console.names(picks),
+        subject=subject or None,
     )
     time = VirtualClock() if clock == "virtual" else MonotonicClock()
     if clock == "virtual" and not seconds and source.startswith("virtual:"):
@@ -92,11 +93,12 @@ def watch(
         try:
             with viewing(source, sys.stderr) as view:
                 seen = watch_source(stream, time, plan, view=view, inbox=inbox, recorder=recorder)
-        finally:
+        except BaseException:
             if recorder is not None and recorder.begun:
-                if sys.exc_info()[0] is not None:
-                    console.output.say("finishing the recording")
-                imported = _finished(recorder, lines)
+                _keep(recorder)
+            raise
+        if recorder is not None:
+            imported = _finished(recorder, lines)
     words = {"time": "", "stopped": "ended by hand", "over": "the recording is over"}
     data = seen.to_dict()
     data["live"]["imported"] = imported
@@ -129,6 +131,17 @@ def _recorder(
     from tacs.eeg_record import StreamRecorder
 
     return StreamRecorder(out, subject=subject, session=session, when=when, task=task)
+
+
+def _keep(recorder: StreamRecorder) -> None:
+    """Keep what was recorded before something went wrong, which is what will be told at the end."""
+    lines: list[str] = []
+    try:
+        _finished(recorder, lines)
+    except InputError as exc:
+        lines = [f"the recording is left where it was: {exc}"]
+    for line in lines:
+        console.output.say(line)
 
 
 def _finished(recorder: StreamRecorder, lines: list[str]) -> dict[str, Any] | None:

@@ -84,7 +84,7 @@ def test_planted_gaps_are_counted_and_recorded(
     words += ["--out", str(tmp_path / "set"), "--subject", "01", "--session", "1", "--when", "pre"]
     assert call(words) == 0
     data, _ = told(capsys)
-    assert data["live"]["ended"] == "over"
+    assert (data["live"]["ended"], data["subject"]) == ("over", "01")
     timing = data["timing"]
     assert (timing["n_gaps"], timing["n_missing"]) == (2, 125 + 500)
     assert [gap["n_samples"] for gap in timing["gaps"]] == [125, 500]
@@ -123,9 +123,10 @@ def test_a_source_of_which_nothing_comes(
 ) -> None:
     words = ["watch", f"replay:{recording}?drops=0+69", *ON_VIRTUAL, "--json"]
     words += ["--out", str(tmp_path / "set"), "--subject", "01", "--session", "1", "--when", "pre"]
-    assert call(words) == 3
-    data, _ = told(capsys)
-    assert data == {"error": "file made_raw.fif: no new sample for 10 s", "exit_code": 3}
+    assert call(words) == 5
+    data, err = told(capsys)
+    assert data == {"error": "file made_raw.fif: no new sample for 10 s", "exit_code": 5}
+    assert "nothing was recorded: no sample came" in err
     assert not list((tmp_path / "set").rglob("*_stream*"))
 
 
@@ -175,6 +176,19 @@ def test_in_real_time_the_search_has_a_thread_of_its_own() -> None:
         answers.append(watch(source, clock, plan, view=Shown()))
     assert answers[0].estimate.frequency_hz == answers[1].estimate.frequency_hz
     assert answers[0].timing == answers[1].timing
+
+
+def test_what_came_before_a_mistake_is_kept(
+    recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["watch", f"replay:{recording}", "--band", "1000", "2000", *ON_VIRTUAL]
+    words += ["--out", str(tmp_path), "--subject", "01", "--session", "1", "--when", "post"]
+    assert call(words) == 2
+    err = capsys.readouterr().err.splitlines()
+    assert err[0].startswith("recorded: ")
+    assert "band" in err[-1]
+    raw = mne.io.read_raw(err[0].removeprefix("recorded: "), verbose="ERROR")
+    assert 60 * 250 <= raw.n_times < 61 * 250
 
 
 @pytest.mark.parametrize(
