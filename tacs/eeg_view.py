@@ -142,9 +142,9 @@ def estimate_words(found: PeakEstimate) -> str:
 
 def timing_words(timing: Any) -> str:
     """Return how the source keeps time; what is not known yet is left out."""
-    words = [f"{timing.n_gaps} gaps, {timing.n_missing} samples lost"]
+    words = [_counted(timing.n_gaps, "gap"), _counted(timing.n_missing, "sample") + " lost"]
     if timing.n_restarts:
-        words.append(f"{timing.n_restarts} jumps of time")
+        words.append(_counted(timing.n_restarts, "jump") + " of time")
     for text, value in (
         ("drift {:+.0f} ppm", timing.drift_ppm),
         ("jitter {:.1f} ms", 1e3 * timing.jitter_s),
@@ -202,6 +202,10 @@ def _axis(freqs_hz: Sequence[float]) -> str:
         if abs(hz % 5.0) < 1e-6 and i + len(label) <= len(line):
             line[i : i + len(label)] = label
     return "".join(line).rstrip()
+
+
+def _counted(n: int, what: str) -> str:
+    return f"{n} {what}" if n == 1 else f"{n} {what}s"
 
 
 def _minutes(seconds: float) -> str:

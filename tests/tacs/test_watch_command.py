@@ -256,7 +256,7 @@ def test_a_line_says_it_all() -> None:
     assert first.startswith(f"1:15  peak {found.frequency_hz:.2f} Hz (95 % ")
     assert "1 of 7 channels good (E0 flat, E1 flat, E2 flat, E3 flat, and 2 more)" in first
     assert first.endswith(
-        "2 gaps, 35 samples lost, 1 jumps of time, drift -3 ppm, jitter 2.1 ms, delay 0 ms, "
+        "2 gaps, 35 samples lost, 1 jump of time, drift -3 ppm, jitter 2.1 ms, delay 0 ms, "
         "clock offset 1.2500 s, growing by +0.5 ppm"
     )
     assert "NOTHING COMES  collecting, 12 of 30 s  channels not known yet" in second
