@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.channel_checks import bad_channels, measure
+from analysis.channels import tidy
 from analysis.marks import add_marks
 from analysis.timing import GAP_TEXT
 
@@ -183,13 +184,15 @@ class LiveWindow:
         return other
 
     def raw(self) -> Any:
-        """Return it as a recording, gaps marked."""
+        """Return it as a recording, gaps marked, names and positions as of a file that is read."""
         at, breaks = 0, []
         for part, missing in self._parts:
             if missing:
                 breaks.append(Break(at, missing))
             at += part.shape[1]
-        return raw_of(self._joined(), self.sfreq_hz, self.channels, breaks)
+        raw = raw_of(self._joined(), self.sfreq_hz, self.channels, breaks)
+        tidy(raw)
+        return raw
 
     def latest(self, seconds: float) -> Array:
         """Return the latest samples that arrived, shape (n_channels, n_samples)."""

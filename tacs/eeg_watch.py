@@ -196,11 +196,13 @@ def watch(
     InputError, DeviceNotFound
         The source cannot be opened.
     """
+    from analysis.channels import normal_name
     from analysis.live import LiveWindow, channel_states
 
     info = source.open()
     try:
-        if missing := [name for name in plan.picks or () if name not in info.channels]:
+        known = {*info.channels, *map(normal_name, info.channels)}
+        if missing := [name for name in plan.picks or () if normal_name(name) not in known]:
             raise InputError(
                 f"{info.source}: no channel {missing[0]}; there are {', '.join(info.channels)}"
             )

@@ -64,6 +64,15 @@ def test_gaps_count_in_the_window(seed: int) -> None:
     assert window.seconds * 100 == pytest.approx((~marked).sum())
 
 
+def test_names_and_kinds_are_those_of_a_file_that_is_read() -> None:
+    window = LiveWindow(["EEG O1-REF", "EOG1"], RATE_HZ, 1.0)
+    window.add(ramp(0, 50))
+    raw = window.raw()
+    assert raw.ch_names == ["O1", "EOG1"]
+    assert raw.get_channel_types() == ["eeg", "eog"]
+    assert raw.get_montage() is not None
+
+
 def test_after_a_jump_or_a_long_gap_it_begins_anew() -> None:
     window = LiveWindow(NAMES, RATE_HZ, 1.0)
     window.add(ramp(0, 50))

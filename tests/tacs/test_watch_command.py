@@ -34,6 +34,7 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
         70.0
     )
     raw._data[4] = 0.0
+    raw.rename_channels({name: f"{name}.." for name in raw.ch_names})  # as some recorders do
     path = tmp_path_factory.mktemp("played") / "made_raw.fif"
     raw.save(path, verbose="ERROR")
     return path
@@ -89,7 +90,8 @@ def test_planted_gaps_are_counted_and_recorded(
     assert (timing["n_gaps"], timing["n_missing"]) == (2, 125 + 500)
     assert [gap["n_samples"] for gap in timing["gaps"]] == [125, 500]
     assert [gap["at_s"] for gap in timing["gaps"]] == pytest.approx([20.0, 40.0], abs=0.01)
-    assert [x["channel"] for x in data["live"]["signal"] if x["state"] == "flat"] == ["Fz"]
+    assert [x["channel"] for x in data["live"]["signal"] if x["state"] == "flat"] == ["Fz.."]
+    assert data["channels"] == ["Pz", "O1", "Oz", "O2"]
     raw = mne.io.read_raw(data["live"]["imported"]["path"], preload=True, verbose="ERROR")
     wanted = mne.io.read_raw(recording, preload=True, verbose="ERROR")
     times_s = wanted.times
@@ -99,7 +101,18 @@ def test_planted_gaps_are_counted_and_recorded(
     # The recording gives the same peak as the stream did.
     assert call(["peak", data["live"]["imported"]["path"], "--json"]) == 0
     again, _ = told(capsys)
+    assert again["channels"] == data["channels"]
     assert again["frequency_hz"] == pytest.approx(data["frequency_hz"], abs=0.02)
+
+
+@pytest.mark.parametrize("picks", ["Oz,O1", "Oz..,O1.."])
+def test_channels_are_chosen_by_either_name(
+    picks: str, recording: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["watch", f"replay:{recording}", "--seconds", "40", "--picks", picks, *ON_VIRTUAL]
+    assert call([*words, "--json"]) in {0, 3}
+    data, _ = told(capsys)
+    assert sorted(data["channels"]) == ["O1", "Oz"]
 
 
 def test_a_source_that_falls_silent_ends_it(
@@ -298,8 +311,8 @@ def test_a_terminal_is_drawn_in_place(recording: Path) -> None:
         watch(source, clock, WatchPlan(seconds=62.0, every_s=60.0), view=view)
     shown = terminal.getvalue()
     assert "replay:made  1:00  Ctrl-C ends" in shown
-    assert "good (4): Pz, O1, Oz, O2" in shown
-    assert "flat (1): Fz" in shown
+    assert "good (4): Pz.., O1.., Oz.., O2.." in shown
+    assert "flat (1): Fz.." in shown
     wide = Console(file=io.StringIO(), width=90)
     wide.print(view.drawn(snapshot(stale=True)))
     assert "NOTHING COMES" in wide.file.getvalue()
