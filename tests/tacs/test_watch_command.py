@@ -22,6 +22,7 @@ from tacs.eeg import open_source
 from tacs.eeg_view import LineView, TerminalView, peak_words, spectrum_rows, timing_words
 from tacs.eeg_watch import Snapshot, WatchPlan, watch
 from tacs.errors import InputError, LinkLost, NoAnswer
+from tests import data as real
 from tests.analysis import made_estimate as made
 
 ON_VIRTUAL = ["--clock", "virtual", "--every", "60"]
@@ -103,6 +104,25 @@ def test_planted_gaps_are_counted_and_recorded(
     again, _ = told(capsys)
     assert again["channels"] == data["channels"]
     assert again["frequency_hz"] == pytest.approx(data["frequency_hz"], abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("name", "status"),
+    [("eegmmidb_s001/S001R02.edf", "found"), ("eegmmidb_s001/S001R01.edf", "no_peak")],
+)
+def test_a_real_recording_says_live_what_it_says_as_a_file(
+    name: str, status: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = real.recording(name)
+    call(["watch", f"replay:{path}", *ON_VIRTUAL, "--json"])
+    live, _ = told(capsys)
+    call(["peak", str(path), "--json"])
+    file, _ = told(capsys)
+    assert live["status"] == file["status"] == status
+    assert live["channels"] == file["channels"]
+    if status == "found":
+        assert live["frequency_hz"] == pytest.approx(file["frequency_hz"], abs=1e-6)
+        assert live["ci95_hz"] == pytest.approx(file["ci95_hz"], abs=1e-6)
 
 
 @pytest.mark.parametrize("picks", ["Oz,O1", "Oz..,O1.."])
