@@ -38,8 +38,8 @@ OPTIONAL_KEYS = frozenset(
     }
 )
 """Keys that a file may lack; their fields then have their defaults."""
-BESIDE = frozenset({"against"})
-"""Keys that `tacs peak` prints beside the estimate; they are passed over."""
+BESIDE = frozenset({"against", "live", "timing"})
+"""Keys that `tacs peak` and `tacs watch` print beside the estimate; they are passed over."""
 _SPLIT = 2  # entries of `peaks` where the peak is split
 _SAME_HZ = 0.01  # two statements of one frequency
 

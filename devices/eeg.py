@@ -10,8 +10,8 @@ sample on the session's clock. Whoever reads may rely on this:
 - Reading never raises because nothing came: the block is empty, and the source is ``stale`` after a
   while. A source that is gone for good raises LinkLost.
 
-Adapters: :mod:`devices.eeg_lsl`, :mod:`devices.eeg_nic2`, :mod:`devices.eeg_replay`,
-:mod:`devices.eeg_patient`.
+Adapters: :mod:`devices.eeg_lsl`, :mod:`devices.eeg_brainflow`, :mod:`devices.eeg_nic2`,
+:mod:`devices.eeg_replay`, :mod:`devices.eeg_patient`.
 """
 
 from __future__ import annotations
@@ -122,11 +122,14 @@ class Pulled:
         When each was taken, by the clock of whoever stamps.
     offset_s : float
         Session's clock minus that clock, as far as is known now.
+    lost : ndarray of int, shape (n_samples,), optional
+        How many samples are missing before each, where the source numbers what it sends.
     """
 
     samples: NDArray[Any]
     stamps_s: Array
     offset_s: float = 0.0
+    lost: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -245,6 +248,7 @@ class EEGSource(ABC):
     """
 
     lossless = False
+    counts_losses = False  # by numbers of its own; what is missing then shows to the sample
     has_own_clock = False
     offset_has_delay = False
 
@@ -283,7 +287,9 @@ class EEGSource(ABC):
         """
         if self._info is None:
             self._info = self._open()
-            self._samples = SampleClock(self._info.sfreq_hz, lossless=self.lossless)
+            self._samples = SampleClock(
+                self._info.sfreq_hz, lossless=self.lossless or self.counts_losses
+            )
         return self._info
 
     def read(self, timeout_s: float = 0.0) -> Block:
@@ -314,7 +320,7 @@ class EEGSource(ABC):
             if pulled is None or not len(pulled.stamps_s):
                 nothing = np.empty((len(info.channels), 0))
                 return Block(signal_uv=nothing, times_s=np.empty(0), first=placed.next_index)
-            runs = placed.place(pulled.stamps_s)
+            runs = placed.place(pulled.stamps_s, pulled.lost)
             offset_s, jumped = self._offset.follow(pulled.offset_s, float(runs[-1].times_s[-1]))
             for i, run in enumerate(runs):
                 moved = run._replace(
@@ -357,7 +363,7 @@ class EEGSource(ABC):
             measured_hz=placed.measured_hz,
             drift_ppm=placed.drift_ppm,
             jitter_s=placed.jitter_s,
-            smallest_gap_s=placed.smallest_gap_s,
+            smallest_gap_s=1.0 / placed.sfreq_hz if self.counts_losses else placed.smallest_gap_s,
             clock_offset_s=self._offset.known_s if self.has_own_clock else None,
             clock_drift_ppm=self._offset.drift_ppm if self.has_own_clock else math.nan,
             offset_has_delay=self.offset_has_delay,

@@ -79,8 +79,8 @@ class SampleClock:
     sfreq_hz : float
         Nominal rate.
     lossless : bool
-        Whether nothing can be missing, so that a late stamp is late and no gap: bytes of a TCP
-        connection, stamped as they arrive.
+        Whether nothing can be missing that is not counted by the source, so that a late stamp is
+        late and no gap: bytes of a TCP connection, stamped as they arrive, or numbered packages.
 
     Attributes
     ----------
@@ -132,21 +132,27 @@ class SampleClock:
         """By how much the true rate is above the nominal one; NaN before it is known."""
         return 1e6 * (self.measured_hz / self.sfreq_hz - 1.0)
 
-    def place(self, stamps_s: Array) -> list[Run]:
+    def place(self, stamps_s: Array, lost: NDArray[np.int64] | None = None) -> list[Run]:
         """Take the stamps of the next samples, and return the runs they form.
 
         Parameters
         ----------
         stamps_s : ndarray, shape (n,)
             By one clock; finite.
+        lost : ndarray of int, shape (n,), optional
+            How many samples are missing before each, where the source counts them itself.
         """
         steps = np.diff(stamps_s)
-        breaks = np.flatnonzero(np.abs(steps * self.sfreq_hz - 1.0) > 0.5) + 1
+        broken = np.abs(steps * self.sfreq_hz - 1.0) > 0.5
+        if lost is not None:
+            broken |= lost[1:] > 0
+        breaks = np.flatnonzero(broken) + 1
         runs: list[Run] = []
         edges = [0, *breaks.tolist(), len(stamps_s)]
         for start, stop in pairwise(edges):
             if stop > start:
-                self._add(runs, start, stop, stamps_s[start:stop])
+                counted = 0 if lost is None else int(lost[start])
+                self._add(runs, start, stop, stamps_s[start:stop], counted)
         return runs
 
     def _begin(self) -> None:
@@ -176,8 +182,12 @@ class SampleClock:
         """When a sample is due by the line."""
         return self._origin_s + self._mean_s + self._period_s * (k - self._origin_k - self._mean_k)
 
-    def _add(self, runs: list[Run], start: int, stop: int, stamps_s: Array) -> None:
-        missing, restarted, fits = 0, False, True
+    def _add(
+        self, runs: list[Run], start: int, stop: int, stamps_s: Array, counted: int = 0
+    ) -> None:
+        missing, restarted, fits = counted, False, True
+        if counted:
+            self._note(counted)
         if self._weight:
             late_s = float(stamps_s[0]) - self._due_s(self._next)
             if late_s < -self._late_s and self._lossless:
@@ -194,7 +204,7 @@ class SampleClock:
             if fits and not restarted:
                 self._late_since_s = 0.0
                 self._learn_jitter(late_s, stop - start)
-        if missing or restarted:
+        if (missing or restarted) and not counted:
             self._note(missing)
         if restarted:
             self.n_restarts += 1

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from devices.eeg import STALE_S, EEGInfo, EEGSource, Pulled, channel_rows
 from tacs.clock import Clock
-from tacs.errors import InputError, LinkLost
+from tacs.errors import InputError, LinkLost, SourceOver
 
 __all__ = ["FileEEG", "PacedEEG", "RawEEG"]
 
@@ -101,7 +101,7 @@ class PacedEEG(EEGSource):
             return None
         samples = self._take(n)
         if not len(samples):
-            raise LinkLost(f"{self.info.source}: it is over")
+            raise SourceOver(f"{self.info.source}: it is over")
         index = self._n_taken + np.arange(len(samples), dtype=np.float64)
         seconds: Array = index * self._step_s
         self._n_taken += len(samples)

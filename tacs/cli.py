@@ -30,6 +30,7 @@ from tacs.commands import (
     quantify,
     stimulate,
     upkeep,
+    watch,
 )
 from tacs.errors import InputError, NoAnswer, SafetyRefusal, TacsError
 
@@ -147,6 +148,7 @@ verify_app.command("device")(upkeep.verify_device)
 
 app.command("import")(find.import_)
 app.command()(find.peak)
+app.command()(watch.watch)
 app.command()(plan.recipes)
 app.command()(plan.plan)
 app.command()(plan.check)

@@ -12,6 +12,7 @@
     ├── RecordError                 a record cannot be written, or does not verify         exit 5
     └── DeviceError                 the device or the link, once a session has begun       exit 5
         ├── LinkLost                the link is gone
+        │   └── SourceOver          a recording that is played is over
         ├── DeviceRefused           the device answered that it will not
         ├── ProtocolViolation       the device answered something that its protocol forbids
         └── UncertainDelivery       a command was sent and its fate is unknown: counts as energised
@@ -97,6 +98,10 @@ class DeviceError(TacsError):
 
 class LinkLost(DeviceError):
     """The link to the device is gone."""
+
+
+class SourceOver(LinkLost):
+    """A recording that is played as if it came live is over."""
 
 
 class DeviceRefused(DeviceError):
