@@ -126,8 +126,8 @@ def analyze_profile(
         for trains in groups:
             if len(trains) < LEAST_TRAINS:
                 raise UnusableRecording(
-                    f"{len(trains)} trains at {trains[0].frequency_hz:g} Hz: give "
-                    f"{LEAST_TRAINS} or more (190 for 2 mA, about 1000 for 1 mA)"
+                    f"{len(trains)} train(s) at {trains[0].frequency_hz:g} Hz: give "
+                    f"{LEAST_TRAINS} or more (190 for 2 mA, about 1000 for 1 mA); {UNDER_CURRENT}"
                 )
             _, unit = gap_phasors(data, sfreq, trains, read_s=read_s, drive=drive)
             one = train_locking(trains, unit[0], rng, n_permutations)
@@ -263,7 +263,7 @@ def _resonance(
     if verdict != "response":
         return {}, "no response that is beyond chance and sham"
     if mode == "electrical":
-        return {}, f"{UNDER_CURRENT}; the gaps give an echo, no resonance curve"
+        return {}, f"gaps give an echo, no resonance curve: {UNDER_CURRENT}"
     curves = {}
     for level in np.unique(measured.level).tolist():
         part = measured.only(measured.level == level)

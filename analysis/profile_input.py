@@ -12,7 +12,7 @@ from analysis.errors import AnalysisError, UnusableRecording
 from analysis.profile_blocks import Block, Mode, check_current
 from analysis.profile_locking import HALF_BAND_HZ, band_of, phasors
 
-__all__ = ["bands_of", "check_marks", "drive_phasor", "grouped", "signal_of"]
+__all__ = ["append_sham", "bands_of", "check_marks", "drive_phasor", "grouped", "signal_of"]
 
 Array = NDArray[np.float64]
 
@@ -87,3 +87,62 @@ def check_marks(raw: Any, mode: Mode, reads_s: Sequence[tuple[float, float]]) ->
         if mark["description"].lower() == "current on"
     ]
     check_current(mode, reads_s, current)
+
+
+def append_sham(raw: Any, sham: Any, blocks: Sequence[Block]) -> tuple[Any, list[Block]]:
+    """Put a recording without drive behind the recording, as blocks of sham.
+
+    Parameters
+    ----------
+    raw, sham : mne.io.BaseRaw
+        Same channels and rate; unchanged.
+    blocks : sequence of Block
+        Table of `raw`.
+
+    Returns
+    -------
+    raw : mne.io.BaseRaw
+        Both, end to end.
+    blocks : list of Block
+        The table with blocks of sham, each as long as the median drive.
+
+    Raises
+    ------
+    AnalysisError
+        If channels or rates differ, or sham is shorter than a block.
+    """
+    import mne
+
+    channels = [name for name in raw.ch_names if name in sham.ch_names]
+    if not channels or float(raw.info["sfreq"]) != float(sham.info["sfreq"]):
+        raise AnalysisError(
+            f"sham: {len(channels)} channels in common, {sham.info['sfreq']:g} Hz against "
+            f"{raw.info['sfreq']:g} Hz; record it like the drives"
+        )
+    drives = [b for b in blocks if b.kind == "drive"]
+    length_s = float(np.median([b.stop_s - b.start_s for b in drives])) if drives else 0.0
+    sfreq = float(raw.info["sfreq"])
+    n_blocks = int(sham.n_times / sfreq // length_s) if length_s > 0.0 else 0
+    if n_blocks < 1:
+        raise AnalysisError(
+            f"sham of {sham.n_times / sfreq:.0f} s is shorter than a block of {length_s:g} s"
+        )
+    both = mne.concatenate_raws(
+        [raw.copy().pick(channels).load_data(), sham.copy().pick(channels).load_data()],
+        verbose="ERROR",
+    )
+    start_s = raw.n_times / sfreq
+    last = max((b.order for b in blocks), default=0)
+    numbered = any(b.order for b in blocks)
+    more = [
+        Block(
+            drives[0].frequency_hz,
+            drives[0].level,
+            "sham",
+            start_s + i * length_s,
+            start_s + (i + 1) * length_s,
+            last + 1 + i if numbered else 0,
+        )
+        for i in range(n_blocks)
+    ]
+    return both, [*blocks, *more]

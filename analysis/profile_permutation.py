@@ -34,14 +34,14 @@ class MaxTest:
     ----------
     p : float
         Of the whole sweep.
-    p_each : dict of float to float
-        Of every frequency, corrected for the sweep.
+    p_each : dict of (float, float) to float
+        Of every level and frequency, corrected for the sweep.
     n_draws : int
         Permutations.
     """
 
     p: float
-    p_each: dict[float, float]
+    p_each: dict[tuple[float, float], float]
     n_draws: int
 
 
@@ -61,17 +61,20 @@ def max_test(found: Sequence[BlockLocking], rng: np.random.Generator, n_draws: i
     -------
     MaxTest
     """
-    hz = np.array([one.block.frequency_hz for one in found])
-    each = np.unique(hz)
+    cells = [(one.block.level, one.block.frequency_hz) for one in found]
     ratio = np.array([one.plv2 / one.null for one in found]) - 1.0
     drawn = np.empty((n_draws, len(found)))
     for i, one in enumerate(found):
         others = (one.virtual.sum() - one.virtual) / (one.virtual.size - 1)
         drawn[:, i] = rng.choice(one.virtual / others, n_draws) - 1.0
-    scale = [(f, hz == f, math.sqrt(np.sum(hz == f))) for f in each.tolist()]
-    actual = {f: float(ratio[of].mean()) * root for f, of, root in scale}
-    highest = np.max([drawn[:, of].mean(axis=1) * root for _, of, root in scale], axis=0)
-    p_each = {f: (1 + int(np.sum(highest >= v))) / (n_draws + 1) for f, v in actual.items()}
+    actual: dict[tuple[float, float], float] = {}
+    highest = np.full(n_draws, -math.inf)
+    for cell in sorted(set(cells)):
+        of = [i for i, other in enumerate(cells) if other == cell]
+        root = math.sqrt(len(of))
+        actual[cell] = float(ratio[of].mean()) * root
+        highest = np.maximum(highest, drawn[:, of].mean(axis=1) * root)
+    p_each = {cell: (1 + int(np.sum(highest >= v))) / (n_draws + 1) for cell, v in actual.items()}
     return MaxTest(min(p_each.values()), p_each, n_draws)
 
 
@@ -135,7 +138,7 @@ def answers(found: Sequence[BlockLocking], measured: Measured, test: MaxTest) ->
         rows.append(
             Answer(
                 hz, level, int(of.sum()), float(part.plv2.mean()), float(part.null.mean()),
-                best, low, high, float(np.mean(lines)), test.p_each[hz],
+                best, low, high, float(np.mean(lines)), test.p_each[level, hz],
             )
         )  # fmt: skip
     return rows

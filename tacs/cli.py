@@ -26,6 +26,7 @@ from tacs.commands import (
     find,
     people,
     plan,
+    profile,
     quantify,
     stimulate,
     upkeep,
@@ -169,6 +170,7 @@ app.command()(clean.clean)
 app.command(cls=console.PairsCommand)(quantify.compare)
 app.command()(quantify.report)
 app.command()(upkeep.demo)
+app.add_typer(profile.app, name="profile")
 app.add_typer(verify_app, name="verify")
 app.add_typer(course.course_app, name="course")
 app.add_typer(course.ledger_app, name="ledger")
