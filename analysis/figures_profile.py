@@ -99,5 +99,7 @@ def _draw_curve(axes: Any, profile: ResponseProfile) -> None:
         title += f"; centre {top.centre_hz:.2f} Hz (shaded: 95 %)"
     elif profile.resonance_reason:
         title += f"; no curve: {profile.resonance_reason.split(':')[0].split(';')[0]}"
-    axes.set_title("\n".join(textwrap.wrap(title, 74 if profile.resonance else 58)), fontsize=11, color=INK)
+    axes.set_title(
+        "\n".join(textwrap.wrap(title, 74 if profile.resonance else 58)), fontsize=11, color=INK
+    )
     axes.legend(fontsize=8, frameon=False)

@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.errors import AnalysisError, UnusableRecording
-from analysis.profile_arnold import ArnoldMap, fit_arnold
 from analysis.profile_blocks import (
     UNDER_CURRENT,
     Block,
@@ -152,11 +151,11 @@ def analyze_profile(
                 sham.append(replace(one, blocks=virtual))
         echoes = _late_echoes(data, sfreq, rows, gaps, groups, drive, rng)
     warnings: list[str] = []
-    measured = _measured(found)
+    measured = measured_of(found)
     test = max_test(found, rng, n_permutations)
     rows_of = answers(found, measured, test)
     sham_test = max_test(sham, rng, n_permutations) if sham else None
-    sham_rows = answers(sham, _measured(sham), sham_test) if sham_test is not None else []
+    sham_rows = answers(sham, measured_of(sham), sham_test) if sham_test is not None else []
     verdict, told = _verdict(rows_of, test.p, sham_rows)
     warnings += told
     line = _rest_line(raw, rest, picks, drive_channel, rows, gaps, bands, frequencies)
@@ -168,7 +167,6 @@ def analyze_profile(
         part = measured.only(measured.level == highest)
         if part.plv2.size >= 8:
             adjusted = fit_trend(part, resonance[highest])
-    arnold, arnold_why = _arnold(measured, verdict, rest_line)
     beside = covariates(found, measured, resonance, rng, n_permutations) if resonance else None
     levels_times = np.corrcoef(measured.order, measured.frequency_hz)[0, 1] if (
         measured.order.size > 2 and np.ptp(measured.frequency_hz) and np.ptp(measured.order)
@@ -204,8 +202,6 @@ def analyze_profile(
         resonance=resonance,
         resonance_reason=why,
         adjusted_centre_hz=adjusted,
-        arnold=arnold,
-        arnold_reason=arnold_why,
         echoes=tuple(echoes),
         after_effect=tuple(after_effects(data, sfreq, rows, gaps, bands)),
         rest=rest_line,
@@ -219,7 +215,7 @@ def analyze_profile(
     )
 
 
-def _measured(found: Sequence[BlockLocking]) -> Measured:
+def measured_of(found: Sequence[BlockLocking]) -> Measured:
     """Arrays over blocks."""
     first = [one.block for one in found]
     shapes = [shape_of([other.virtual for other in found if len(other.blocks) == n])
@@ -271,22 +267,6 @@ def _resonance(
             curves[level] = fit_lorentzian(part, width_hz=None if rest is None else rest.fwhm_hz)
     few = f"fewer than {LEAST_FREQUENCIES} frequencies at every level"
     return curves, "" if curves else few
-
-
-def _arnold(
-    measured: Measured, verdict: Verdict, rest: RestLine | None
-) -> tuple[ArnoldMap | None, str]:
-    """Map over amplitude, or why there is none."""
-    levels = np.unique(measured.level)
-    if verdict != "response":
-        return None, "no response that is beyond chance and sham"
-    if levels.size < 2 or np.unique(measured.frequency_hz).size < LEAST_FREQUENCIES:
-        return None, f"needs two levels and {LEAST_FREQUENCIES} frequencies"
-    if rest is None:
-        return None, "needs the width of the line at rest: no line was found"
-    if levels.min() <= 0.0:
-        return None, "a drive has level 0"
-    return fit_arnold(measured, fwhm_hz=rest.diffusion_fwhm_hz, share=rest.share), ""
 
 
 def _late_echoes(

@@ -2,7 +2,11 @@
 
 A noisy phase oscillator under a drive, ``dψ = 2π d dt + 2π w sin ψ dt + sqrt(2π FWHM) dW``, locks
 without noise where ``|d| <= w``; ``w = s I``. Its mean phasor is known by a continued fraction, and
-the curve of all levels together gives centre and slope ``s`` (Hz per unit of level). Pikovsky,
+the curve of all levels together gives centre and slope ``s`` (Hz per unit of level).
+
+No part of a profile: a rhythm whose amplitude varies locks more than this model says, and the
+half-width comes out more than a third too wide on the reference oscillator
+(``benchmarks/profile.py``, part arnold, which counts it). Pikovsky,
 Rosenblum & Kurths (2001), *Synchronization*, chapters 7 and 9; Stratonovich (1967).
 """
 

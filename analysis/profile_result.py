@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from analysis.profile_arnold import ArnoldMap
 from analysis.profile_blocks import Mode
 from analysis.profile_curve import Lorentzian
 from analysis.profile_echo import Echo
@@ -14,6 +13,10 @@ from analysis.profile_rest import RestLine
 
 __all__ = ["Reliability", "ResponseProfile"]
 
+ARNOLD_REASON = (
+    "not given: a phase model fitted to the reference oscillator makes the locking region more "
+    "than a third too wide (benchmarks/profile.py, part arnold)"
+)
 Verdict = Literal["response", "no_response", "undetermined"]
 
 
@@ -65,10 +68,6 @@ class ResponseProfile:
         Why there is none.
     adjusted_centre_hz : float or None
         Centre of the highest level with a trend over the session in the model.
-    arnold : ArnoldMap or None
-        With several levels.
-    arnold_reason : str
-        Why there is none.
     echoes : tuple of Echo
         Decay after the drive's end, per frequency and level.
     after_effect : tuple of dict
@@ -101,8 +100,6 @@ class ResponseProfile:
     resonance: dict[float, Lorentzian]
     resonance_reason: str
     adjusted_centre_hz: float | None
-    arnold: ArnoldMap | None
-    arnold_reason: str
     echoes: tuple[Echo, ...]
     after_effect: tuple[dict[str, Any], ...]
     rest: RestLine | None
@@ -136,8 +133,8 @@ class ResponseProfile:
             ],
             "resonance_reason": self.resonance_reason or None,
             "adjusted_centre_hz": self.adjusted_centre_hz,
-            "arnold": None if self.arnold is None else self.arnold.to_dict(),
-            "arnold_reason": self.arnold_reason or None,
+            "arnold": None,
+            "arnold_reason": ARNOLD_REASON,
             "echo": echoes,
             "after_effect": list(self.after_effect),
             "rest": None if self.rest is None else self.rest.to_dict(),

@@ -22,7 +22,9 @@ from typing import Any
 import numpy as np
 
 from analysis.profile import analyze_profile
+from analysis.profile_arnold import fit_arnold
 from analysis.profile_blocks import Block
+from analysis.profile_curve import Measured
 from benchmarks.profile_made import made_sweeps, made_trains
 from benchmarks.real_outcomes import CODES, DRIVES_HZ, PEOPLE, data_folder
 from devices.rhythm import Rhythm, locking_half_width_hz
@@ -117,13 +119,22 @@ def arnold_part(n: int, seed: int) -> dict[str, Any]:
     """Half-width of the locking region from sweeps at 0.5, 1 and 2 mA."""
     made = made_sweeps(n, (0.5, 1.0, 2.0), seed + 20)
     truth = locking_half_width_hz(Rhythm(), 1.0)
-    maps = [
-        profile.arnold
-        for one in made
-        if (profile := analyze_profile(one.raw, one.blocks, mode="virtual")).arnold is not None
-    ]
-    slopes = np.array([one.slope_hz_per_level for one in maps if one is not None])
-    held = np.mean([holds(one.slope_ci95, truth) for one in maps if one is not None])
+    maps = []
+    for one in made:
+        profile = analyze_profile(one.raw, one.blocks, mode="virtual")
+        if profile.rest is None or profile.verdict != "response":
+            continue
+        rows = profile.answers
+        read = Measured(
+            *(np.array([getattr(row, name) for row in rows]) for name in
+              ("frequency_hz", "level", "plv2", "null")),
+            np.arange(float(len(rows))),
+            np.ones(len(rows)),
+        )  # fmt: skip
+        width = profile.rest.diffusion_fwhm_hz
+        maps.append(fit_arnold(read, fwhm_hz=width, share=profile.rest.share))
+    slopes = np.array([one.slope_hz_per_level for one in maps])
+    held = np.mean([holds(one.slope_ci95, truth) for one in maps])
     bias = float(np.mean(slopes) / truth - 1.0)
     each = float(np.mean(np.abs(slopes / truth - 1.0) <= 0.1))
     print(

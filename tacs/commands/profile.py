@@ -196,11 +196,6 @@ def _prose(profile: ResponseProfile, warnings: list[str]) -> str:
         )
     if not profile.resonance:
         lines.append(f"no resonance curve: {profile.resonance_reason}")
-    if profile.arnold is not None:
-        lines.append(
-            f"locking region: half-width {profile.arnold.slope_hz_per_level:.3f} Hz per unit of "
-            f"level {_interval(profile.arnold.slope_ci95)} (by a phase model)"
-        )
     for echo in profile.echoes:
         tau = f"{echo.tau_s:.2f} s {_interval(echo.tau_ci95_s)}" if echo.tau_s else "none found"
         lines.append(f"echo at {echo.frequency_hz:g} Hz, {echo.n_trains} trains: {tau}")

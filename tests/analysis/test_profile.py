@@ -240,3 +240,21 @@ def test_the_figure_shows_curve_and_verdict(driven: list[Any], tmp_path: Path) -
     (axes,) = figure.axes
     assert "response beyond chance" in axes.get_title()
     assert axes.get_xlabel() == "Frequency of the drive (Hz)"
+
+
+def test_a_real_flicker_answers_at_its_frequency_and_rest_does_not() -> None:
+    from benchmarks.profile import as_if_driven, flicker_session
+    from benchmarks.real_outcomes import DRIVES_HZ, PEOPLE
+    from tests.data import recording
+
+    person = PEOPLE[1]
+    for stamp in person[1:]:
+        recording(f"ssvep_exo/{person[0]}_{stamp}_raw.fif")
+    folder = recording(f"ssvep_exo/{person[0]}_{person[1]}_raw.fif").parents[1]
+    raw, blocks = flicker_session(folder, person)
+    profile = analyze_profile(raw, blocks, mode="photic")
+    assert profile.verdict == "response"
+    assert {row.frequency_hz for row in profile.answers if row.p < 0.05} == set(DRIVES_HZ)
+    assert profile.sham_test is not None
+    assert profile.sham_test.p > 0.05
+    assert analyze_profile(raw, as_if_driven(blocks), mode="photic").verdict == "no_response"
