@@ -259,7 +259,7 @@ def _resonance(
     if verdict != "response":
         return {}, "no response that is beyond chance and sham"
     if mode == "electrical":
-        return {}, f"gaps give an echo, no resonance curve: {UNDER_CURRENT}"
+        return {}, f"gaps give an echo alone: {UNDER_CURRENT}"
     curves = {}
     for level in np.unique(measured.level).tolist():
         part = measured.only(measured.level == level)
