@@ -21,12 +21,17 @@ if TYPE_CHECKING:
     from analysis.outcome import Outcome, compare
     from analysis.parametrise import Parametrisation, parametrise
     from analysis.peak import find_peak
+    from analysis.profile import analyze_profile
+    from analysis.profile_blocks import Block, read_blocks
+    from analysis.profile_plan import ProfilePlan, plan_profile
+    from analysis.profile_result import ResponseProfile
     from analysis.quality import Quality, assess
     from analysis.replication import replicate
     from analysis.states import EventWindow
 
 __all__ = [
     "AnalysisError",
+    "Block",
     "CleanReport",
     "CleanedRecording",
     "CurrentTrace",
@@ -36,10 +41,13 @@ __all__ = [
     "Outcome",
     "Parametrisation",
     "PeakEstimate",
+    "ProfilePlan",
     "Quality",
     "Recording",
     "RecordingError",
+    "ResponseProfile",
     "UnusableRecording",
+    "analyze_profile",
     "assess",
     "clean",
     "compare",
@@ -47,6 +55,8 @@ __all__ = [
     "find_peak",
     "load_recording",
     "parametrise",
+    "plan_profile",
+    "read_blocks",
     "read_current",
     "read_raw",
     "remove_stimulation_artifact",
@@ -55,6 +65,7 @@ __all__ = [
 
 _HOME = {
     "AnalysisError": "errors",
+    "Block": "profile_blocks",
     "CleanReport": "clean",
     "CleanedRecording": "artifact_result",
     "CurrentTrace": "artifact_current",
@@ -64,10 +75,13 @@ _HOME = {
     "Outcome": "outcome",
     "Parametrisation": "parametrise",
     "PeakEstimate": "estimate",
+    "ProfilePlan": "profile_plan",
     "Quality": "quality",
     "Recording": "io",
     "RecordingError": "errors",
+    "ResponseProfile": "profile_result",
     "UnusableRecording": "errors",
+    "analyze_profile": "profile",
     "assess": "quality",
     "clean": "clean",
     "compare": "outcome",
@@ -75,6 +89,8 @@ _HOME = {
     "find_peak": "peak",
     "load_recording": "io",
     "parametrise": "parametrise",
+    "plan_profile": "profile_plan",
+    "read_blocks": "profile_blocks",
     "read_current": "artifact_current",
     "read_raw": "io",
     "remove_stimulation_artifact": "artifact",

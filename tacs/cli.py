@@ -27,6 +27,7 @@ from tacs.commands import (
     group,
     people,
     plan,
+    profile,
     quantify,
     stimulate,
     upkeep,
@@ -173,6 +174,7 @@ app.command(cls=console.PairsCommand)(quantify.compare)
 app.command()(group.group)
 app.command()(quantify.report)
 app.command()(upkeep.demo)
+app.add_typer(profile.app, name="profile")
 app.add_typer(verify_app, name="verify")
 app.add_typer(course.course_app, name="course")
 app.add_typer(course.ledger_app, name="ledger")

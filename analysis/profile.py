@@ -1,0 +1,357 @@
+"""Response profile: how a rhythm answers to a drive, against what it does without one.
+
+The locking of an unstimulated brain to any reference already peaks at its own frequency: a sweep
+read as raw phase locking "finds" the resonance with the stimulator off. Everything here is
+therefore less its null, tested over the whole sweep, and held against sham where there is one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.errors import AnalysisError, UnusableRecording
+from analysis.profile_blocks import (
+    UNDER_CURRENT,
+    Block,
+    Mode,
+    check_blocks,
+    gap_after_s,
+)
+from analysis.profile_curve import Lorentzian, Measured, fit_lorentzian, fit_trend, shape_of
+from analysis.profile_echo import Echo, detectable_locking, fit_echo
+from analysis.profile_input import bands_of, check_marks, drive_phasor, grouped, signal_of
+from analysis.profile_locking import (
+    BlockLocking,
+    continuous_locking,
+    gap_phasors,
+    phasors,
+    train_locking,
+)
+from analysis.profile_permutation import Answer, answers, covariates, max_test, split_half
+from analysis.profile_power import after_effects
+from analysis.profile_rest import RestLine, fit_rest, tolerance
+from analysis.profile_result import Reliability, ResponseProfile, Verdict
+
+__all__ = ["analyze_profile"]
+
+Array = NDArray[np.float64]
+
+LEAST_FREQUENCIES = 5
+LEAST_TRAINS = 10
+ALPHA = 0.05
+READ_S = (0.1, 0.4)
+
+
+def analyze_profile(
+    raw: Any,
+    blocks: Sequence[Block],
+    *,
+    mode: Mode,
+    picks: Sequence[str] | None = None,
+    drive_channel: str | None = None,
+    band_hz: tuple[float, float] | None = None,
+    read_s: tuple[float, float] = READ_S,
+    rest: Any | None = None,
+    n_permutations: int = 2000,
+    seed: int = 0,
+) -> ResponseProfile:
+    """Analyse a sweep of drives.
+
+    Parameters
+    ----------
+    raw : mne.io.BaseRaw
+        The recording.
+    blocks : sequence of Block
+        What ran when.
+    mode : {"photic", "electrical", "virtual"}
+        ``photic``: light, sound or touch, no current. ``electrical``: every row is a train, and
+        only the gaps are read. ``virtual``: known truth without artefact.
+    picks : sequence of str, optional
+        Channels; by default all EEG that is not marked bad.
+    drive_channel : str, optional
+        Channel that recorded the drive; the exact frequency is used otherwise.
+    band_hz : (float, float), optional
+        Of the phasors; by default one band over all drives up to 8 Hz apart, else 3 Hz about each.
+    read_s : (float, float)
+        Of each gap, after the offset (electrical); the start is when the amplifier has settled.
+    rest : mne.io.BaseRaw, optional
+        Same channels without drive; by default sham and gaps of this recording.
+    n_permutations : int
+        Draws of the permutation.
+    seed : int
+        Of the draws.
+
+    Returns
+    -------
+    ResponseProfile
+
+    Raises
+    ------
+    AnalysisError
+        If table, channels or options make no sense.
+    UnusableRecording
+        If it would have to be read under current, or holds too little.
+    """
+    if mode not in get_args(Mode):
+        raise AnalysisError(f"mode {mode!r}: give photic, electrical or virtual")
+    if n_permutations < 200:
+        raise AnalysisError(f"{n_permutations} permutations: give 200 or more")
+    sfreq = float(raw.info["sfreq"])
+    duration_s = raw.n_times / sfreq
+    rows = check_blocks(blocks, duration_s)
+    data, names = signal_of(raw, picks, drive_channel)
+    rng = np.random.default_rng(seed)
+    groups = grouped(rows, trains=mode == "electrical")
+    frequencies = sorted({r.frequency_hz for r in rows if r.kind == "drive"})
+    bands = bands_of(frequencies, band_hz)
+    drive = drive_phasor(raw, drive_channel, frequencies)
+    gaps = gap_after_s(rows, duration_s)
+    found: list[BlockLocking] = []
+    sham: list[BlockLocking] = []
+    echoes: list[Echo] = []
+    if mode == "electrical":
+        least = float(gaps[:-1].min()) if len(gaps) > 1 else float(gaps[0])
+        if least < read_s[1]:
+            raise UnusableRecording(
+                f"the shortest gap is {least:.2f} s and {read_s[1]:g} s after each train are to "
+                f"be read: {UNDER_CURRENT}"
+            )
+        check_marks(raw, mode, [(r.stop_s + read_s[0], r.stop_s + read_s[1]) for r in rows])
+        for trains in groups:
+            if len(trains) < LEAST_TRAINS:
+                raise UnusableRecording(
+                    f"{len(trains)} train(s) at {trains[0].frequency_hz:g} Hz: give "
+                    f"{LEAST_TRAINS} or more (190 for 2 mA, about 1000 for 1 mA); {UNDER_CURRENT}"
+                )
+            _, unit = gap_phasors(data, sfreq, trains, read_s=read_s, drive=drive)
+            one = train_locking(trains, unit[0], rng, n_permutations)
+            (found if trains[0].kind == "drive" else sham).append(one)
+            if trains[0].kind == "drive":
+                whole = (read_s[0], max(read_s[1], min(least, 1.0)))
+                times, unit = gap_phasors(data, sfreq, trains, read_s=whole, drive=drive)
+                one_echo = fit_echo(times, unit, trains[0].frequency_hz, trains[0].level, rng)
+                echoes.append(one_echo)
+    else:
+        check_marks(raw, mode, [(r.start_s, r.stop_s) for r in rows])
+        unit_of = {band: phasors(data, sfreq, band) for band in set(bands.values())}
+        for group in groups:
+            if group[0].kind == "drive":
+                unit = unit_of[bands[group[0].frequency_hz]]
+                found.append(continuous_locking(data, unit, sfreq, group, drive=drive))
+                continue
+            for hz in frequencies:
+                unit = unit_of[bands[hz]]
+                one = continuous_locking(data, unit, sfreq, group, frequency_hz=hz)
+                virtual = tuple(replace(b, frequency_hz=hz) for b in group)
+                sham.append(replace(one, blocks=virtual))
+        echoes = _late_echoes(data, sfreq, rows, gaps, groups, drive, rng)
+    warnings: list[str] = []
+    measured = measured_of(found)
+    test = max_test(found, rng, n_permutations)
+    rows_of = answers(found, measured, test)
+    sham_test = max_test(sham, rng, n_permutations) if sham else None
+    sham_rows = answers(sham, measured_of(sham), sham_test) if sham_test is not None else []
+    verdict, told = _verdict(rows_of, test.p, sham_rows)
+    warnings += told
+    line = _rest_line(raw, rest, picks, drive_channel, rows, gaps, bands, frequencies)
+    tol, rest_line = line
+    resonance, why = _resonance(measured, verdict, rest_line, mode)
+    adjusted = None
+    if resonance and measured.plv2.size >= 8:
+        highest = max(resonance)
+        part = measured.only(measured.level == highest)
+        if part.plv2.size >= 8:
+            adjusted = fit_trend(part, resonance[highest])
+    beside = covariates(found, measured, resonance, rng, n_permutations) if resonance else None
+    levels_times = np.corrcoef(measured.order, measured.frequency_hz)[0, 1] if (
+        measured.order.size > 2 and np.ptp(measured.frequency_hz) and np.ptp(measured.order)
+    ) else 0.0  # fmt: skip
+    if abs(levels_times) > 0.6:
+        warnings.append(
+            f"frequency follows order (r {levels_times:.2f}): arousal and carry-over cannot be "
+            "told from resonance; run the frequencies in random order"
+        )
+    if not sham:
+        warnings.append(
+            "no sham block: the null is that of virtual references beside the drive alone"
+        )
+    if beside is not None and beside.order_p < ALPHA:
+        warnings.append(f"the response changed over the session (p {beside.order_p:.3f})")
+    if beside is not None and beside.carry_p is not None and beside.carry_p < ALPHA:
+        warnings.append(f"blocks depend on the one before (p {beside.carry_p:.3f})")
+    detectable = _detectable(found, len(frequencies))
+    if mode == "electrical":
+        fewest = min(len(one.blocks) for one in found)
+        warnings += [
+            f"{fewest} trains find locking of {detectable_locking(fewest):.2f} or more: an echo "
+            "below it cannot be reported as absent"
+        ]
+    return ResponseProfile(
+        mode=mode,
+        verdict=verdict,
+        test=test,
+        sham_test=sham_test,
+        detectable_plv=detectable,
+        answers=tuple(rows_of),
+        sham_answers=tuple(sham_rows),
+        resonance=resonance,
+        resonance_reason=why,
+        adjusted_centre_hz=adjusted,
+        echoes=tuple(echoes),
+        after_effect=tuple(after_effects(data, sfreq, rows, gaps, bands)),
+        rest=rest_line,
+        tolerance=tol,
+        covariates=beside,
+        reliability=_reliability(measured, verdict, rng, n_permutations),
+        channels=names,
+        bands_hz=bands,
+        seed=seed,
+        warnings=tuple(warnings),
+    )
+
+
+def measured_of(found: Sequence[BlockLocking]) -> Measured:
+    """Arrays over blocks."""
+    first = [one.block for one in found]
+    shapes = [shape_of([other.virtual for other in found if len(other.blocks) == n])
+              for n in [len(one.blocks) for one in found]]  # fmt: skip
+    return Measured(
+        np.array([b.frequency_hz for b in first]),
+        np.array([b.level for b in first]),
+        np.array([one.plv2 for one in found]),
+        np.array([one.null for one in found]),
+        np.array([float(b.order) for b in first]),
+        np.array(shapes),
+    )
+
+
+def _verdict(rows: Sequence[Answer], p: float, sham: Sequence[Answer]) -> tuple[Verdict, list[str]]:
+    """Response where some frequency is beyond chance and beyond what sham shows there."""
+    beyond = [row for row in rows if row.p < ALPHA and row.response > 0.0]
+    if p >= ALPHA or not beyond:
+        return "no_response", []
+    at = {row.frequency_hz: row for row in sham}
+    answering = [row for row in sham if row.p < ALPHA]
+    warnings = [
+        f"sham answers at {row.frequency_hz:g} Hz (p {row.p:.3f}): something at this frequency was "
+        "on without the drive"
+        for row in answering
+    ]
+    clear = [
+        row
+        for row in beyond
+        if row.frequency_hz not in at
+        or at[row.frequency_hz].p >= ALPHA
+        or row.low > at[row.frequency_hz].high
+    ]
+    return ("response" if clear else "undetermined"), warnings
+
+
+def _resonance(
+    measured: Measured, verdict: Verdict, rest: RestLine | None, mode: Mode
+) -> tuple[dict[float, Lorentzian], str]:
+    """Curve of every level with enough frequencies, or why there is none."""
+    if verdict != "response":
+        return {}, "no response that is beyond chance and sham"
+    if mode == "electrical":
+        return {}, f"gaps give an echo alone: {UNDER_CURRENT}"
+    curves = {}
+    for level in np.unique(measured.level).tolist():
+        part = measured.only(measured.level == level)
+        if np.unique(part.frequency_hz).size >= LEAST_FREQUENCIES:
+            curves[level] = fit_lorentzian(part, width_hz=None if rest is None else rest.fwhm_hz)
+    few = f"fewer than {LEAST_FREQUENCIES} frequencies at every level"
+    return curves, "" if curves else few
+
+
+def _late_echoes(
+    data: Array,
+    sfreq_hz: float,
+    rows: Sequence[Block],
+    gaps: Array,
+    groups: Sequence[Sequence[Block]],
+    drive: Any,
+    rng: np.random.Generator,
+) -> list[Echo]:
+    """Echoes of continuous blocks that were repeated often enough."""
+    gap_of = dict(zip(rows, gaps.tolist(), strict=True))
+    repeated: dict[tuple[float, float], list[Block]] = {}
+    for group in groups:
+        if group[0].kind == "drive":
+            kept = [b for b in group if gap_of[b] >= 0.6]
+            repeated.setdefault((group[0].frequency_hz, group[0].level), []).extend(kept)
+    found = []
+    for (hz, level), trains in sorted(repeated.items()):
+        if len(trains) >= LEAST_TRAINS:
+            until = min(1.0, *(gap_of[b] for b in trains))
+            times, unit = gap_phasors(data, sfreq_hz, trains, read_s=(0.0, until), drive=drive)
+            found.append(fit_echo(times, unit, hz, level, rng))
+    return found
+
+
+def _rest_line(
+    raw: Any,
+    rest: Any | None,
+    picks: Sequence[str] | None,
+    drive_channel: str | None,
+    rows: Sequence[Block],
+    gaps: Array,
+    bands: dict[float, tuple[float, float]],
+    frequencies: Sequence[float],
+) -> tuple[dict[str, Any] | None, RestLine | None]:
+    """Tolerance and line of the undriven rhythm."""
+    source = raw if rest is None else rest
+    data, _ = signal_of(source, picks, drive_channel)
+    sfreq = float(source.info["sfreq"])
+    if rest is None:
+        spans = [(r.start_s, r.stop_s) for r in rows if r.kind == "sham"]
+        spans += [
+            (r.stop_s + 2.0, r.stop_s + gap)
+            for r, gap in zip(rows, gaps.tolist(), strict=True)
+            if gap >= 10.0
+        ]
+        spans += [(0.0, rows[0].start_s)] if rows[0].start_s >= 10.0 else []
+    else:
+        spans = [(0.0, source.n_times / sfreq)]
+    band = (min(b[0] for b in bands.values()), max(b[1] for b in bands.values()))
+    if band[1] + 4.0 >= 0.5 * sfreq:
+        return None, None
+    line = fit_rest(data, sfreq, spans, band)
+    if line is None:
+        return None, None
+    return tolerance(data, sfreq, spans, line.centre_hz), line
+
+
+def _detectable(found: Sequence[BlockLocking], n_frequencies: int) -> float:
+    """Locking that a typical block shows with power 0.8 at the sweep's corrected level."""
+    from scipy.stats import chi2, ncx2
+
+    ratio = float(chi2.ppf(1.0 - ALPHA / n_frequencies, 2))
+    grid = np.linspace(0.0, 60.0, 601)
+    away = float(grid[np.searchsorted(ncx2.sf(ratio, 2, np.maximum(grid, 1e-9)), 0.8)])
+    null = float(np.median([one.null for one in found]))
+    return float(min(1.0, np.sqrt(0.5 * away * null)))
+
+
+def _reliability(
+    measured: Measured, verdict: Verdict, rng: np.random.Generator, n_draws: int
+) -> Reliability:
+    """Whether repeated blocks agree."""
+    halves = split_half(measured, rng, n_draws)
+    if halves is None:
+        return Reliability(False, "fewer than four frequencies were repeated: not individual")
+    r, p, n = halves
+    if verdict != "response":
+        return Reliability(False, "no response to call individual", r, p)
+    if p >= ALPHA or r < 0.7:
+        return Reliability(
+            False, f"halves of {n} frequencies agree with r {r:.2f} (p {p:.3f}): not enough", r, p
+        )
+    return Reliability(
+        True, f"halves of {n} frequencies agree within this session (r {r:.2f})", r, p
+    )

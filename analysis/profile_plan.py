@@ -1,0 +1,187 @@
+"""Design of a response profile: how much of it the noise demands, and what it could not find.
+
+Locking that is there is found with power 0.8 where ``n R² = 4.8`` (Rayleigh): n trains, or
+``T/(2 tau)`` independent stretches of a rhythm whose phase memory is ``tau = 1/(pi FWHM)``.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from analysis.errors import AnalysisError
+from analysis.profile_blocks import Mode
+from analysis.profile_echo import POWER_80
+
+__all__ = ["SWEEP_HZ", "TRAINS_HZ", "ProfilePlan", "plan_profile"]
+
+SWEEP_HZ = (-3.0, -2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 3.0)
+TRAINS_HZ = (-2.0, 0.0, 2.0)
+ECHO_READ_S = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class ProfilePlan:
+    """A design and what it can detect.
+
+    Parameters
+    ----------
+    mode : {"photic", "electrical", "virtual"}
+        What drives.
+    order_hz : tuple of float
+        Frequencies in the order to run them; sham is 0.
+    seconds_per_block : float
+        On-time of a continuous block, or a train.
+    trains : int
+        Trains per frequency; 0 for continuous blocks.
+    minutes : float
+        Length of it all, gaps included.
+    expected_plv : float
+        Locking that the design is asked to find (for trains: 0.2 s after the end).
+    needed : float
+        Trains, or seconds per block, for a power of 0.8.
+    detectable_plv : float
+        Locking found with a power of 0.8.
+    seed : int
+        Of the order.
+    warnings : tuple of str
+        What the design cannot do.
+    """
+
+    mode: Mode
+    order_hz: tuple[float, ...]
+    seconds_per_block: float
+    trains: int
+    minutes: float
+    expected_plv: float
+    needed: float
+    detectable_plv: float
+    seed: int
+    warnings: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON."""
+        return {
+            "mode": self.mode,
+            "order_hz": list(self.order_hz),
+            "seconds_per_block": self.seconds_per_block,
+            "trains": self.trains,
+            "minutes": self.minutes,
+            "expected_plv": self.expected_plv,
+            "needed": self.needed,
+            "needed_unit": "trains" if self.trains else "s",
+            "detectable_plv": self.detectable_plv,
+            "detects": self.detectable_plv <= self.expected_plv,
+            "seed": self.seed,
+            "warnings": list(self.warnings),
+        }
+
+
+def plan_profile(
+    mode: Mode,
+    peak_hz: float,
+    *,
+    expected_plv: float = 0.16,
+    fwhm_hz: float = 1.0,
+    seconds_per_block: float | None = None,
+    trains: int | None = None,
+    repeats: int = 1,
+    sham: bool = True,
+    seed: int = 0,
+) -> ProfilePlan:
+    """Plan a profile.
+
+    Parameters
+    ----------
+    mode : {"photic", "electrical", "virtual"}
+        Continuous blocks of 120 s at nine frequencies, or trains of 2 s on and 1.5 s off at three.
+    peak_hz : float
+        The person's own frequency.
+    expected_plv : float
+        Locking expected while driven (0.16: 1 mA in the reference model, an assumption).
+    fwhm_hz : float
+        Width of the rhythm's line at rest.
+    seconds_per_block : float, optional
+        120 for continuous blocks, 2 for trains.
+    trains : int, optional
+        Per frequency (electrical; 190).
+    repeats : int
+        Of the whole sweep; two allow a split-half reliability.
+    sham : bool
+        Whether a block of sham is part of it.
+    seed : int
+        Of the order.
+
+    Returns
+    -------
+    ProfilePlan
+
+    Raises
+    ------
+    AnalysisError
+        If a value makes no sense.
+    """
+    if mode not in ("photic", "electrical", "virtual"):
+        raise AnalysisError(f"mode {mode!r}: give photic, electrical or virtual")
+    electrical = mode == "electrical"
+    on_s = (2.0 if electrical else 120.0) if seconds_per_block is None else seconds_per_block
+    n = (190 if trains is None else trains) if electrical else 0
+    positive = {"peak_hz": peak_hz, "fwhm_hz": fwhm_hz, "seconds_per_block": on_s}
+    wrong = [f"{k} {v:g}" for k, v in positive.items() if not 0.0 < v < math.inf]
+    wrong += [f"expected_plv {expected_plv:g}"] if not 0.0 < expected_plv < 1.0 else []
+    wrong += [f"repeats {repeats}"] if repeats < 1 else []
+    wrong += [f"trains {n}"] if electrical and n < 2 else []
+    wrong += [] if peak_hz > 3.5 or electrical else [f"peak_hz {peak_hz:g} (a sweep needs 3.5)"]
+    if wrong:
+        raise AnalysisError(f"plan of a profile: out of range: {', '.join(wrong)}")
+    tau_s = 1.0 / (math.pi * fwhm_hz)
+    offsets = TRAINS_HZ if electrical else SWEEP_HZ
+    rng = np.random.default_rng(seed)
+    order: list[float] = []
+    for _ in range(repeats):
+        sweep = [round(peak_hz + d, 3) for d in offsets] + ([0.0] if sham else [])
+        order += [sweep[i] for i in rng.permutation(len(sweep))]
+    warnings = []
+    if electrical:
+        asked = expected_plv * math.exp(-ECHO_READ_S / tau_s)
+        needed = POWER_80 / asked**2
+        detectable = math.sqrt(POWER_80 / n)
+        minutes = len(order) * n * (on_s + 1.5) / 60.0
+        if detectable > asked:
+            warnings.append(
+                f"{n} trains find locking of {min(detectable, 1.0):.2f} with power 0.8, "
+                f"{asked:.2f} is expected 0.2 s after the end: {math.ceil(needed)} trains needed; "
+                "an echo must not be reported as absent from this design"
+            )
+        warnings.append(
+            "electrical: no resonance curve from EEG under current; gaps are read after the "
+            "amplifier has settled (measure it on a phantom); one frequency or sham per visit, "
+            "visits 48 h apart"
+        )
+    else:
+        asked = expected_plv
+        needed = POWER_80 * 2.0 * tau_s / asked**2
+        detectable = math.sqrt(POWER_80 * 2.0 * tau_s / on_s)
+        minutes = len(order) * (on_s + 60.0) / 60.0
+        if detectable > asked:
+            warnings.append(
+                f"blocks of {on_s:g} s find locking of {min(detectable, 1.0):.2f} with power 0.8, "
+                f"{asked:.2f} is expected: {math.ceil(needed)} s needed"
+            )
+    if repeats < 2:
+        warnings.append("no repeats: the profile cannot be called individual (needs two)")
+    if not sham:
+        warnings.append("no sham: nothing tells a response from what is there without the drive")
+    if mode == "photic":
+        warnings.append(
+            "photic: screen for photosensitivity first; add jittered flicker as control"
+        )
+    if repeats * len(offsets) * on_s * max(n, 1) > 3600.0 and not electrical:
+        warnings.append(f"{minutes:.0f} min in one visit: arousal drifts; spread it over visits")
+    return ProfilePlan(
+        mode, tuple(order), on_s, n, minutes, asked, needed, min(1.0, detectable), seed,
+        tuple(warnings),
+    )  # fmt: skip

@@ -1,0 +1,154 @@
+"""What a response profile found: a frozen result, its JSON and its words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from analysis.profile_blocks import Mode
+from analysis.profile_curve import Lorentzian
+from analysis.profile_echo import Echo
+from analysis.profile_permutation import Answer, Covariates, MaxTest
+from analysis.profile_rest import RestLine
+
+__all__ = ["Reliability", "ResponseProfile"]
+
+ARNOLD_REASON = (
+    "not given: a phase model fitted to the reference oscillator makes the locking region more "
+    "than a third too wide (benchmarks/profile.py, part arnold)"
+)
+Verdict = Literal["response", "no_response", "undetermined"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reliability:
+    """Whether the profile may be called individual.
+
+    Parameters
+    ----------
+    individual : bool
+        Repeated, and the halves agree.
+    reason : str
+        Why, or why not.
+    split_half_r, p : float or None
+        Spearman-Brown corrected correlation of the halves, permutation p; None without repeats.
+    """
+
+    individual: bool
+    reason: str
+    split_half_r: float | None = None
+    p: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseProfile:
+    """How a rhythm answered to a drive, with its null.
+
+    Parameters
+    ----------
+    mode : {"photic", "electrical", "virtual"}
+        What drove, and what was read.
+    verdict : {"response", "no_response", "undetermined"}
+        By permutation with the maximum over frequencies; undetermined where sham answers too.
+    test : MaxTest
+        The permutation.
+    sham_test : MaxTest or None
+        The same of the sham blocks, every drive frequency as a virtual reference.
+    detectable_plv : float
+        Locking that a block would have shown with power 0.8: what "no response" leaves open.
+    answers, sham_answers : tuple of Answer
+        Per level and frequency.
+    resonance : dict of float to Lorentzian
+        By level; empty without a response or with too few frequencies.
+    resonance_reason : str
+        Why there is none.
+    adjusted_centre_hz : float or None
+        Centre of the highest level with a trend over the session in the model.
+    echoes : tuple of Echo
+        Decay after the drive's end, per frequency and level.
+    after_effect : tuple of dict
+        ln power ratio after/before each block, less sham.
+    rest : RestLine or None
+        The undriven line.
+    tolerance : dict or None
+        Frequency tolerance at rest.
+    covariates : Covariates or None
+        Order and carry-over.
+    reliability : Reliability
+        Whether it may be called individual.
+    channels : tuple of str
+        Read.
+    bands_hz : dict of float to (float, float)
+        Band of the phasors by drive frequency.
+    seed : int
+        Of the permutations.
+    warnings : tuple of str
+        What a reader must know.
+    """
+
+    mode: Mode
+    verdict: Verdict
+    test: MaxTest
+    sham_test: MaxTest | None
+    detectable_plv: float
+    answers: tuple[Answer, ...]
+    sham_answers: tuple[Answer, ...]
+    resonance: dict[float, Lorentzian]
+    resonance_reason: str
+    adjusted_centre_hz: float | None
+    echoes: tuple[Echo, ...]
+    after_effect: tuple[dict[str, Any], ...]
+    rest: RestLine | None
+    tolerance: dict[str, Any] | None
+    covariates: Covariates | None
+    reliability: Reliability
+    channels: tuple[str, ...]
+    bands_hz: dict[float, tuple[float, float]]
+    seed: int
+    warnings: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON."""
+        echoes = []
+        for echo in self.echoes:
+            ratio = None
+            if self.rest is not None and echo.tau_s is not None:
+                ratio = echo.tau_s / self.rest.memory_s
+            echoes.append({**echo.to_dict(), "tau_over_memory": ratio})
+        return {
+            "mode": self.mode,
+            "verdict": self.verdict,
+            "p": self.test.p,
+            "n_permutations": self.test.n_draws,
+            "sham_p": None if self.sham_test is None else self.sham_test.p,
+            "detectable_plv": self.detectable_plv,
+            "curve": [a.to_dict() for a in self.answers],
+            "sham_curve": [a.to_dict() for a in self.sham_answers],
+            "resonance": [
+                {"level": level, **curve.to_dict()} for level, curve in self.resonance.items()
+            ],
+            "resonance_reason": self.resonance_reason or None,
+            "adjusted_centre_hz": self.adjusted_centre_hz,
+            "arnold": None,
+            "arnold_reason": ARNOLD_REASON,
+            "echo": echoes,
+            "after_effect": list(self.after_effect),
+            "rest": None if self.rest is None else self.rest.to_dict(),
+            "frequency_tolerance": self.tolerance,
+            "covariates": None if self.covariates is None else self.covariates.to_dict(),
+            "reliability": self.reliability.to_dict(),
+            "channels": list(self.channels),
+            "bands_hz": {f"{hz:g}": list(band) for hz, band in self.bands_hz.items()},
+            "seed": self.seed,
+            "warnings": list(self.warnings),
+        }
+
+    def plot(self) -> Any:
+        """Draw the curve, its null and the verdict."""
+        from analysis.figures_profile import plot_profile
+
+        return plot_profile(self)

@@ -1,0 +1,218 @@
+"""Profile: how this brain answers to a drive; what a design can find, and what was found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from tacs import console
+from tacs.console import Picks
+from tacs.errors import InputError
+
+if TYPE_CHECKING:
+    from analysis.profile_result import ResponseProfile
+
+app = typer.Typer(
+    help="Response profile: sweep a drive over frequencies, read what answers.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+ModeOption = Annotated[
+    str,
+    typer.Option(
+        "--mode",
+        help="photic (any drive without current), electrical (trains; only gaps are read) or "
+        "virtual",
+    ),
+]
+
+
+def _mode(text: str) -> Literal["photic", "electrical", "virtual"]:
+    """Mode as the analysis names it."""
+    if text == "photic":
+        return "photic"
+    if text == "electrical":
+        return "electrical"
+    if text == "virtual":
+        return "virtual"
+    raise InputError(f"--mode {text}: give photic, electrical or virtual")
+
+
+@app.command()
+def plan(
+    peak_hz: Annotated[float, typer.Option("--peak-hz", help="the person's own frequency, Hz")],
+    mode: ModeOption = "photic",
+    expected_plv: Annotated[
+        float,
+        typer.Option("--expected-plv", help="locking expected while driven; 0.16 is an assumption"),
+    ] = 0.16,
+    fwhm_hz: Annotated[
+        float, typer.Option("--fwhm-hz", help="width of the rhythm's line at rest, Hz")
+    ] = 1.0,
+    seconds: Annotated[
+        float,
+        typer.Option("--seconds", help="of a block or train; 120, or 2", show_default=False),
+    ] = 0.0,
+    trains: Annotated[
+        int, typer.Option("--trains", help="per frequency (electrical)", show_default=False)
+    ] = 190,
+    repeats: Annotated[int, typer.Option("--repeats", help="of the whole sweep")] = 1,
+    no_sham: Annotated[bool, typer.Option("--no-sham", help="leave sham out")] = False,
+    seed: Annotated[int, typer.Option("--seed", help="of the order")] = 0,
+) -> None:
+    """Plan a profile: order, length, and whether it can detect what it asks."""
+    from analysis.profile_plan import plan_profile
+
+    if seconds < 0.0 or seed < 0:
+        raise InputError("--seconds and --seed: give 0 or more")
+    design = plan_profile(
+        _mode(mode),
+        peak_hz,
+        expected_plv=expected_plv,
+        fwhm_hz=fwhm_hz,
+        seconds_per_block=seconds or None,
+        trains=trains,
+        repeats=repeats,
+        sham=not no_sham,
+        seed=seed,
+    )
+    unit = "trains" if design.trains else "s per block"
+    per = f"{design.trains} trains of " if design.trains else ""
+    order = ", ".join("sham" if hz == 0.0 else f"{hz:g}" for hz in design.order_hz)
+    lines = [
+        f"order (Hz): {order}",
+        f"each: {per}{design.seconds_per_block:g} s; in all {design.minutes:.0f} min with gaps",
+        f"finds locking of {design.detectable_plv:.2f} with power 0.8; {design.expected_plv:.2f} "
+        f"is expected where it is read, which needs {design.needed:.0f} {unit}",
+        *(f"warning: {text}" for text in design.warnings),
+    ]
+    console.output.result(design.to_dict(), "\n".join(lines))
+
+
+@app.command()
+def analyze(
+    recording: Annotated[str, typer.Argument(help="recording in any format that MNE reads")],
+    blocks: Annotated[
+        str,
+        typer.Option(
+            "--blocks",
+            help="table (.tsv): frequency_hz, level, kind (drive, sham), start_s, stop_s; "
+            "optional order, phase_rad, group",
+        ),
+    ],
+    mode: ModeOption = "photic",
+    sham: Annotated[str, typer.Option("--sham", help="recording without drive, as sham")] = "",
+    rest: Annotated[str, typer.Option("--rest", help="recording at rest, for the line")] = "",
+    drive_channel: Annotated[
+        str, typer.Option("--drive-channel", help="channel that recorded the drive")
+    ] = "",
+    picks: Picks = "",
+    band: Annotated[
+        tuple[float, float],
+        typer.Option(
+            "--band",
+            help="of the phase, Hz; chosen by the drives",
+            metavar="LOW HIGH",
+            show_default=False,
+        ),
+    ] = (0.0, 0.0),
+    read: Annotated[
+        tuple[float, float],
+        typer.Option(
+            "--read", help="of each gap, s after the train (electrical)", metavar="FROM TO"
+        ),
+    ] = (0.1, 0.4),
+    permutations: Annotated[int, typer.Option("--permutations", help="draws")] = 2000,
+    seed: Annotated[int, typer.Option("--seed", help="of the draws")] = 0,
+    figures: Annotated[str, typer.Option("--figures", help="folder for profile.png")] = "",
+) -> None:
+    """Analyze a sweep: curve less its null, verdict, resonance, echo, after-effect."""
+    from analysis.io import load_recording
+    from analysis.profile import analyze_profile
+    from analysis.profile_blocks import read_blocks
+    from analysis.profile_input import append_sham
+
+    chosen = _mode(mode)
+    if sham and chosen == "electrical":
+        raise InputError("--sham: in mode electrical the sham trains stand in the table of blocks")
+    if seed < 0:
+        raise InputError(f"--seed {seed}: give 0 or more")
+    table = read_blocks(blocks)
+    loaded = load_recording(recording)
+    raw = loaded.raw
+    if sham:
+        raw, table = append_sham(raw, load_recording(sham).raw, table)
+    profile = analyze_profile(
+        raw,
+        table,
+        mode=chosen,
+        picks=console.names(picks),
+        drive_channel=drive_channel or None,
+        band_hz=band if band != (0.0, 0.0) else None,
+        read_s=read,
+        rest=load_recording(rest).raw if rest else None,
+        n_permutations=permutations,
+        seed=seed,
+    )
+    data: dict[str, Any] = {
+        **profile.to_dict(),
+        "recording": loaded.path,
+        "recording_sha256": loaded.sha256,
+        "blocks": blocks,
+        "sham": sham or None,
+    }
+    data["warnings"] = [*loaded.warnings, *data["warnings"]]
+    if figures:
+        path = Path(figures) / "profile.png"
+        console.save(profile.plot(), str(path))
+        data["figure"] = str(path)
+    console.output.result(data, _prose(profile, data["warnings"]))
+
+
+def _prose(profile: ResponseProfile, warnings: list[str]) -> str:
+    """What a person reads."""
+    test = profile.test
+    found = {
+        "response": "response: locking to the drive beyond chance",
+        "no_response": "no response found; this is not proof of none: a block would have shown "
+        f"locking of {profile.detectable_plv:.2f} with power 0.8",
+        "undetermined": "undetermined: sham answers at the same frequency",
+    }[profile.verdict]
+    lines = [f"{found} (p {test.p:.4f} over the whole sweep, {test.n_draws} permutations)"]
+    for row in profile.answers:
+        lines.append(
+            f"  {row.frequency_hz:g} Hz, level {row.level:g}: squared locking {row.plv2:.4f}, by "
+            f"chance {row.null:.4f}, response {row.response:.4f} [{row.low:.4f}, {row.high:.4f}], "
+            f"p {row.p:.4f}"
+        )
+    for level, curve in profile.resonance.items():
+        lines.append(
+            f"resonance at level {level:g}: centre {curve.centre_hz:.2f} Hz "
+            f"{_interval(curve.centre_ci95_hz)}, half-width {curve.half_width_hz:.2f} Hz "
+            f"{_interval(curve.half_width_ci95_hz)}"
+        )
+    if not profile.resonance:
+        lines.append(f"no resonance curve: {profile.resonance_reason}")
+    for echo in profile.echoes:
+        tau = f"{echo.tau_s:.2f} s {_interval(echo.tau_ci95_s)}" if echo.tau_s else "none found"
+        lines.append(f"echo at {echo.frequency_hz:g} Hz, {echo.n_trains} trains: {tau}")
+    if profile.rest is not None:
+        lines.append(
+            f"at rest: {profile.rest.centre_hz:.2f} Hz, FWHM {profile.rest.fwhm_hz:.2f} Hz, phase "
+            f"memory {profile.rest.memory_s:.2f} s"
+        )
+    lines.append(
+        f"{'individual' if profile.reliability.individual else 'not individual'}: "
+        f"{profile.reliability.reason}"
+    )
+    return "\n".join([*lines, *(f"warning: {text}" for text in warnings)])
+
+
+def _interval(ends: tuple[float | None, float | None] | None) -> str:
+    """Interval in brackets; an open end as such."""
+    low, high = ends or (None, None)
+    first = "open" if low is None else f"{low:.2f}"
+    return f"[{first}, {'open' if high is None else f'{high:.2f}'}]"
