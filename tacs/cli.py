@@ -28,6 +28,7 @@ from tacs.commands import (
     plan,
     quantify,
     stimulate,
+    track,
     upkeep,
 )
 from tacs.errors import InputError, NoAnswer, SafetyRefusal, TacsError
@@ -173,4 +174,6 @@ app.add_typer(verify_app, name="verify")
 app.add_typer(course.course_app, name="course")
 app.add_typer(course.ledger_app, name="ledger")
 app.add_typer(blind.app, name="blind")
+app.command()(track.scales)
+app.add_typer(track.track_app, name="track")
 app.command()(upkeep.doctor)

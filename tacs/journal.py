@@ -67,6 +67,8 @@ KINDS: Mapping[str, Kind] = {
     "identifiers": Kind("salted hashes that a participant is identified by"),
     "identity_check": Kind("identifiers typed again before a session", session=True),
     "override": Kind("an investigator's decision on an answer that blocks"),
+    "rating": Kind("a rating scale, with every item"),
+    "alert_acknowledged": Kind("somebody has seen that a suicidality item was answered so"),
 }
 
 

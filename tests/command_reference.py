@@ -22,7 +22,7 @@ and prose go to standard error. With an error the object has the keys `error` an
 | 0 | done |
 | 2 | bad input or usage; one line says what, where and how to mend it |
 | 3 | the recording does not support an answer |
-| 4 | refused by a safety limit; every breach is listed |
+| 4 | refused by a safety limit, every breach listed; or a rating's alert is still open |
 | 5 | stopped or faulted during a session |
 
 | variable | means |
