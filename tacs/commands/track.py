@@ -38,6 +38,13 @@ track_app = typer.Typer(
 )
 
 
+store_app = typer.Typer(
+    help="The database of a data set: a projection that may be thrown away.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+
 def scales(
     name: Annotated[str, typer.Option("--scale", help="only this one, with every item")] = "",
 ) -> None:
@@ -175,6 +182,28 @@ def alerts(dataset: Dataset, subject: Annotated[str, typer.Option("--subject")] 
         {"open": [a.to_dict() for a in found]},
         "\n".join(str(a) for a in found) or "no alert is open",
     )
+
+
+@store_app.command()
+def rebuild(
+    dataset: Dataset,
+    url: Annotated[
+        str,
+        typer.Option(
+            "--url",
+            envvar="TACS_STORE_URL",
+            help="postgresql://USER@HOST/DATABASE; the data set's own SQLite file where left out",
+        ),
+    ] = "",
+) -> None:
+    """Make the store again from the data set, row for row; what was in it is thrown away."""
+    from tacs.store import rebuild as make
+
+    made = make(dataset, url)
+    lines = [f"store: {made.url}"]
+    lines += [f"  {table:<14} {count}" for table, count in made.rows.items()]
+    lines += [f"problem: {text}" for text in made.problems]
+    console.output.result(made.to_dict(), "\n".join([*lines, f"digest {made.digest}"]))
 
 
 def _finish(
