@@ -184,6 +184,44 @@ def alerts(dataset: Dataset, subject: Annotated[str, typer.Option("--subject")] 
     )
 
 
+@track_app.command()
+def show(
+    dataset: Dataset,
+    subject: Subject,
+    figure: Annotated[str, typer.Option("--figure", help="save the course as a figure")] = "",
+    kinds: Annotated[
+        str, typer.Option("--kinds", help="kind of every session, as in 01=a,02=b: N-of-1")
+    ] = "",
+    measure: Annotated[
+        str, typer.Option("--measure", help="of the N-of-1: ln_ratio or adjusted_ln_ratio")
+    ] = "ln_ratio",
+    reliable: Annotated[
+        list[str] | None,
+        typer.Option("--reliable", help="your site's own SCALE=SD/RELIABILITY; may be repeated"),
+    ] = None,
+    peak_sd: Annotated[
+        float, typer.Option("--peak-sd", help="spread of the peak between persons, Hz")
+    ] = 0.9,
+    peak_reliability: Annotated[
+        float, typer.Option("--peak-reliability", help="test-retest reliability of the peak")
+    ] = 0.9,
+) -> None:
+    """Show a person's course: peak, power, dose, ratings and events on one axis of time."""
+    from tacs.track import track
+    from tacs.track_words import track_words
+
+    found = track(
+        dataset, subject, kinds=_pairs_of(kinds, "--kinds") or None, measure=measure,
+        reliable=_own_reliability(reliable or []), peak_sd_hz=peak_sd,
+        peak_reliability=peak_reliability,
+    )  # fmt: skip
+    if figure:
+        from tacs.track_figure import plot_track
+
+        console.save(plot_track(found), figure)
+    console.output.result(found.to_dict(), "\n".join(track_words(found)))
+
+
 @store_app.command()
 def rebuild(
     dataset: Dataset,
@@ -204,6 +242,31 @@ def rebuild(
     lines += [f"  {table:<14} {count}" for table, count in made.rows.items()]
     lines += [f"problem: {text}" for text in made.problems]
     console.output.result(made.to_dict(), "\n".join([*lines, f"digest {made.digest}"]))
+
+
+def _pairs_of(text: str, option: str) -> dict[str, str]:
+    """Take ``a=b,c=d`` apart."""
+    found: dict[str, str] = {}
+    for part in filter(None, (one.strip() for one in text.split(","))):
+        name, equals, value = (one.strip() for one in part.partition("="))
+        if not (equals and name and value) or name in found:
+            raise InputError(f"{option}: {part[:30]!r}: give NAME=VALUE, every name once")
+        found[name] = value
+    return found
+
+
+def _own_reliability(given: Sequence[str]) -> dict[str, tuple[float, float]]:
+    found = {}
+    for text in given:
+        for scale, value in _pairs_of(text, "--reliable").items():
+            sd, slash, reliability = value.partition("/")
+            try:
+                found[scale] = (float(sd), float(reliability if slash else ""))
+            except ValueError:
+                raise InputError(
+                    f"--reliable {text[:40]}: give SCALE=SD/RELIABILITY, as in madrs=6/0.85"
+                ) from None
+    return found
 
 
 def _finish(

@@ -92,8 +92,8 @@ class Clinic:
                 "p": None, "band_hz": [8.3, 12.3], "adjusted": {"ln_ratio": ln_ratio},
             },
             "connectivity": {"imcoh": {"power_matched_change": 0.01}},
-            "direction": "increase", "expected_direction": "increase", "as_predicted": True,
-            "peak_shift_hz": 0.02,
+            "direction": "increase" if low > 0.0 else "undetermined",
+            "expected_direction": "increase", "as_predicted": True, "peak_shift_hz": 0.02,
         }  # fmt: skip
         self._write(paths.outcome, data)
 
@@ -118,8 +118,3 @@ class Clinic:
     def _write(self, path: Path, data: Mapping[str, Any]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(data))
-
-
-@pytest.fixture
-def clinic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Clinic:
-    return Clinic(tmp_path / "data", monkeypatch)

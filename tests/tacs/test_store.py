@@ -18,7 +18,7 @@ from tacs.ratings import acknowledge, open_alerts
 from tacs.runner import run
 from tacs.store import default_store, read_store, rebuild, store_url
 from tests.tacs import postgres
-from tests.tacs.courses import Clinic, clinic  # noqa: F401
+from tests.tacs.courses import Clinic
 from tests.tacs.made import protocol
 from tests.tacs.studies import ACTIVE, SHAM, study
 
@@ -44,7 +44,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def filled(clinic: Clinic) -> Clinic:  # noqa: F811
+def filled(clinic: Clinic) -> Clinic:
     """Two people, three sessions, ratings with a correction and alerts, adverse effects."""
     clinic.rated("madrs", 30, -1.0)
     first = clinic.rated("phq9", 27, -1.0)
