@@ -153,13 +153,15 @@ class _Rows:
         )
 
 
-def project(dataset: str | Path) -> Projection:
+def project(dataset: str | Path, subject: str | None = None) -> Projection:
     """Return a data set as tables.
 
     Parameters
     ----------
     dataset : path
         The data set; the courses come from the site's folder.
+    subject : str, optional
+        Read the records and results of this person only; the journal is read whole.
 
     Returns
     -------
@@ -180,8 +182,9 @@ def project(dataset: str | Path) -> Projection:
     entries = book.entries()
     _journal(rows, entries)
     for paths in records:
-        _record(rows, paths)
-    for paths in _derived(root, rows):
+        if subject in {None, paths.subject}:
+            _record(rows, paths)
+    for paths in _derived(root, rows, subject):
         _peak(rows, paths)
         _outcome(rows, paths)
     _courses(rows)
@@ -311,11 +314,11 @@ def _record(rows: _Rows, paths: SessionPaths) -> None:
         )  # fmt: skip
 
 
-def _derived(root: Path, rows: _Rows) -> Iterator[SessionPaths]:
+def _derived(root: Path, rows: _Rows, wanted: str | None) -> Iterator[SessionPaths]:
     """Sessions with a folder, whether or not they have a record."""
     found = set()
     for base in (root / "derivatives" / "tacs", root):
-        for folder in base.glob("sub-*/ses-*"):
+        for folder in base.glob(f"sub-{wanted or '*'}/ses-*"):
             found.add((folder.parent.name[4:], folder.name[4:]))
     for subject, session in sorted(found):
         try:

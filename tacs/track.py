@@ -189,7 +189,7 @@ def track(
     check_label(subject, "subject")
     if measure not in MEASURES:
         raise InputError(f"--measure {measure}: give {', '.join(MEASURES)}")
-    tables = project(dataset)
+    tables = project(dataset, subject)
     if not tables.rows("subjects", subject=subject):
         known = ", ".join(str(r["subject"]) for r in tables.rows("subjects")[:20]) or "nobody"
         raise InputError(f"{dataset}: nothing of subject {subject!r}; there is: {known}")

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +20,7 @@ from tacs.projection import COLUMNS, project
 from tacs.ratings import acknowledge, open_alerts
 from tacs.runner import run
 from tacs.store import default_store, read_store, rebuild, store_url
+from tests.data import ROOT
 from tests.tacs import postgres
 from tests.tacs.courses import Clinic
 from tests.tacs.made import protocol
@@ -168,6 +172,48 @@ def test_a_rebuild_that_fails_leaves_the_old_store(
     with pytest.raises(InputError, match="the database refused it"):
         rebuild(filled.dataset, url)
     assert read_store(filled.dataset, url).tables == before
+
+
+def test_a_rebuild_that_is_killed_leaves_the_old_store(filled: Clinic, url: str):
+    rebuild(filled.dataset, url)
+    before = read_store(filled.dataset, url).tables
+    filled.rated("madrs", 9, 10.0)
+    code = (
+        "import os, signal, sys\n"
+        "from tacs import store\n"
+        "insert = store.sa.insert\n"
+        "def dying(table):\n"
+        "    if table.name == 'tacs_ratings':\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    return insert(table)\n"
+        "store.sa.insert = dying\n"
+        "store.rebuild(sys.argv[1], sys.argv[2])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(filled.dataset), url], cwd=ROOT, check=False
+    )
+    assert done.returncode == -signal.SIGKILL
+    assert read_store(filled.dataset, url).tables == before
+    rebuild(filled.dataset, url)
+    assert read_store(filled.dataset, url).tables == project(filled.dataset).tables
+
+
+def test_two_rebuilds_at_once_both_end_well(filled: Clinic, url: str):
+    code = "import sys; from tacs.store import rebuild; rebuild(sys.argv[1], sys.argv[2])"
+    line = [sys.executable, "-c", code, str(filled.dataset), url]
+    running = [
+        subprocess.Popen(line, cwd=ROOT, stderr=subprocess.PIPE, text=True) for _ in range(2)
+    ]
+    told = [one.communicate(timeout=120)[1] for one in running]
+    assert [one.returncode for one in running] == [0, 0], told
+    assert read_store(filled.dataset, url).tables == project(filled.dataset).tables
+
+
+def test_one_persons_part_is_read_alone(filled: Clinic):
+    whole, part = project(filled.dataset), project(filled.dataset, "P01")
+    for table in ("peaks", "doses", "outcomes"):
+        assert part.rows(table) == whole.rows(table, subject="P01")
+    assert part.rows("ratings") == whole.rows("ratings")
 
 
 def test_a_database_of_another_data_set_or_of_others_is_left_alone(
