@@ -21,7 +21,9 @@ from tacs.dataset import SessionPaths, check_label, find_records
 from tacs.errors import InputError, TacsError
 from tacs.journal import Entry, Journal
 from tacs.ratings import alerts_in, rating_of
+from tacs.record import GENESIS
 from tacs.report_record import RecordView
+from tacs.scales import Scale
 from tacs.waveform import Waveform
 
 __all__ = ["COLUMNS", "KEYS", "SCHEMA", "Projection", "project"]
@@ -119,6 +121,7 @@ class _Rows:
     sessions: dict[tuple[str, str], dict[str, Value]] = field(default_factory=dict)
     subjects: set[str] = field(default_factory=set)
     operators: set[tuple[str, str]] = field(default_factory=set)
+    scales: dict[str, Scale] = field(default_factory=dict)
 
     def add(self, table: str, **values: Value) -> None:
         names = COLUMNS[table]
@@ -161,7 +164,7 @@ def project(dataset: str | Path, subject: str | None = None) -> Projection:
     dataset : path
         The data set; the courses come from the site's folder.
     subject : str, optional
-        Read the records and results of this person only; the journal is read whole.
+        Read this person only; the audit trail stays whole.
 
     Returns
     -------
@@ -178,9 +181,8 @@ def project(dataset: str | Path, subject: str | None = None) -> Projection:
     records = find_records(dataset)
     root = Path(dataset)
     rows = _Rows()
-    book = Journal(root)
-    entries = book.entries()
-    _journal(rows, entries)
+    entries = Journal(root).entries()
+    _journal(rows, entries, subject)
     for paths in records:
         if subject in {None, paths.subject}:
             _record(rows, paths)
@@ -189,12 +191,12 @@ def project(dataset: str | Path, subject: str | None = None) -> Projection:
         _outcome(rows, paths)
     _courses(rows)
     for name, value in (("schema", str(SCHEMA)), ("dataset", root.resolve().name),
-                        ("journal_head", book.head())):  # fmt: skip
+                        ("journal_head", entries[-1].hash if entries else GENESIS)):  # fmt: skip
         rows.add("meta", name=name, value=value)
     return rows.done()
 
 
-def _journal(rows: _Rows, entries: Sequence[Entry]) -> None:
+def _journal(rows: _Rows, entries: Sequence[Entry], wanted: str | None) -> None:
     corrected = {e.corrects: e.hash for e in entries if e.corrects is not None}
     acknowledged = {
         one: entry
@@ -214,6 +216,8 @@ def _journal(rows: _Rows, entries: Sequence[Entry]) -> None:
             session=entry.session, operator=entry.operator, role=entry.role,
             corrects=entry.corrects, hash=entry.hash,
         )  # fmt: skip
+        if wanted not in {None, entry.subject}:
+            continue
         if entry.kind == "rating":
             seen = None if entry.hash in still_open else acknowledged.get(entry.hash)
             _rating(rows, entry, corrected.get(entry.hash), seen)
@@ -224,7 +228,7 @@ def _journal(rows: _Rows, entries: Sequence[Entry]) -> None:
 def _rating(rows: _Rows, entry: Entry, corrected_by: str | None, seen: Entry | None) -> None:
     data = entry.data
     try:
-        rating = rating_of(entry)
+        rating = rating_of(entry, rows.scales)
     except TacsError as exc:
         rows.problem(f"journal entry {entry.hash[:8]}", exc)
         return

@@ -22,7 +22,7 @@ from tacs.dataset import check_label, ensure_dataset
 from tacs.errors import FileProblems, InputError, TacsError
 from tacs.files import StrictModel
 from tacs.journal import ROLES, Journal
-from tacs.ratings import BLIND, Rating, parse_when, rate, rating_of
+from tacs.ratings import BLIND, Rating, new_rating, parse_when, rating_of
 from tacs.scale_score import score
 from tacs.scales import Scale, load_scale
 
@@ -119,7 +119,8 @@ def import_ratings(
         The journal does not verify or cannot be written.
     """
     ensure_dataset(dataset)
-    current = [rating_of(entry) for entry in Journal(dataset).current("rating")]
+    scales: dict[str, Scale] = {}
+    current = [rating_of(entry, scales) for entry in Journal(dataset).current("rating")]
     known = {_key(r.entry.subject, r.scale.id, r.at): r for r in current}
     problems: list[str] = []
     todo: list[tuple[Row, str | None]] = []
@@ -156,9 +157,8 @@ def import_ratings(
             problems.append(f"{row.where}: {row.at.isoformat()} lies in the future")
     if problems:
         raise FileProblems("nothing was imported", _few(problems))
-    written = [
-        rate(
-            dataset,
+    drafts = [
+        new_rating(
             row.scale,
             row.answers,
             subject=row.subject,
@@ -173,7 +173,8 @@ def import_ratings(
         )
         for row, corrects in todo
     ]
-    return Imported(written=tuple(written), already_there=there)
+    written = tuple(rating_of(entry, scales) for entry in Journal(dataset).append_all(drafts))
+    return Imported(written=written, already_there=there)
 
 
 def read_csv_rows(

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from tacs.errors import InputError
 from tacs.forms import text_problem
-from tacs.journal import Entry, Journal
+from tacs.journal import Entry, Journal, NewEntry
 from tacs.scale_score import Score, score
 from tacs.scales import Scale, load_scale
 
@@ -24,6 +24,7 @@ __all__ = [
     "Rating",
     "acknowledge",
     "current_ratings",
+    "new_rating",
     "open_alerts",
     "parse_items",
     "parse_when",
@@ -164,13 +165,6 @@ def rate(
     RecordError
         The journal does not verify or cannot be written.
     """
-    scored = score(scale, answers)
-    if at.tzinfo is None:
-        raise InputError(f"{at.isoformat()}: has no time zone; write it as 2026-03-01T09:30+01:00")
-    if at > now + FUTURE_ALLOWED:
-        raise InputError(f"{at.isoformat()}: lies in the future; give the time of the rating")
-    if rater_blinded not in BLIND:
-        raise InputError(f"rater blinded {rater_blinded!r}: must be {', '.join(BLIND)}")
     book = Journal(dataset)
     if corrects is not None:
         target = book.find(corrects)
@@ -180,35 +174,61 @@ def rate(
                 f"{scale.id}; a correction is of the same scale"
             )
         corrects = target.hash
+    draft = new_rating(
+        scale, answers, subject=subject, at=at, now=now, operator=operator, role=role,
+        session=session, rater_blinded=rater_blinded, method=method, corrects=corrects,
+    )  # fmt: skip
+    return rating_of(book.append_all([draft])[0])
+
+
+def new_rating(
+    scale: Scale,
+    answers: Mapping[int, Any],
+    *,
+    subject: str,
+    at: datetime,
+    now: datetime,
+    operator: str,
+    role: str,
+    session: str | None,
+    rater_blinded: str,
+    method: str,
+    corrects: str | None,
+) -> NewEntry:
+    """Score a rating and return the entry that it makes; parameters and errors as in :func:`rate`.
+
+    The correction is named by its whole hash.
+    """
+    scored = score(scale, answers)
+    if at.tzinfo is None:
+        raise InputError(f"{at.isoformat()}: has no time zone; write it as 2026-03-01T09:30+01:00")
+    if at > now + FUTURE_ALLOWED:
+        raise InputError(f"{at.isoformat()}: lies in the future; give the time of the rating")
+    if rater_blinded not in BLIND:
+        raise InputError(f"rater blinded {rater_blinded!r}: must be {', '.join(BLIND)}")
     data = {
         **scored.to_dict(),
         "scale_version": scale.version,
-        "scale_sha256": scale.sha256(),
+        "scale_sha256": scale.digest,
         "at": at.isoformat(timespec="seconds"),
         "rater_blinded": rater_blinded,
         "method": method,
     }
-    entry = book.append(
-        "rating",
-        data,
-        operator=operator,
-        role=role,
-        subject=subject,
-        session=session,
+    return NewEntry(
+        kind="rating", data=data, operator=operator, role=role, subject=subject, session=session,
         corrects=corrects,
-    )
-    return Rating(
-        entry=entry,
-        scale=scale,
-        score=scored,
-        at=at,
-        rater_blinded=rater_blinded,
-        same_scale=True,
-    )
+    )  # fmt: skip
 
 
-def rating_of(entry: Entry) -> Rating:
+def rating_of(entry: Entry, scales: dict[str, Scale] | None = None) -> Rating:
     """Return a journal entry as a rating, scored with the scale as it is now.
+
+    Parameters
+    ----------
+    entry : Entry
+        Of the kind ``rating``.
+    scales : dict, optional
+        Scales read so far, by id; this one is added.
 
     Raises
     ------
@@ -216,7 +236,8 @@ def rating_of(entry: Entry) -> Rating:
         The scale is not there any more, or does not take the items any more.
     """
     data = entry.data
-    scale = load_scale(str(data["scale"]))
+    known, name = {} if scales is None else scales, str(data["scale"])
+    scale = known[name] if name in known else known.setdefault(name, load_scale(name))
     answers = {int(number): value for number, value in data["items"].items()}
     return Rating(
         entry=entry,
@@ -224,7 +245,7 @@ def rating_of(entry: Entry) -> Rating:
         score=score(scale, answers, f"journal entry {entry.hash[:8]}"),
         at=datetime.fromisoformat(data["at"]),
         rater_blinded=str(data["rater_blinded"]),
-        same_scale=data["scale_sha256"] == scale.sha256(),
+        same_scale=data["scale_sha256"] == scale.digest,
     )
 
 
@@ -238,7 +259,8 @@ def current_ratings(dataset: str | Path, subject: str | None = None) -> list[Rat
     RecordError
         The journal does not verify.
     """
-    found = [rating_of(entry) for entry in Journal(dataset).current("rating", subject)]
+    scales: dict[str, Scale] = {}
+    found = [rating_of(entry, scales) for entry in Journal(dataset).current("rating", subject)]
     return sorted(found, key=lambda r: (r.at.astimezone(UTC), r.entry.seq))
 
 

@@ -158,9 +158,15 @@ class Scale(StrictModel):
         """Numbers of the items, in order."""
         return tuple(item.number for item in self.items)
 
+    @functools.cached_property
+    def digest(self) -> str:
+        """Hash of the content, taken once."""
+        return self.sha256()
+
     def item(self, number: int) -> ScaleItem | None:
         """Return an item by its number."""
-        return next((item for item in self.items if item.number == number), None)
+        # Items are numbered from 1 without gaps.
+        return self.items[number - 1] if 1 <= number <= len(self.items) else None
 
     def band(self, total: float) -> str | None:
         """Return the name of the range that a total lies in; None where the scale has no bands."""
@@ -232,6 +238,7 @@ def _shipped_scale(name: str) -> Scale:
     return Scale.read(_shipped()[name])
 
 
+@functools.cache
 def _shipped() -> dict[str, Path]:
     folder = Path(str(resources.files("tacs"))) / "scales_data"
     return {path.stem: path for path in sorted(folder.glob("*.toml"))}

@@ -211,9 +211,9 @@ def test_two_rebuilds_at_once_both_end_well(filled: Clinic, url: str):
 
 def test_one_persons_part_is_read_alone(filled: Clinic):
     whole, part = project(filled.dataset), project(filled.dataset, "P01")
-    for table in ("peaks", "doses", "outcomes"):
-        assert part.rows(table) == whole.rows(table, subject="P01")
-    assert part.rows("ratings") == whole.rows("ratings")
+    for table in ("peaks", "doses", "outcomes", "ratings", "alerts", "forms"):
+        assert part.rows(table) == whole.rows(table, subject="P01"), table
+    assert part.rows("audit") == whole.rows("audit")
 
 
 def test_a_database_of_another_data_set_or_of_others_is_left_alone(
