@@ -29,7 +29,7 @@ and prose go to standard error. With an error the object has the keys `error` an
 |---|---|
 | `TACS_SITE_DIR` | the site's folder: `site.toml`, dose ledgers, courses, studies, anchors |
 | `TACS_RUNTIME_DIR` | folder for the sockets of running sessions; only its owner may enter it |
-| `TACS_STORE_URL` | database of `tacs store rebuild`, so that a password stays off the command line |
+| `TACS_STORE_URL` | database of `tacs store rebuild`; keeps a password off the command line |
 | `TACS_TEST_DATA` | real recordings for the tests |
 | `TACS_DEBUG` | show where a defect of the suite arose |
 """

@@ -222,6 +222,24 @@ def show(
     console.output.result(found.to_dict(), "\n".join(track_words(found)))
 
 
+@track_app.command()
+def cohort(
+    dataset: Dataset,
+    scale: Annotated[str, typer.Option("--scale", help="`tacs scales` lists them")],
+    visits: Annotated[
+        str, typer.Option("--visits", help="days from each person's first session, as in 0,14,28")
+    ],
+    figure: Annotated[str, typer.Option("--figure", help="save it as a figure")] = "",
+) -> None:
+    """Show everybody on one scale: each line, the mean of those present, who left when."""
+    from tacs.track_cohort import cohort_words, parse_visits, plot_cohort, track_cohort
+
+    found = track_cohort(dataset, scale, parse_visits(visits))
+    if figure:
+        console.save(plot_cohort(found), figure)
+    console.output.result(found.to_dict(), "\n".join(cohort_words(found)))
+
+
 @store_app.command()
 def rebuild(
     dataset: Dataset,
