@@ -30,6 +30,7 @@ from tacs.commands import (
     profile,
     quantify,
     stimulate,
+    track,
     upkeep,
     watch,
 )
@@ -179,4 +180,7 @@ app.add_typer(verify_app, name="verify")
 app.add_typer(course.course_app, name="course")
 app.add_typer(course.ledger_app, name="ledger")
 app.add_typer(blind.app, name="blind")
+app.command()(track.scales)
+app.add_typer(track.track_app, name="track")
+app.add_typer(track.store_app, name="store")
 app.command()(upkeep.doctor)

@@ -9,6 +9,7 @@
     │   └── DeviceBusy              somebody else holds the device                         exit 2
     ├── NoAnswer                    the recording does not support an answer               exit 3
     ├── SafetyRefusal               a limit refused it, every breach listed                exit 4
+    ├── AlertOpen                   a rating raised an alert that nobody acknowledged      exit 4
     ├── RecordError                 a record cannot be written, or does not verify         exit 5
     └── DeviceError                 the device or the link, once a session has begun       exit 5
         ├── LinkLost                the link is gone
@@ -86,6 +87,12 @@ class SafetyRefusal(TacsError):
     def __init__(self, breaches: Sequence[Breach]) -> None:
         self.breaches = tuple(breaches)
         super().__init__("\n".join(str(breach) for breach in self.breaches))
+
+
+class AlertOpen(TacsError):
+    """A rating is kept, and raised an alert that nobody has acknowledged yet."""
+
+    exit_code = 4
 
 
 class RecordError(TacsError):

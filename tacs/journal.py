@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -27,7 +27,7 @@ from tacs.forms import text_problem
 from tacs.locks import held
 from tacs.record import GENESIS, Line, RecordAppender, RecordWriter, canonical, read_record
 
-__all__ = ["KINDS", "ROLES", "Entry", "Journal", "Kind"]
+__all__ = ["KINDS", "ROLES", "Entry", "Journal", "Kind", "NewEntry"]
 
 ROLES = ("operator", "investigator", "rater", "participant", "statistician", "monitor")
 NAME_MAX_LENGTH = 80
@@ -67,6 +67,8 @@ KINDS: Mapping[str, Kind] = {
     "identifiers": Kind("salted hashes that a participant is identified by"),
     "identity_check": Kind("identifiers typed again before a session", session=True),
     "override": Kind("an investigator's decision on an answer that blocks"),
+    "rating": Kind("a rating scale, with every item"),
+    "alert_acknowledged": Kind("somebody has seen that a suicidality item was answered so"),
 }
 
 
@@ -113,6 +115,19 @@ class Entry:
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types."""
         return asdict(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewEntry:
+    """An entry that is not written yet; the fields are those of :meth:`Journal.append`."""
+
+    kind: str
+    data: Mapping[str, Any]
+    operator: str
+    role: str
+    subject: str | None = None
+    session: str | None = None
+    corrects: str | None = None
 
 
 class Journal:
@@ -163,29 +178,61 @@ class Journal:
         RecordError
             The journal does not verify, or the disk refuses the entry.
         """
-        problems = _entry_problems(kind, data, operator, role, subject, session)
-        if problems:
-            raise FileProblems(f"journal entry {kind}", problems)
-        ensure_dataset(self.dataset)
-        if subject is not None and session is not None:
-            refuse_other_spelling(SessionPaths.of(self.dataset, subject, session))
-        body = {
-            "subject": subject,
-            "session": session,
-            "operator": operator.strip(),
-            "role": role,
-            "corrects": corrects,
-            "data": dict(data),
-        }
-        with self._locked():
-            before = self.entries()
-            problems = _fit_problems(before, kind, subject, session, corrects)
+        draft = NewEntry(
+            kind=kind, data=data, operator=operator, role=role, subject=subject, session=session,
+            corrects=corrects,
+        )  # fmt: skip
+        return self.append_all([draft])[0]
+
+    def append_all(self, drafts: Sequence[NewEntry]) -> list[Entry]:
+        """Write several entries, checked before the first is written, on disk at the end.
+
+        Parameters
+        ----------
+        drafts : sequence of NewEntry
+            In the order in which they are written; one may correct an entry that was there before.
+
+        Raises
+        ------
+        FileProblems
+            Whatever is wrong with one of the entries; nothing was written.
+        InputError
+            The data set cannot be used.
+        RecordError
+            The journal does not verify, or the disk refuses an entry; those before it are kept.
+        """
+        if not drafts:
+            return []
+        for draft in drafts:
+            problems = _entry_problems(
+                draft.kind, draft.data, draft.operator, draft.role, draft.subject, draft.session
+            )
             if problems:
-                raise FileProblems(f"journal entry {kind}", problems)
+                raise FileProblems(f"journal entry {draft.kind}", problems)
+        ensure_dataset(self.dataset)
+        for subject, session in {(d.subject, d.session) for d in drafts}:
+            if subject is not None and session is not None:
+                refuse_other_spelling(SessionPaths.of(self.dataset, subject, session))
+        with self._locked():
+            known = _Known(self.entries())
+            for draft in drafts:
+                problems = known.problems(draft)
+                if problems:
+                    raise FileProblems(f"journal entry {draft.kind}", problems)
+                known.add(draft)
             new = not self.path.exists()
             with RecordWriter(self.path) if new else RecordAppender(self.path) as writer:
-                writer.append(kind, 0.0, body, sync=True)
-            return self._last()
+                for number, draft in enumerate(drafts, 1):
+                    body = {
+                        "subject": draft.subject,
+                        "session": draft.session,
+                        "operator": draft.operator.strip(),
+                        "role": draft.role,
+                        "corrects": draft.corrects,
+                        "data": dict(draft.data),
+                    }
+                    writer.append(draft.kind, 0.0, body, sync=number == len(drafts))
+            return self._last(len(drafts))
 
     def entries(self, kind: str | None = None, subject: str | None = None) -> list[Entry]:
         """Return entries in the order in which they were written, corrected ones included.
@@ -286,13 +333,15 @@ class Journal:
             )
         return entries
 
-    def _last(self) -> Entry:
+    def _last(self, count: int) -> list[Entry]:
         """Read back what was just written: what is returned is what is on disk."""
-        line = json.loads(self.path.read_bytes().splitlines()[-1])
-        entry = _entry_of(Line(**line))
-        if isinstance(entry, str):
-            raise RecordError(f"{self.path}: the entry that was written {entry}")
-        return entry
+        found = []
+        for text in self.path.read_bytes().splitlines()[-count:]:
+            entry = _entry_of(Line(**json.loads(text)))
+            if isinstance(entry, str):
+                raise RecordError(f"{self.path}: the entry that was written {entry}")
+            found.append(entry)
+        return found
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -378,42 +427,63 @@ def _data_problems(value: Any, where: str, depth: int) -> list[str]:
     return [f"{where}: {type(value).__name__} is no JSON type"]
 
 
-def _fit_problems(
-    before: list[Entry],
-    kind: str,
-    subject: str | None,
-    session: str | None,
-    corrects: str | None,
-) -> list[str]:
-    """What is wrong with an entry, given those before it."""
-    problems = []
-    for what, label, known in (
-        ("subject", subject, {e.subject for e in before}),
-        ("session", session, {e.session for e in before if e.subject == subject}),
-    ):
-        for other in sorted(filter(None, known)):
-            if label is not None and other != label and other.lower() == label.lower():
-                problems.append(
+class _Known:
+    """What a new entry has to fit: labels and corrections so far."""
+
+    def __init__(self, before: Sequence[Entry]) -> None:
+        self._by_hash = {entry.hash: entry for entry in before}
+        self._corrected = {e.corrects: f"entry {e.seq} ({e.hash[:8]})" for e in before}
+        self._subjects: dict[str, set[str]] = {}
+        self._sessions: dict[tuple[str | None, str], set[str]] = {}
+        for entry in before:
+            self.add(entry)
+
+    def add(self, entry: Entry | NewEntry) -> None:
+        """Take note of an entry."""
+        if entry.subject is not None:
+            self._subjects.setdefault(entry.subject.lower(), set()).add(entry.subject)
+        if entry.session is not None:
+            key = entry.subject, entry.session.lower()
+            self._sessions.setdefault(key, set()).add(entry.session)
+        if entry.corrects is not None:
+            self._corrected.setdefault(entry.corrects, "an earlier one of these entries")
+
+    def problems(self, draft: NewEntry) -> list[str]:
+        """What is wrong with an entry, given those before it."""
+        problems = []
+        for what, label, known in (
+            ("subject", draft.subject, self._subjects.get((draft.subject or "").lower(), set())),
+            (
+                "session",
+                draft.session,
+                self._sessions.get((draft.subject, (draft.session or "").lower()), set()),
+            ),
+        ):
+            if label is not None:
+                problems += [
                     f"{what} {label!r}: the journal has {other!r}, which differs by upper and "
                     f"lower case only; use one spelling"
-                )
-    if corrects is None:
+                    for other in sorted(known - {label})
+                ]
+        if draft.corrects is None:
+            return problems
+        target, later = self._by_hash.get(draft.corrects), self._corrected.get(draft.corrects)
+        if target is None:
+            problems.append(f"corrects: no entry has the hash {draft.corrects!r}")
+        elif (target.kind, target.subject, target.session) != (
+            draft.kind,
+            draft.subject,
+            draft.session,
+        ):
+            problems.append(
+                f"corrects: entry {target.seq} is {target.kind} of subject {target.subject}, "
+                f"session {target.session}; a correction is of the same kind, subject and session"
+            )
+        elif later is not None:
+            problems.append(
+                f"corrects: entry {target.seq} was corrected by {later}; correct that one"
+            )
         return problems
-    target = next((e for e in before if e.hash == corrects), None)
-    later = next((e for e in before if e.corrects == corrects), None)
-    if target is None:
-        problems.append(f"corrects: no entry has the hash {corrects!r}")
-    elif (target.kind, target.subject, target.session) != (kind, subject, session):
-        problems.append(
-            f"corrects: entry {target.seq} is {target.kind} of subject {target.subject}, session "
-            f"{target.session}; a correction is of the same kind, subject and session"
-        )
-    elif later is not None:
-        problems.append(
-            f"corrects: entry {target.seq} was corrected by entry {later.seq} "
-            f"({later.hash[:8]}); correct that one"
-        )
-    return problems
 
 
 def _entry_of(line: Line) -> Entry | str:

@@ -22,13 +22,14 @@ and prose go to standard error. With an error the object has the keys `error` an
 | 0 | done |
 | 2 | bad input or usage; one line says what, where and how to mend it |
 | 3 | the recording does not support an answer |
-| 4 | refused by a safety limit; every breach is listed |
+| 4 | refused by a safety limit, every breach listed; or a rating's alert is still open |
 | 5 | stopped or faulted during a session |
 
 | variable | means |
 |---|---|
 | `TACS_SITE_DIR` | the site's folder: `site.toml`, dose ledgers, courses, studies, anchors |
 | `TACS_RUNTIME_DIR` | folder for the sockets of running sessions; only its owner may enter it |
+| `TACS_STORE_URL` | database of `tacs store rebuild`; keeps a password off the command line |
 | `TACS_TEST_DATA` | real recordings for the tests |
 | `TACS_DEBUG` | show where a defect of the suite arose |
 """

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tacs.errors import FileProblems, InputError, RecordError
-from tacs.journal import KINDS, ROLES, Entry, Journal
+from tacs.journal import KINDS, ROLES, Entry, Journal, NewEntry
 from tacs.record import GENESIS, canonical, verify_record
 
 WHO = {"operator": "AB", "role": "operator"}
@@ -330,3 +330,51 @@ def test_any_json_comes_back(tmp_path_factory: pytest.TempPathFactory, values: l
         noted(journal, value)
     assert [e.data for e in journal.entries()] == [{"nrs": value} for value in values]
     assert len({e.hash for e in journal.entries()}) == len(values)
+
+
+def new(journal: Journal, **changes: Any) -> NewEntry:
+    fields: dict[str, Any] = {
+        "kind": "discomfort", "data": {"nrs": 1}, "subject": "P01", "session": "01", **WHO,
+        **changes,
+    }  # fmt: skip
+    return NewEntry(**fields)
+
+
+def test_several_entries_are_written_in_order_and_chained(tmp_path: Path):
+    journal = Journal(tmp_path)
+    first = noted(journal)
+    made = journal.append_all(
+        [new(journal, data={"nrs": n}, corrects=first.hash if n == 2 else None) for n in range(4)]
+    )
+    assert [e.data["nrs"] for e in made] == [0, 1, 2, 3]
+    assert journal.entries() == [first, *made]
+    assert first not in journal.current()
+    assert verify_record(journal.path) is None
+    assert journal.append_all([]) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"kind": "gossip"}, "no such kind"),
+        ({"subject": "p01"}, "differs by upper and lower case only"),
+        ({"session": "A1"}, "differs by upper and lower case only"),
+        ({"role": "boss"}, "role: must be one of"),
+    ],
+)
+def test_one_bad_entry_among_several_and_none_is_written(
+    tmp_path: Path, changes: dict[str, Any], said: str
+):
+    journal = Journal(tmp_path)
+    before = [new(journal), new(journal, session="a1")]
+    with pytest.raises(FileProblems, match=said):
+        journal.append_all([*before, new(journal, **changes)])
+    assert journal.entries() == []
+
+
+def test_two_corrections_of_one_entry_at_once_are_refused(tmp_path: Path):
+    journal = Journal(tmp_path)
+    first = noted(journal)
+    with pytest.raises(FileProblems, match="was corrected by an earlier one of these entries"):
+        journal.append_all([new(journal, corrects=first.hash), new(journal, corrects=first.hash)])
+    assert journal.entries() == [first]
