@@ -1,0 +1,179 @@
+"""The rhythm by a steady-state Kalman filter on the model of `analysis.phase_whittle`.
+
+The filter's gain is constant, so that a block costs a few products of small matrices. The state at
+now plus the horizon is the state now, turned and damped by the model (F^h); its covariance says
+how far the phase may be off.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import block_diag, expm, solve_continuous_lyapunov, solve_discrete_are
+
+from analysis.errors import AnalysisError
+from analysis.phase_filter import Complex, PhaseFilter
+from analysis.phase_whittle import CORNERS_HZ, RhythmModel, decay_hz
+
+Array = NDArray[np.float64]
+
+CHUNK = 64  # samples that one set of matrices takes
+LEAST_FLOOR = 1e-6  # of the variance of everything: a floor of nothing has no filter
+SETTLED = 0.05  # of the error's standard deviation, left of how the filter began
+
+
+def _rotation(frequency_hz: float, decay: float) -> Array:
+    turn, fall = 2.0 * math.pi * frequency_hz, 2.0 * math.pi * decay
+    return np.array([[-fall, -turn], [turn, -fall]])
+
+
+class _StateSpace:
+    """The model in discrete time: transition, stationary covariance, what is seen."""
+
+    def __init__(self, model: RhythmModel, sfreq_hz: float) -> None:
+        parts: list[Array] = []
+        drives: list[Array] = []
+        seen: list[float] = []
+        decay = decay_hz(model.half_width_hz, model.order)
+        one = _rotation(model.frequency_hz, decay)
+        if model.order == 2:
+            parts.append(np.block([[one, np.eye(2)], [np.zeros((2, 2)), one]]))
+            # Variance of a squared Lorentzian under unit drive: 1 / (4 a^3) with a in rad/s.
+            rate = 2.0 * math.pi * decay
+            drives.append(np.diag([0.0, 0.0, 1.0, 1.0]) * model.variance_uv2 * 4.0 * rate**3)
+            seen += [1.0, 0.0, 0.0, 0.0]
+        else:
+            parts.append(one)
+            drives.append(np.eye(2) * model.variance_uv2 * 4.0 * math.pi * decay)
+            seen += [1.0, 0.0]
+        parts.append(_rotation(2.0 * model.frequency_hz, model.harmonic_half_width_hz))
+        drives.append(
+            np.eye(2) * model.harmonic_variance_uv2 * 4.0 * math.pi * model.harmonic_half_width_hz
+        )
+        seen += [1.0, 0.0]
+        for corner_hz, variance in zip(CORNERS_HZ, model.relaxation_variances_uv2, strict=True):
+            parts.append(np.array([[-2.0 * math.pi * corner_hz]]))
+            drives.append(np.array([[variance * 4.0 * math.pi * corner_hz]]))
+            seen.append(1.0)
+        rate_of_change = block_diag(*parts)
+        drive = block_diag(*drives)
+        self.continuous = rate_of_change
+        self.stationary = solve_continuous_lyapunov(rate_of_change, -drive)
+        self.step = expm(rate_of_change / sfreq_hz)
+        self.noise = self.stationary - self.step @ self.stationary @ self.step.T
+        self.noise = (self.noise + self.noise.T) / 2.0
+        self.seen = np.array(seen)
+        total = float(self.seen @ self.stationary @ self.seen)
+        self.floor = max(model.floor_uv2_per_hz * sfreq_hz / 2.0, LEAST_FLOOR * total)
+
+
+class KalmanFilter(PhaseFilter):
+    """Steady-state Kalman filter of a fitted rhythm.
+
+    Parameters
+    ----------
+    model : RhythmModel
+        As fitted.
+    sfreq_hz : float
+        Rate of the samples.
+    horizon_s : float
+        How far ahead.
+
+    Raises
+    ------
+    AnalysisError
+        The model has no steady filter.
+    """
+
+    name = "Kalman"
+
+    def __init__(self, model: RhythmModel, *, sfreq_hz: float, horizon_s: float) -> None:
+        self.model = model
+        space = _StateSpace(model, sfreq_hz)
+        seen, step = space.seen[:, None], space.step
+        try:
+            before = solve_discrete_are(step.T, seen, space.noise, np.array([[space.floor]]))
+        except np.linalg.LinAlgError as exc:
+            raise AnalysisError(
+                "the fitted rhythm has no steady Kalman filter; record more rest"
+            ) from exc
+        gain = before @ seen / (seen.T @ before @ seen + space.floor)
+        after = before - gain @ seen.T @ before
+        ahead = expm(space.continuous * horizon_s)
+        later = ahead @ (after - space.stationary) @ ahead.T + space.stationary
+        closed = (np.eye(step.shape[0]) - gain @ seen.T) @ step
+        self._look = ahead[:2]
+        self._n_states = step.shape[0]
+        self._powers, self._inputs = self._prepare(closed, gain[:, 0])
+        self._outputs = self._impulses(closed, gain[:, 0])
+        sigma = math.sqrt(max(float(np.trace(later[:2, :2])) / 2.0, 0.0))
+        super().__init__(
+            sfreq_hz=sfreq_hz,
+            horizon_s=horizon_s,
+            frequency_hz=model.frequency_hz,
+            sigma_uv=sigma,
+            settle_samples=self._settle(closed, space.stationary, sigma, sfreq_hz),
+        )
+        self._state = np.zeros(self._n_states)
+
+    def _prepare(self, closed: Array, gain: Array) -> tuple[list[Array], list[Array]]:
+        """For n samples at once: what the old state becomes, and what each sample adds."""
+        powers = [np.eye(closed.shape[0])]
+        for _ in range(CHUNK):
+            powers.append(closed @ powers[-1])
+        reach = np.stack([power @ gain for power in powers[:CHUNK]], axis=1)
+        inputs = [np.ascontiguousarray(reach[:, :n][:, ::-1]) for n in range(CHUNK + 1)]
+        return powers, inputs
+
+    def _impulses(self, closed: Array, gain: Array) -> tuple[Array, Array]:
+        """What is read after each sample of a chunk: from the old state, from the samples."""
+        from_state = np.stack([self._look @ self._powers[n] for n in range(1, CHUNK + 1)], axis=1)
+        answer = self._look @ np.stack([p @ gain for p in self._powers[:CHUNK]], axis=1)
+        from_samples = np.zeros((2, CHUNK, CHUNK))
+        for n in range(CHUNK):
+            from_samples[:, n, : n + 1] = answer[:, : n + 1][:, ::-1]
+        return from_state, from_samples
+
+    def _settle(self, closed: Array, stationary: Array, sigma: float, sfreq_hz: float) -> int:
+        """Samples until the error of having begun with nothing is a small share of the error."""
+        root = np.linalg.cholesky(stationary + 1e-12 * np.trace(stationary) * np.eye(len(closed)))
+        many = np.linalg.matrix_power(closed, CHUNK)
+        left, n = self._look @ many, CHUNK
+        while np.linalg.norm(left @ root) / math.sqrt(2.0) > SETTLED * sigma:
+            left, n = left @ many, n + CHUNK
+            if n > 60.0 * sfreq_hz:
+                break
+        return n
+
+    def reset(self) -> None:
+        """Begin with nothing."""
+        self._state = np.zeros(self._n_states)
+
+    def feed(self, samples_uv: Array) -> None:
+        """Turn the state on, a chunk at a time."""
+        state, n = self._state, samples_uv.size
+        for begin in range(0, n, CHUNK):
+            part = samples_uv[begin : begin + CHUNK]
+            state = self._powers[part.size] @ state + self._inputs[part.size] @ part
+        self._state = state
+
+    def read(self) -> complex:
+        """Turn the state to the horizon."""
+        real, imaginary = self._look @ self._state
+        return complex(real, imaginary)
+
+    def run(self, samples_uv: Array) -> Complex:
+        """Every output, a chunk at a time."""
+        out = np.empty((2, samples_uv.size))
+        from_state, from_samples = self._outputs
+        state = np.zeros(self._n_states)
+        for begin in range(0, samples_uv.size, CHUNK):
+            part = samples_uv[begin : begin + CHUNK]
+            n = part.size
+            out[:, begin : begin + n] = (
+                from_state[:, :n] @ state + from_samples[:, :n, :n] @ part
+            )
+            state = self._powers[n] @ state + self._inputs[n] @ part
+        return np.asarray(out[0] + 1j * out[1])
