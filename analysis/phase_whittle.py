@@ -21,7 +21,6 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 
 from analysis.errors import UnusableRecording
 
@@ -29,6 +28,7 @@ Array = NDArray[np.float64]
 
 HALF_WIDTH_HZ: Final = (0.05, 2.0)
 CORNERS_HZ: Final = (0.4, 3.0, 20.0)
+FLAT: Final = 0
 ORDERS: Final = (1, 2)
 SEGMENT_S: Final = 8.0
 FIT_HZ: Final = (1.0, 45.0)
@@ -36,7 +36,10 @@ SQUARE_HALF: Final = math.sqrt(math.sqrt(2.0) - 1.0)  # of a squared Lorentzian'
 MIN_RATIO: Final = 20.0  # of log likelihoods, with against without a rhythm
 _FINE: Final = 4  # points of the model for each line of the spectrum
 _REACH: Final = 2 * _FINE  # of the window, in those points
-_LOWEST: Final = 1e-8  # share of the total power, below which a part is nothing
+_LOWEST: Final = 1e-7  # share of the whole, below which a part is nothing
+_NUDGE: Final = 1e-4  # of a parameter, for a derivative
+_ROUNDS: Final = 60
+_ENOUGH: Final = 1e-4  # of log likelihood: less than that is no progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,42 +134,126 @@ def segment_spectrum(signal: Array, sfreq_hz: float, segment_s: float) -> tuple[
 
 
 class _Fit:
-    """Minus the Whittle log likelihood of a spectrum, as a function of log parameters."""
+    """The Whittle likelihood of a spectrum, climbed by Fisher scoring.
 
-    def __init__(self, frequency_hz: Array, density: Array) -> None:
+    Parameters are the centre, then logarithms: half-width and variance of the rhythm, the same of
+    its harmonic, variances of the relaxations, floor. Variances are in shares of the whole
+    spectrum's power, the floor is a share of its mean density.
+    """
+
+    def __init__(self, frequency_hz: Array, density: Array, band_hz: tuple[float, float]) -> None:
         step_hz = frequency_hz[1] - frequency_hz[0]
         n_fine = (frequency_hz.size - 1) * _FINE + 1 + 2 * _REACH
-        self.fine_hz = np.abs(
-            frequency_hz[0] + step_hz / _FINE * (np.arange(n_fine) - _REACH)
-        )
+        self.fine_hz = np.abs(frequency_hz[0] + step_hz / _FINE * (np.arange(n_fine) - _REACH))
         bins = np.arange(-_REACH, _REACH + 1) / _FINE
-        hann = np.sinc(bins) / (1.0 - np.where(np.abs(bins) == 1.0, 0.0, bins) ** 2)
-        hann[np.abs(bins) == 1.0] = 0.5
+        pole = np.abs(bins) == 1.0
+        hann = np.where(pole, 0.5, np.sinc(bins) / (1.0 - np.where(pole, 0.0, bins) ** 2))
         self.kernel = hann**2 / np.sum(hann**2)
+        self.density_scale = float(np.mean(density))
+        self.power_scale = self.density_scale * float(frequency_hz[-1] - frequency_hz[0])
         self.seen = density
-        self.scale = float(np.mean(density))
+        self.shapes = [
+            self._blurred(self.power_scale * _line(self.fine_hz, 0.0, corner_hz))
+            for corner_hz in CORNERS_HZ
+        ]
+        self.shapes.append(np.full(density.size, self.density_scale))
+        wide = (math.log(HALF_WIDTH_HZ[0]), math.log(HALF_WIDTH_HZ[1]))
+        power = (math.log(_LOWEST), 2.0)
+        bounds = [band_hz, wide, power, wide, power, *[(math.log(_LOWEST), 4.0)] * 4]
+        self.lower, self.upper = (np.array(side) for side in zip(*bounds, strict=True))
 
-    def blurred(self, density: Array) -> Array:
-        return np.convolve(density, self.kernel, mode="valid")[::_FINE]
+    def _blurred(self, density: Array) -> Array:
+        """As a spectrum of Hann segments shows it."""
+        return np.asarray(np.convolve(density, self.kernel, mode="valid")[::_FINE])
 
-    def cost(self, density: Array) -> float:
-        model = self.blurred(density)
-        return float(np.sum(np.log(model) + self.seen / model))
+    def _shape(self, centre_hz: float, half_width_hz: float, order: int) -> Array:
+        return self._blurred(self.power_scale * _line(self.fine_hz, centre_hz, half_width_hz, order))
 
+    def _flat(self, logs: Array) -> tuple[Array, list[Array]]:
+        parts = [math.exp(log) * shape for log, shape in zip(logs, self.shapes, strict=True)]
+        return np.asarray(np.sum(parts, axis=0)), parts
 
-def _unpack(values: Array, scale: float, order: int, ratio: float) -> RhythmModel:
-    logs = np.exp(values[1:])
-    return RhythmModel(
-        frequency_hz=float(values[0]),
-        half_width_hz=float(logs[0]),
-        order=order,
-        variance_uv2=float(logs[1]) * scale,
-        harmonic_half_width_hz=float(logs[2]),
-        harmonic_variance_uv2=float(logs[3]) * scale,
-        relaxation_variances_uv2=tuple(float(value) * scale for value in logs[4:7]),
-        floor_uv2_per_hz=float(logs[7]) * scale,
-        log_likelihood_ratio=ratio,
-    )
+    def model(self, values: Array, order: int) -> tuple[Array, Array]:
+        """Density, and its derivative by every parameter (rows)."""
+        if order == FLAT:
+            total, parts = self._flat(values)
+            return total, np.array(parts)
+        centre, width, power, width2, power2 = values[:5]
+        rhythm = math.exp(power) * self._shape(centre, math.exp(width), order)
+        double = math.exp(power2) * self._shape(2.0 * centre, math.exp(width2), 1)
+        moved = math.exp(power) * self._shape(centre + _NUDGE, math.exp(width), order)
+        moved2 = math.exp(power2) * self._shape(2.0 * (centre + _NUDGE), math.exp(width2), 1)
+        wider = math.exp(power) * self._shape(centre, math.exp(width + _NUDGE), order)
+        wider2 = math.exp(power2) * self._shape(2.0 * centre, math.exp(width2 + _NUDGE), 1)
+        background, parts = self._flat(values[5:])
+        rows = [
+            (moved - rhythm + moved2 - double) / _NUDGE,
+            (wider - rhythm) / _NUDGE,
+            rhythm,
+            (wider2 - double) / _NUDGE,
+            double,
+            *parts,
+        ]
+        return rhythm + double + background, np.array(rows)
+
+    def climb(self, begin: Array, order: int) -> tuple[float, Array]:
+        """Return the least minus log likelihood near a beginning, and where it is."""
+        lower, upper = self.lower[-begin.size :], self.upper[-begin.size :]
+        values = np.clip(begin, lower, upper)
+        model, rows = self.model(values, order)
+        cost = float(np.sum(np.log(model) + self.seen / model))
+        damping = 1e-2
+        for _ in range(_ROUNDS):
+            relative = rows / model
+            slope = relative @ (1.0 - self.seen / model)
+            curve = relative @ relative.T
+            fixed = ((values <= lower) & (slope > 0.0)) | ((values >= upper) & (slope < 0.0))
+            free = ~fixed
+            better = False
+            while damping < 1e8:
+                damped = curve[np.ix_(free, free)]
+                damped = damped + damping * np.diag(np.diag(damped) + 1e-3)
+                move = np.zeros(values.size)
+                move[free] = np.clip(-np.linalg.solve(damped, slope[free]), -1.0, 1.0)
+                tried = np.clip(values + move, lower, upper)
+                tried_model, tried_rows = self.model(tried, order)
+                tried_cost = float(np.sum(np.log(tried_model) + self.seen / tried_model))
+                if tried_cost < cost:
+                    better = cost - tried_cost > _ENOUGH
+                    values, cost, model, rows = tried, tried_cost, tried_model, tried_rows
+                    damping = max(damping / 5.0, 1e-6)
+                    break
+                damping *= 5.0
+            if not better:
+                break
+        return cost, values
+
+    def found(self, values: Array, order: int, ratio: float) -> RhythmModel:
+        """The parameters in their units."""
+        logs = np.exp(values[1:])
+        return RhythmModel(
+            frequency_hz=float(values[0]),
+            half_width_hz=float(logs[0]),
+            order=order,
+            variance_uv2=float(logs[1]) * self.power_scale,
+            harmonic_half_width_hz=float(logs[2]),
+            harmonic_variance_uv2=float(logs[3]) * self.power_scale,
+            relaxation_variances_uv2=tuple(float(log) * self.power_scale for log in logs[4:7]),
+            floor_uv2_per_hz=float(logs[7]) * self.density_scale,
+            log_likelihood_ratio=ratio,
+        )
+
+    def beginning(self, model: RhythmModel) -> Array:
+        """The parameters of a model."""
+        logs = (
+            model.half_width_hz,
+            model.variance_uv2 / self.power_scale,
+            model.harmonic_half_width_hz,
+            model.harmonic_variance_uv2 / self.power_scale,
+            *(value / self.power_scale for value in model.relaxation_variances_uv2),
+            model.floor_uv2_per_hz / self.density_scale,
+        )
+        return np.array([model.frequency_hz, *np.log(logs)])
 
 
 def _candidates(frequency_hz: Array, density: Array, band_hz: tuple[float, float]) -> list[float]:
@@ -182,8 +269,9 @@ def _candidates(frequency_hz: Array, density: Array, band_hz: tuple[float, float
         if 0 < i < above.size - 1 and above[i] >= above[i - 1] and above[i] >= above[i + 1]
     ]
     tops.sort(key=lambda i: -above[i])
-    found = [float(frequency_hz[i]) for i in tops[:3]]
-    return found or [float(frequency_hz[inside[np.argmax(above[inside])]])]
+    return [float(frequency_hz[i]) for i in tops[:3]] or [
+        float(frequency_hz[inside[np.argmax(above[inside])]])
+    ]
 
 
 def fit_rhythm(
@@ -222,66 +310,25 @@ def fit_rhythm(
     frequency_hz, density = frequency_hz[used], density[used]
     if not np.all(density > 0.0):
         raise UnusableRecording("rest: the channel is flat; choose another one")
-    fit = _Fit(frequency_hz, density)
-    scale, fine_hz = fit.scale, fit.fine_hz
-    span_hz = frequency_hz[-1] - frequency_hz[0]
-    total = math.log(span_hz)
-    lowest, highest = total + math.log(_LOWEST), total + 4.0
-    shapes = np.stack([_line(fine_hz, 0.0, corner_hz) for corner_hz in CORNERS_HZ])
-
-    def background(logs: Array) -> Array:
-        return np.asarray(scale * (np.exp(logs[:3]) @ shapes + math.exp(logs[3])))
-
-    def without(logs: Array) -> float:
-        return fit.cost(background(logs))
-
-    def whole(values: Array, order: int) -> float:
-        logs = np.exp(values[1:5])
-        density = background(values[5:])
-        density += scale * logs[1] * _line(fine_hz, values[0], logs[0], order)
-        density += scale * logs[3] * _line(fine_hz, 2.0 * values[0], logs[2])
-        return fit.cost(density)
-
-    wide = (math.log(HALF_WIDTH_HZ[0]), math.log(HALF_WIDTH_HZ[1]))
-    power = (lowest, highest)
-    floor = (math.log(_LOWEST), 4.0)
-    flat = minimize(
-        without,
-        np.array([total - 1.0, total - 2.0, total - 3.0, -4.0]),
-        bounds=[power] * 3 + [floor],
-        method="L-BFGS-B",
-    )
-    bounds = [band_hz, wide, power, wide, power, *[power] * 3, floor]
+    fit = _Fit(frequency_hz, density, band_hz)
+    flat_cost, flat = fit.climb(np.array([-1.0, -2.0, -3.0, -3.0]), FLAT)
     if start is None:
+        begin = np.maximum(flat, -6.0)  # what is nothing without a rhythm may be something with one
         beginnings = [
-            np.array([top_hz, math.log(width_hz), total - 1.0, 0.0, total - 5.0, *flat.x])
-            for top_hz in _candidates(frequency_hz, density, band_hz)
-            for width_hz in (0.2, 0.8)
+            (order, np.array([place_hz, math.log(width_hz), -1.5, 0.0, -5.0, *begin]))
+            for order in ORDERS
+            for place_hz in _candidates(frequency_hz, density, band_hz)
+            for width_hz in (0.15, 0.6)
         ]
     else:
-        parts = (
-            start.half_width_hz,
-            start.variance_uv2 / scale,
-            start.harmonic_half_width_hz,
-            start.harmonic_variance_uv2 / scale,
-            *(value / scale for value in start.relaxation_variances_uv2),
-            start.floor_uv2_per_hz / scale,
-        )
-        beginnings = [np.array([start.frequency_hz, *np.log(np.maximum(parts, 1e-12))])]
-    lower, upper = np.array(bounds).T
-    runs = []
-    for order in ORDERS if start is None else (start.order,):
-        for at in beginnings:
-            first = np.clip(at, lower, upper)
-            run = minimize(whole, first, args=(order,), bounds=bounds, method="L-BFGS-B")
-            runs.append((float(run.fun), order, run.x))
-    lowest_cost, order, found = min(runs, key=lambda run: run[0])
+        beginnings = [(start.order, fit.beginning(start))]
+    runs = [(*fit.climb(at, order), order) for order, at in beginnings]
+    cost, values, order = min(runs, key=lambda run: run[0])
     # As many independent spectra as the recording is segments long.
-    segments = signal_uv.size / (SEGMENT_S * sfreq_hz)
-    ratio = 2.0 * segments * (float(flat.fun) - lowest_cost)
+    ratio = 2.0 * signal_uv.size / (SEGMENT_S * sfreq_hz) * (flat_cost - cost)
     if not ratio >= MIN_RATIO:
         raise UnusableRecording(
             f"rest: no rhythm from {band_hz[0]:g} to {band_hz[1]:g} Hz (likelihood ratio "
             f"{ratio:.1f}, {MIN_RATIO:g} asked for); choose another band, channel or recording"
         )
-    return _unpack(found, scale, order, ratio)
+    return fit.found(values, order, ratio)
