@@ -19,7 +19,7 @@ from analysis.phase_whittle import CORNERS_HZ, RhythmModel, decay_hz
 
 Array = NDArray[np.float64]
 
-CHUNK = 64  # samples that one set of matrices takes
+CHUNK = 32  # samples that the state is turned on by at once
 LEAST_FLOOR = 1e-6  # of the variance of everything: a floor of nothing has no filter
 SETTLED = 0.05  # of the error's standard deviation, left of how the filter began
 
@@ -39,10 +39,10 @@ class _StateSpace:
         decay = decay_hz(model.half_width_hz, model.order)
         one = _rotation(model.frequency_hz, decay)
         if model.order == 2:
-            parts.append(np.block([[one, np.eye(2)], [np.zeros((2, 2)), one]]))
-            # Variance of a squared Lorentzian under unit drive: 1 / (4 a^3) with a in rad/s.
+            # A rotation driven by a rotation: variance 1 / (4 a) of a drive of 1, a in rad/s.
             rate = 2.0 * math.pi * decay
-            drives.append(np.diag([0.0, 0.0, 1.0, 1.0]) * model.variance_uv2 * 4.0 * rate**3)
+            parts.append(np.block([[one, rate * np.eye(2)], [np.zeros((2, 2)), one]]))
+            drives.append(np.diag([0.0, 0.0, 1.0, 1.0]) * model.variance_uv2 * 4.0 * rate)
             seen += [1.0, 0.0, 0.0, 0.0]
         else:
             parts.append(one)
@@ -106,8 +106,7 @@ class KalmanFilter(PhaseFilter):
         closed = (np.eye(step.shape[0]) - gain @ seen.T) @ step
         self._look = ahead[:2]
         self._n_states = step.shape[0]
-        self._powers, self._inputs = self._prepare(closed, gain[:, 0])
-        self._outputs = self._impulses(closed, gain[:, 0])
+        self._prepare(closed, gain[:, 0])
         sigma = math.sqrt(max(float(np.trace(later[:2, :2])) / 2.0, 0.0))
         super().__init__(
             sfreq_hz=sfreq_hz,
@@ -116,25 +115,20 @@ class KalmanFilter(PhaseFilter):
             sigma_uv=sigma,
             settle_samples=self._settle(closed, space.stationary, sigma, sfreq_hz),
         )
-        self._state = np.zeros(self._n_states)
+        self._pending = np.zeros(CHUNK)
+        self.reset()
 
-    def _prepare(self, closed: Array, gain: Array) -> tuple[list[Array], list[Array]]:
-        """For n samples at once: what the old state becomes, and what each sample adds."""
+    def _prepare(self, closed: Array, gain: Array) -> None:
+        """What a chunk does to the state, and what is read within one."""
         powers = [np.eye(closed.shape[0])]
         for _ in range(CHUNK):
             powers.append(closed @ powers[-1])
+        self._whole = powers[CHUNK]
         reach = np.stack([power @ gain for power in powers[:CHUNK]], axis=1)
-        inputs = [np.ascontiguousarray(reach[:, :n][:, ::-1]) for n in range(CHUNK + 1)]
-        return powers, inputs
-
-    def _impulses(self, closed: Array, gain: Array) -> tuple[Array, Array]:
-        """What is read after each sample of a chunk: from the old state, from the samples."""
-        from_state = np.stack([self._look @ self._powers[n] for n in range(1, CHUNK + 1)], axis=1)
-        answer = self._look @ np.stack([p @ gain for p in self._powers[:CHUNK]], axis=1)
-        from_samples = np.zeros((2, CHUNK, CHUNK))
-        for n in range(CHUNK):
-            from_samples[:, n, : n + 1] = answer[:, : n + 1][:, ::-1]
-        return from_state, from_samples
+        self._inputs = np.ascontiguousarray(reach[:, ::-1])
+        self._reads = [self._look @ power for power in powers]
+        answer = self._look @ reach
+        self._seen = [np.ascontiguousarray(answer[:, :n][:, ::-1]) for n in range(CHUNK + 1)]
 
     def _settle(self, closed: Array, stationary: Array, sigma: float, sfreq_hz: float) -> int:
         """Samples until the error of having begun with nothing is a small share of the error."""
@@ -150,30 +144,41 @@ class KalmanFilter(PhaseFilter):
     def reset(self) -> None:
         """Begin with nothing."""
         self._state = np.zeros(self._n_states)
+        self._waiting = 0
 
     def feed(self, samples_uv: Array) -> None:
-        """Turn the state on, a chunk at a time."""
-        state, n = self._state, samples_uv.size
-        for begin in range(0, n, CHUNK):
-            part = samples_uv[begin : begin + CHUNK]
-            state = self._powers[part.size] @ state + self._inputs[part.size] @ part
-        self._state = state
+        """Keep the samples; turn the state on whenever a chunk is full.
+
+        What is computed for a sample therefore does not depend on the block that brought it.
+        """
+        begin, n = 0, samples_uv.size
+        while begin < n:
+            took = min(n - begin, CHUNK - self._waiting)
+            self._pending[self._waiting : self._waiting + took] = samples_uv[begin : begin + took]
+            self._waiting += took
+            begin += took
+            if self._waiting == CHUNK:
+                self._state = self._whole @ self._state + self._inputs @ self._pending
+                self._waiting = 0
 
     def read(self) -> complex:
-        """Turn the state to the horizon."""
-        real, imaginary = self._look @ self._state
+        """Turn the state over what waits, and to the horizon."""
+        n = self._waiting
+        real, imaginary = self._reads[n] @ self._state + self._seen[n] @ self._pending[:n]
         return complex(real, imaginary)
 
     def run(self, samples_uv: Array) -> Complex:
         """Every output, a chunk at a time."""
         out = np.empty((2, samples_uv.size))
-        from_state, from_samples = self._outputs
+        from_state = np.stack(self._reads[1:], axis=1)
+        from_samples = np.zeros((2, CHUNK, CHUNK))
+        for n in range(1, CHUNK + 1):
+            from_samples[:, n - 1, :n] = self._seen[n]
         state = np.zeros(self._n_states)
         for begin in range(0, samples_uv.size, CHUNK):
             part = samples_uv[begin : begin + CHUNK]
             n = part.size
-            out[:, begin : begin + n] = (
-                from_state[:, :n] @ state + from_samples[:, :n, :n] @ part
-            )
-            state = self._powers[n] @ state + self._inputs[n] @ part
+            out[:, begin : begin + n] = from_state[:, :n] @ state + from_samples[:, :n, :n] @ part
+            if n == CHUNK:
+                state = self._whole @ state + self._inputs @ part
         return np.asarray(out[0] + 1j * out[1])
