@@ -202,9 +202,7 @@ def _calibrate(ratios: Array, error_rad: Array) -> float:
     return math.sqrt(low * high)
 
 
-def make_filter(
-    choice: Choice, rest_uv: Array, sfreq_hz: float, horizon_s: float
-) -> PhaseFilter:
+def make_filter(choice: Choice, rest_uv: Array, sfreq_hz: float, horizon_s: float) -> PhaseFilter:
     """The chosen filter, learned from all of rest, its sigma calibrated."""
     made = _make(choice.method, rest_uv, sfreq_hz, choice.model, horizon_s)
     made.sigma_uv *= choice.sigma_scale

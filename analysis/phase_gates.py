@@ -77,7 +77,7 @@ def credible_width(ratio: float) -> float:
         Radians, up to 1.9 pi where nothing is known; NaN where ``ratio`` is.
     """
     if not ratio < _HIGHEST:
-        return 2.0 * 1.959964 / ratio
+        return 3.919928 / ratio
     table = _half_widths()
     place = ratio / _STEP
     low = int(place)
@@ -88,7 +88,7 @@ def credible_widths(ratios: Array) -> Array:
     """:func:`credible_width` of many."""
     grid = np.arange(0.0, _HIGHEST + 2.0 * _STEP, _STEP)
     near = 2.0 * np.interp(ratios, grid, _half_widths())
-    return np.asarray(np.where(ratios < _HIGHEST, near, 2.0 * 1.959964 / ratios))
+    return np.asarray(np.where(ratios < _HIGHEST, near, 3.919928 / np.maximum(ratios, 1.0)))
 
 
 def step_limit(signal_uv: Array, sfreq_hz: float) -> float:

@@ -20,6 +20,7 @@ from analysis.phase_whittle import CORNERS_HZ, RhythmModel, decay_hz
 Array = NDArray[np.float64]
 
 CHUNK = 32  # samples that the state is turned on by at once
+OFFSET_HZ = 0.01  # corner of a relaxation that stands for an offset
 LEAST_FLOOR = 1e-6  # of the variance of everything: a floor of nothing has no filter
 SETTLED = 0.05  # of the error's standard deviation, left of how the filter began
 
@@ -57,10 +58,17 @@ class _StateSpace:
             parts.append(np.array([[-2.0 * math.pi * corner_hz]]))
             drives.append(np.array([[variance * 4.0 * math.pi * corner_hz]]))
             seen.append(1.0)
+        # Where the amplifier's zero is, compared with the first sample.
+        variance = float(model.variance_uv2 + sum(model.relaxation_variances_uv2))
+        parts.append(np.array([[-2.0 * math.pi * OFFSET_HZ]]))
+        drives.append(np.array([[variance * 4.0 * math.pi * OFFSET_HZ]]))
+        seen.append(1.0)
         rate_of_change = block_diag(*parts)
         drive = block_diag(*drives)
         self.continuous = rate_of_change
-        self.stationary = solve_continuous_lyapunov(rate_of_change, -drive)
+        self.stationary: Array = np.asarray(
+            solve_continuous_lyapunov(rate_of_change, -drive), dtype=np.float64
+        )
         self.step = expm(rate_of_change / sfreq_hz)
         self.noise = self.stationary - self.step @ self.stationary @ self.step.T
         self.noise = (self.noise + self.noise.T) / 2.0
@@ -99,12 +107,13 @@ class KalmanFilter(PhaseFilter):
             raise AnalysisError(
                 "the fitted rhythm has no steady Kalman filter; record more rest"
             ) from exc
-        gain = before @ seen / (seen.T @ before @ seen + space.floor)
+        gain: Array = before @ seen / (seen.T @ before @ seen + space.floor)
         after = before - gain @ seen.T @ before
         ahead = expm(space.continuous * horizon_s)
         later = ahead @ (after - space.stationary) @ ahead.T + space.stationary
         closed = (np.eye(step.shape[0]) - gain @ seen.T) @ step
-        self._look = ahead[:2]
+        self._look: Array = ahead[:2]
+        self._stationary = space.stationary
         self._n_states = step.shape[0]
         self._prepare(closed, gain[:, 0])
         sigma = math.sqrt(max(float(np.trace(later[:2, :2])) / 2.0, 0.0))
@@ -113,7 +122,7 @@ class KalmanFilter(PhaseFilter):
             horizon_s=horizon_s,
             frequency_hz=model.frequency_hz,
             sigma_uv=sigma,
-            settle_samples=self._settle(closed, space.stationary, sigma, sfreq_hz),
+            settle_samples=self._settle(sigma, sfreq_hz),
         )
         self._pending = np.zeros(CHUNK)
         self.reset()
@@ -130,13 +139,13 @@ class KalmanFilter(PhaseFilter):
         answer = self._look @ reach
         self._seen = [np.ascontiguousarray(answer[:, :n][:, ::-1]) for n in range(CHUNK + 1)]
 
-    def _settle(self, closed: Array, stationary: Array, sigma: float, sfreq_hz: float) -> int:
+    def _settle(self, sigma: float, sfreq_hz: float) -> int:
         """Samples until the error of having begun with nothing is a small share of the error."""
-        root = np.linalg.cholesky(stationary + 1e-12 * np.trace(stationary) * np.eye(len(closed)))
-        many = np.linalg.matrix_power(closed, CHUNK)
-        left, n = self._look @ many, CHUNK
+        values, vectors = np.linalg.eigh(self._stationary)
+        root = vectors * np.sqrt(np.maximum(values, 0.0))
+        left, n = self._look @ self._whole, CHUNK
         while np.linalg.norm(left @ root) / math.sqrt(2.0) > SETTLED * sigma:
-            left, n = left @ many, n + CHUNK
+            left, n = left @ self._whole, n + CHUNK
             if n > 60.0 * sfreq_hz:
                 break
         return n

@@ -20,7 +20,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, solve_toeplitz
-from scipy.signal import butter, filtfilt, find_peaks, firwin, hilbert, sosfiltfilt
+from scipy.signal import butter, decimate, filtfilt, find_peaks, firwin, hilbert, sosfiltfilt
 
 from analysis.errors import AnalysisError, UnusableRecording
 
@@ -38,9 +38,12 @@ ETP_WINDOWS: Final = 250
 
 
 def _downsampled(window_uv: Array, sfreq_hz: float) -> tuple[Array, float]:
-    """Every so manieth sample, the newest kept, down to about 500 Hz; the band-pass follows."""
+    """About 500 samples a second, the newest sample kept; without its mean."""
     every = max(1, round(sfreq_hz / RATE_HZ))
-    return window_uv[::-1][::every][::-1], sfreq_hz / every
+    centred = window_uv - window_uv.mean()
+    if every > 1:
+        centred = decimate(centred[::-1], every, ftype="fir")[::-1]
+    return np.asarray(centred, dtype=np.float64), sfreq_hz / every
 
 
 def phastimate(
@@ -76,7 +79,7 @@ def phastimate(
     edge = round(EDGE_S * rate)
     if window.size <= 3 * taps.size:
         raise AnalysisError(f"window of {window.size / rate:.2f} s: phastimate needs 0.8 s or more")
-    inner = filtfilt(taps, 1.0, window - window.mean())[edge:-edge]
+    inner = np.asarray(filtfilt(taps, np.ones(1), window))[edge:-edge]
     inner = inner - inner.mean()
     n = inner.size
     covariance = np.array([inner[: n - lag] @ inner[lag:] for lag in range(AR_ORDER + 1)]) / n

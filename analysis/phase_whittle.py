@@ -130,7 +130,8 @@ def segment_spectrum(signal: Array, sfreq_hz: float, segment_s: float) -> tuple[
         piece = signal[start : start + n]
         total += np.abs(np.fft.rfft((piece - piece.mean()) * window)) ** 2
     density = 2.0 * total / (starts.size * sfreq_hz * np.sum(window**2))
-    return np.fft.rfftfreq(n, 1.0 / sfreq_hz), density
+    frequency_hz: Array = np.arange(n // 2 + 1, dtype=np.float64) * (sfreq_hz / n)
+    return frequency_hz, np.asarray(density, dtype=np.float64)
 
 
 class _Fit:
@@ -167,7 +168,9 @@ class _Fit:
         return np.asarray(np.convolve(density, self.kernel, mode="valid")[::_FINE])
 
     def _shape(self, centre_hz: float, half_width_hz: float, order: int) -> Array:
-        return self._blurred(self.power_scale * _line(self.fine_hz, centre_hz, half_width_hz, order))
+        return self._blurred(
+            self.power_scale * _line(self.fine_hz, centre_hz, half_width_hz, order)
+        )
 
     def _flat(self, logs: Array) -> tuple[Array, list[Array]]:
         parts = [math.exp(log) * shape for log, shape in zip(logs, self.shapes, strict=True)]

@@ -64,9 +64,7 @@ def offline(model: RhythmModel, signal_uv: Array, sfreq_hz: float) -> Complex:
     return np.asarray(np.fft.ifft(spectrum * mask))
 
 
-def train(
-    signal_uv: Array, sfreq_hz: float, model: RhythmModel, horizon_s: float
-) -> WienerFilter:
+def train(signal_uv: Array, sfreq_hz: float, model: RhythmModel, horizon_s: float) -> WienerFilter:
     """Find the taps for a horizon.
 
     Parameters

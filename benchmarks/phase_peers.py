@@ -83,9 +83,9 @@ def eegphasepy_phastimate(rest: Array, rate: float, band: Band) -> Told:
 
 def eegphasepy_etp(rest: Array, rate: float, band: Band) -> Told:
     """eegphasepy ETP, its own defaults, window of 0.5 s; needs 180 s to be fitted."""
-    from EEGPhasePy.estimators.etp import ETP as Theirs
+    from EEGPhasePy.estimators import etp as module
 
-    model = Theirs(_filter(band, rate), _filter(band, rate), round(rate))
+    model = module.ETP(_filter(band, rate), _filter(band, rate), round(rate))
     model.fit(rest, round(rate / band[1]))
     size = round(0.5 * rate)
 
