@@ -13,8 +13,9 @@ filter, which knows the future. Development looked at seeds below 1000; figures 
 2001. The default is a few cells and one seed; `--full` all cells and four.
 
 Then the engine alone on twenty seeds more (a thousand trials a cell at 500 Hz; two hundred
-without `--full`), which tell a goal that is missed from one that chance missed; clean sines of 4 to 40 Hz, and CPU time of an update. CPU is time of the thread, 1 kHz, one
-channel, the median and 99th percentile over updates.
+without `--full`), which tell a goal that is missed from one that chance missed; clean sines of 4 to
+40 Hz, and CPU time of an update: time of the thread, 1 kHz, one channel, the median and 99th
+percentile over updates.
 """
 
 from __future__ import annotations
