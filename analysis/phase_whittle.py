@@ -305,7 +305,7 @@ def fit_rhythm(
     Raises
     ------
     UnusableRecording
-        There is no rhythm in the band.
+        There is no rhythm in the band, or a hump without a phase.
     """
     frequency_hz, density = segment_spectrum(signal_uv, sfreq_hz, SEGMENT_S)
     top_hz = min(max(FIT_HZ[1], 2.5 * band_hz[1]), 0.4 * sfreq_hz)
@@ -334,4 +334,10 @@ def fit_rhythm(
             f"rest: no rhythm from {band_hz[0]:g} to {band_hz[1]:g} Hz (likelihood ratio "
             f"{ratio:.1f}, {MIN_RATIO:g} asked for); choose another band, channel or recording"
         )
-    return fit.found(values, order, ratio)
+    found = fit.found(values, order, ratio)
+    if found.half_width_hz > 0.99 * HALF_WIDTH_HZ[1]:
+        raise UnusableRecording(
+            f"rest: what lies at {found.frequency_hz:.1f} Hz is {2.0 * HALF_WIDTH_HZ[1]:g} Hz wide "
+            "or more and no rhythm with a phase; choose another band, channel or recording"
+        )
+    return found

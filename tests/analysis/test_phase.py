@@ -17,6 +17,7 @@ from analysis.phase import Gates, PhaseEngine, PhaseEstimate, fit, untrained
 from analysis.phase_choice import circular_sd
 from analysis.phase_gates import Refractory, credible_width, credible_widths
 from analysis.phase_whittle import fit_rhythm
+from tests.data import recording
 
 Array = NDArray[np.float64]
 RATE = 250.0
@@ -390,3 +391,48 @@ def test_refractory_time() -> None:
     assert gate.free(11.5)
     with pytest.raises(AnalysisError, match="refractory_s"):
         Refractory(math.nan)
+
+
+def test_a_hump_without_a_phase_is_refused() -> None:
+    rng = np.random.default_rng(4)
+    n = round(120 * RATE)
+    pole = np.exp((-2.0 * np.pi * 3.0 + 2j * np.pi * 10.0) / RATE)
+    drive = rng.standard_normal(n) + 1j * rng.standard_normal(n)
+    hump = lfilter([math.sqrt(1.0 - abs(pole) ** 2)], [1.0, -pole], drive).real
+    with pytest.raises(UnusableRecording, match="4 Hz wide or more"):
+        fit(20.0 * hump + 3.0 * _noise(n, rng), RATE)
+
+
+def test_a_line_of_the_mains_leads_to_the_filter_that_nulls_it(wave: Wave) -> None:
+    time_s = np.arange(wave.signal_uv.size) / RATE
+    lined = wave.signal_uv + 100.0 * np.cos(2.0 * np.pi * 50.02 * time_s)
+    engine = fit(lined[REST], RATE)
+    assert engine.choice is not None
+    assert engine.choice.method == "wiener"
+    later = slice(REST.stop, None)
+    found = [
+        circular_sd(np.angle(one.filter.run(signal)[later] * np.exp(-1j * wave.phase_rad[later])))
+        for one, signal in (
+            (engine, lined),
+            (fit(wave.signal_uv[REST], RATE, method="wiener"), wave.signal_uv),
+        )
+    ]
+    assert found[0] == pytest.approx(found[1], rel=0.05)
+
+
+@pytest.mark.parametrize("channel", ["Oz..", "O1.."])
+def test_a_real_persons_eyes(channel: str) -> None:
+    import mne
+
+    rest = {}
+    for name in ("S001R01", "S001R02"):
+        raw = mne.io.read_raw_edf(recording(f"eegmmidb_s001/{name}.edf"), verbose="ERROR")
+        rest[name] = raw.get_data(picks=[channel])[0] * 1e6
+    with pytest.raises(UnusableRecording, match="no rhythm"):
+        fit(rest["S001R01"], 160.0)
+    engine = fit(rest["S001R02"], 160.0)
+    assert engine.choice is not None
+    assert 9.0 < engine.choice.model.frequency_hz < 11.0
+    told = stream(engine, rest["S001R02"], 8)
+    assert np.mean([e.valid for e in told]) > 0.9
+    assert np.median([e.credible_width_rad for e in told]) < 2.0
