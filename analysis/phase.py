@@ -121,13 +121,17 @@ class PhaseEngine:
         self._begin("nothing came yet")
 
     def _begin(self, why: str) -> None:
+        """Forget the stream."""
+        self._tail: Array | None = None
+        self._same = 0  # samples in a row that did not change
+        self._begin_filter(why)
+
+    def _begin_filter(self, why: str) -> None:
+        """Have the filter forget, and wait until it has settled."""
         self.filter.reset()
         self._why = why
         self._offset: float | None = None
-        self._tail = np.zeros(self._lag)
         self._count = 0  # samples since the filter began
-        self._bad_at = -1  # the count after the last sample of an artefact
-        self._same = 0  # samples in a row that did not change
         self._turned = 0j
         self._last: complex | None = None
 
@@ -201,20 +205,25 @@ class PhaseEngine:
             self._take(rest)
 
     def _take(self, samples: Array) -> None:
-        if self._offset is None:
-            self._offset = float(samples[0])
-            self._tail[:] = 0.0
-        samples = samples - self._offset
         n = samples.size
+        if self._tail is None:
+            self._tail = np.full(self._lag, samples[0])
         joined = np.concatenate((self._tail, samples))
         self._tail = joined[n:]
+        self._count_same(joined, n)
         limit = self.gates.max_step_uv
         if limit is not None:
             change = joined[self._lag :] - joined[:n]
             if change.max() > limit or change.min() < -limit:
                 beyond = np.flatnonzero(np.abs(change) > limit)
-                self._bad_at = self._count + int(beyond[-1]) + 1
-        self._count_same(joined, n)
+                self._begin_filter("an artefact")
+                samples = samples[beyond[-1] + 1 :]
+                n = samples.size
+                if not n:
+                    return
+        if self._offset is None:
+            self._offset = float(samples[0])
+        samples = samples - self._offset
         begin = 0
         while begin < n:
             end = min(n, begin + self._grid - self._count % self._grid)
@@ -260,9 +269,6 @@ class PhaseEngine:
         if self._count < settle:
             left_s = (settle - self._count) / self.filter.sfreq_hz
             return f"{self._why}: {left_s:.2f} s more to settle"
-        if self._bad_at >= 0 and self._count - self._bad_at < settle:
-            left_s = (settle - self._count + self._bad_at) / self.filter.sfreq_hz
-            return f"an artefact: {left_s:.2f} s more until it has passed"
         if self._same >= self._flat:
             return "the channel is flat"
         if amplitude < self.gates.min_amplitude_uv:

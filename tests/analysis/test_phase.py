@@ -131,15 +131,18 @@ def test_the_trained_filters_beat_the_untrained_one(
 def test_blocks_of_any_size_give_the_same(
     name: str, wave: Wave, trained: dict[str, PhaseEngine]
 ) -> None:
-    samples = wave.signal_uv[: 12 * 250]
+    samples = wave.signal_uv[: 12 * 250].copy()
+    if name != "untrained":
+        samples[900:930] += 400.0  # an artefact is no exception
     single = stream(trained[name], samples, 1)
+    assert name == "untrained" or single[930].reason.startswith("an artefact")
     for block in (7, 50, 1000):
         told = stream(trained[name], samples, block)
         same = single[block - 1 :: block]
         for one, other in zip(told, same, strict=False):
             assert one.reason == other.reason
-            assert one.phase_rad == pytest.approx(other.phase_rad, abs=1e-12)
-            assert one.amplitude_uv == pytest.approx(other.amplitude_uv, rel=1e-12)
+            assert one.phase_rad == pytest.approx(other.phase_rad, abs=1e-12, nan_ok=True)
+            assert one.amplitude_uv == pytest.approx(other.amplitude_uv, rel=1e-12, nan_ok=True)
             assert one.frequency_hz == pytest.approx(other.frequency_hz, rel=1e-12)
 
 
@@ -312,7 +315,7 @@ def test_an_artefact_is_told_until_it_has_passed(
     spike[3] += 500.0
     told = engine.update(spike)
     assert not told.valid
-    assert told.reason.startswith("an artefact: ")
+    assert told.reason.startswith("an artefact")
     following = wave.signal_uv[settle + 510 :]
     assert not engine.update(following[: settle - 20]).valid
     assert engine.update(following[settle - 20 : settle + 20]).valid
