@@ -35,6 +35,7 @@ Array = NDArray[np.float64]
 TRACK_S: Final = 0.5  # over which the frequency is averaged
 GRID_S: Final = 0.02  # how often it is looked at
 FLAT_S: Final = 0.1
+_NONE: Final = np.empty(0, dtype=np.intp)
 
 
 class BlockLike(Protocol):
@@ -172,8 +173,7 @@ class PhaseEngine:
                 self._begin(f"{block.missing} samples are missing")
         samples = self._mixed(signal)
         if samples.size:
-            total = float(samples.sum())
-            if math.isfinite(total):
+            if math.isfinite(samples @ samples):
                 self._take(samples)
             else:
                 self._take_broken(samples)
@@ -214,8 +214,9 @@ class PhaseEngine:
         limit = self.gates.max_step_uv
         if limit is not None:
             change = joined[self._lag :] - joined[:n]
-            if change.max() > limit or change.min() < -limit:
-                beyond = np.flatnonzero(np.abs(change) > limit)
+            # Most blocks are quiet as a whole, and that is quick to see.
+            beyond = _NONE if change @ change <= limit**2 else np.flatnonzero(abs(change) > limit)
+            if beyond.size:
                 self._begin_filter("an artefact")
                 samples = samples[beyond[-1] + 1 :]
                 n = samples.size

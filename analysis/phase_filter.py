@@ -127,7 +127,7 @@ class WindowFilter(PhaseFilter):
 
     def read(self) -> complex:
         """Weigh the window."""
-        real, imaginary = self._rows @ self._held[self._end - self._size : self._end]
+        real, imaginary = (self._rows @ self._held[self._end - self._size : self._end]).tolist()
         return complex(real, imaginary)
 
     def run(self, samples_uv: Array) -> Complex:

@@ -124,7 +124,6 @@ class KalmanFilter(PhaseFilter):
             sigma_uv=sigma,
             settle_samples=self._settle(sigma, sfreq_hz),
         )
-        self._pending = np.zeros(CHUNK)
         self.reset()
 
     def _prepare(self, closed: Array, gain: Array) -> None:
@@ -134,10 +133,13 @@ class KalmanFilter(PhaseFilter):
             powers.append(closed @ powers[-1])
         self._whole = powers[CHUNK]
         reach = np.stack([power @ gain for power in powers[:CHUNK]], axis=1)
-        self._inputs = np.ascontiguousarray(reach[:, ::-1])
-        self._reads = [self._look @ power for power in powers]
+        self._turn = np.hstack([powers[CHUNK], reach[:, ::-1]])
         answer = self._look @ reach
-        self._seen = [np.ascontiguousarray(answer[:, :n][:, ::-1]) for n in range(CHUNK + 1)]
+        # What is read with n samples waiting behind the state; later places weigh nothing.
+        self._reads = np.zeros((CHUNK + 1, 2, self._n_states + CHUNK))
+        for n, power in enumerate(powers):
+            self._reads[n, :, : self._n_states] = self._look @ power
+            self._reads[n, :, self._n_states : self._n_states + n] = answer[:, :n][:, ::-1]
 
     def _settle(self, sigma: float, sfreq_hz: float) -> int:
         """Samples until the error of having begun with nothing is a small share of the error."""
@@ -152,7 +154,7 @@ class KalmanFilter(PhaseFilter):
 
     def reset(self) -> None:
         """Begin with nothing."""
-        self._state = np.zeros(self._n_states)
+        self._held = np.zeros(self._n_states + CHUNK)  # the state, and the samples after it
         self._waiting = 0
 
     def feed(self, samples_uv: Array) -> None:
@@ -163,31 +165,26 @@ class KalmanFilter(PhaseFilter):
         begin, n = 0, samples_uv.size
         while begin < n:
             took = min(n - begin, CHUNK - self._waiting)
-            self._pending[self._waiting : self._waiting + took] = samples_uv[begin : begin + took]
+            at = self._n_states + self._waiting
+            self._held[at : at + took] = samples_uv[begin : begin + took]
             self._waiting += took
             begin += took
             if self._waiting == CHUNK:
-                self._state = self._whole @ self._state + self._inputs @ self._pending
+                self._held[: self._n_states] = self._turn @ self._held
                 self._waiting = 0
 
     def read(self) -> complex:
         """Turn the state over what waits, and to the horizon."""
-        n = self._waiting
-        real, imaginary = self._reads[n] @ self._state + self._seen[n] @ self._pending[:n]
+        real, imaginary = (self._reads[self._waiting] @ self._held).tolist()
         return complex(real, imaginary)
 
     def run(self, samples_uv: Array) -> Complex:
         """Every output, a chunk at a time."""
-        out = np.empty((2, samples_uv.size))
-        from_state = np.stack(self._reads[1:], axis=1)
-        from_samples = np.zeros((2, CHUNK, CHUNK))
-        for n in range(1, CHUNK + 1):
-            from_samples[:, n - 1, :n] = self._seen[n]
-        state = np.zeros(self._n_states)
+        out = np.empty((samples_uv.size, 2))
+        held = np.zeros(self._n_states + CHUNK)
         for begin in range(0, samples_uv.size, CHUNK):
             part = samples_uv[begin : begin + CHUNK]
-            n = part.size
-            out[:, begin : begin + n] = from_state[:, :n] @ state + from_samples[:, :n, :n] @ part
-            if n == CHUNK:
-                state = self._whole @ state + self._inputs @ part
-        return np.asarray(out[0] + 1j * out[1])
+            held[self._n_states : self._n_states + part.size] = part
+            out[begin : begin + part.size] = self._reads[1 : part.size + 1] @ held
+            held[: self._n_states] = self._turn @ held
+        return np.asarray(out[:, 0] + 1j * out[:, 1])
