@@ -15,7 +15,6 @@ from scipy.signal import lfilter
 from analysis.errors import AnalysisError, UnusableRecording
 from analysis.phase import Gates, PhaseEngine, PhaseEstimate, fit, untrained
 from analysis.phase_choice import circular_sd
-from analysis.phase_gates import Refractory, credible_width, credible_widths
 from analysis.phase_whittle import fit_rhythm
 from tests.data import recording
 
@@ -358,42 +357,6 @@ def test_amplitude_and_width_gates(wave: Wave) -> None:
     with pytest.raises(AnalysisError, match="needs rest"):
         untrained(10.0, RATE, gates=Gates(max_width_rad=1.0))
     assert math.isnan(untrained(10.0, RATE).update(piece).credible_width_rad)
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"min_amplitude_uv": -1.0},
-        {"max_width_rad": 0.0},
-        {"max_width_rad": 7.0},
-        {"max_step_uv": 0},
-    ],
-)
-def test_gates_without_sense_are_refused(options: dict[str, Any]) -> None:
-    with pytest.raises(AnalysisError, match=next(iter(options))):
-        Gates(**options)
-
-
-def test_credible_width_is_that_of_the_angle_of_a_noisy_number() -> None:
-    rng = np.random.default_rng(3)
-    drawn = rng.standard_normal((2, 200_000))
-    for ratio in (0.0, 0.5, 1.3, 4.0, 12.0):
-        angle = np.abs(np.arctan2(drawn[1], ratio + drawn[0]))
-        assert np.mean(2.0 * angle <= credible_width(ratio)) == pytest.approx(0.95, abs=0.003)
-    ratios = np.linspace(0.0, 40.0, 777)
-    one_by_one = [credible_width(float(ratio)) for ratio in ratios]
-    assert credible_widths(ratios) == pytest.approx(one_by_one, rel=1e-9)
-    assert np.all(np.diff(one_by_one) <= 1e-4)
-
-
-def test_refractory_time() -> None:
-    gate = Refractory(1.5)
-    assert gate.free(-100.0)
-    gate.fired(10.0)
-    assert not gate.free(11.49)
-    assert gate.free(11.5)
-    with pytest.raises(AnalysisError, match="refractory_s"):
-        Refractory(math.nan)
 
 
 def test_a_hump_without_a_phase_is_refused() -> None:
