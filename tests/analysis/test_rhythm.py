@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from analysis.background import (
@@ -138,6 +138,7 @@ def test_batch_equals_one_by_one() -> None:
 
 
 @settings(max_examples=20, deadline=None)
+@example(offset_hz=1.1328125, seed=166)
 @given(offset_hz=st.floats(-1.5, 1.5), seed=st.integers(0, 1000))
 def test_a_fixed_parameter_stays_and_the_rest_is_fitted_around_it(
     offset_hz: float, seed: int
@@ -148,7 +149,8 @@ def test_a_fixed_parameter_stays_and_the_rest_is_fitted_around_it(
     start = truth.copy()
     start[0, CENTER] += offset_hz
     begun = deviance(power, MODEL.spectrum(start))
-    rows, cost = fit(MODEL, power, start, fixed=CENTER, tol=1e-9, n_iter=300)
+    # A bump that is held beside the rhythm is faint, and the way to its optimum long.
+    rows, cost = fit(MODEL, power, start, fixed=CENTER, tol=1e-9, n_iter=3000)
     _, free = fit(MODEL, power, truth, tol=1e-9, n_iter=300)
     assert rows[0, CENTER] == start[0, CENTER]
     assert free[0] - 1e-6 <= cost[0] <= begun[0]
