@@ -555,6 +555,13 @@ def test_the_wait_for_a_place_in_the_day(
     assert found == ({} if wait_h is None else {"sessions_per_day": wait_h * HOUR_S})
 
 
+def test_no_waiting_is_known_to_help_where_an_age_is_no_number() -> None:
+    history = had(past(20.0), past(30.0, since_start_s=math.nan))
+    assert waits(history, limits(sessions_per_day=1.0), accelerated=True) == {
+        "sessions_per_day": math.inf
+    }
+
+
 def test_brief_sessions_take_no_place() -> None:
     history = had(past(20.0), past(23.0, counts=False), past(23.5, counts=False))
     assert waits(history) == {}
