@@ -1,7 +1,7 @@
 """Connectivity between channels, from epochs: many measures at many frequencies, or one band.
 
 `spectral_connectivity` is the whole engine; `connectivity` is one band of it, Fourier with a Hann
-window, from coefficients that can be kept and summed (`band_fourier`, `cross_sums`).
+window, from coefficients that can be kept (`band_fourier`).
 
 Imaginary coherence and the debiased squared weighted phase lag index ignore what reaches two
 electrodes at the same instant, so volume conduction alone does not raise them. Every estimate
@@ -12,13 +12,10 @@ reads as "more connectivity".
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.connectivity_measures import EIGHT, MEASURES, NO_LAG, Measure, estimate_all
+from analysis.connectivity_measures import EIGHT, MEASURES, Measure, estimate_all
 from analysis.connectivity_result import SpectralConnectivity, fill
 from analysis.connectivity_spectral import spectral_connectivity
 from analysis.errors import AnalysisError
@@ -30,25 +27,20 @@ __all__ = [
     "MEASURES",
     "METRICS",
     "ComplexArray",
-    "CrossSums",
     "Measure",
-    "Metric",
     "Mode",
     "SpectralConnectivity",
     "band_fourier",
     "band_multitaper",
     "connectivity",
-    "cross_sums",
     "from_coefficients",
     "spectral_connectivity",
 ]
 
 Array = NDArray[np.float64]
 ComplexArray = NDArray[np.complex128]
-Metric = Measure
 
-METRICS: tuple[Metric, ...] = ("imcoh", "wpli2_debiased")
-_CHUNK_BYTES = 16_000_000
+METRICS: tuple[Measure, ...] = ("imcoh", "wpli2_debiased")
 
 
 def band_fourier(
@@ -143,8 +135,8 @@ def connectivity(
     epochs: Array,
     sfreq_hz: float,
     band_hz: tuple[float, float],
-    metrics: tuple[Metric, ...] = METRICS,
-) -> dict[Metric, Array]:
+    metrics: tuple[Measure, ...] = METRICS,
+) -> dict[Measure, Array]:
     """Connectivity of all pairs of channels, mean over the bins of a band.
 
     Parameters
@@ -182,8 +174,8 @@ def connectivity(
 
 
 def from_coefficients(
-    coefficients: ComplexArray, metrics: tuple[Metric, ...] = METRICS
-) -> dict[Metric, Array]:
+    coefficients: ComplexArray, metrics: tuple[Measure, ...] = METRICS
+) -> dict[Measure, Array]:
     """Connectivity from the coefficients of `band_fourier`; see `connectivity`."""
     seeds, targets = np.tril_indices(coefficients.shape[2], -1)
     values = estimate_all(from_complex(coefficients), seeds, targets, tuple(metrics))
@@ -191,78 +183,3 @@ def from_coefficients(
         metric: fill(metric, one.mean(axis=-1), seeds, targets, coefficients.shape[2])
         for metric, one in zip(metrics, values, strict=True)
     }
-
-
-@dataclass(frozen=True, slots=True)
-class CrossSums:
-    """Sums over epochs of one bin, from which the estimates follow; they add and subtract.
-
-    Parameters
-    ----------
-    csd : ndarray of complex, shape (n_channels, n_channels)
-        Sum of cross-spectra.
-    size, square : ndarray, shape (n_channels, n_channels)
-        Sums of the absolute value and of the square of the imaginary part (0 if not asked for).
-    """
-
-    csd: ComplexArray
-    size: Array
-    square: Array
-
-    def __add__(self, other: CrossSums) -> CrossSums:
-        return CrossSums(self.csd + other.csd, self.size + other.size, self.square + other.square)
-
-    def __sub__(self, other: CrossSums) -> CrossSums:
-        return CrossSums(self.csd - other.csd, self.size - other.size, self.square - other.square)
-
-    def estimate(self, metric: Metric) -> Array:
-        """Value of "coh", "imcoh" or "wpli2_debiased" for every pair, 0 where undefined."""
-        power = np.clip(self.csd.diagonal().real, 0.0, None)
-        scale = np.sqrt(np.outer(power, power))
-        if metric == "wpli2_debiased":
-            lag = self.size > NO_LAG * scale
-            below = np.where(lag, self.size**2 - self.square, 0.0)
-            return _divide(self.csd.imag**2 - self.square, below)
-        if metric not in ("coh", "imcoh"):
-            raise AnalysisError(f"these sums do not hold {metric}: use from_coefficients")
-        return _divide(self.csd.imag if metric == "imcoh" else np.abs(self.csd), scale)
-
-
-def cross_sums(bin_values: ComplexArray, *, phase_lag: bool = True) -> CrossSums:
-    """Sum one bin over its epochs.
-
-    Parameters
-    ----------
-    bin_values : ndarray of complex, shape (n_epochs, n_channels)
-        Coefficients of one bin.
-    phase_lag : bool
-        Whether the sums for the phase lag index are wanted.
-
-    Returns
-    -------
-    CrossSums
-        The sums. Epochs are taken a few at a time, so that memory stays bounded.
-    """
-    csd = bin_values.T @ bin_values.conj()
-    size, square = np.zeros(csd.shape), np.zeros(csd.shape)
-    if phase_lag:
-        for part in _imaginary(bin_values):
-            size += np.abs(part, out=part).sum(axis=0)
-            square += np.einsum("eij,eij->ij", part, part)
-    return CrossSums(csd, size, square)
-
-
-def _divide(above: Array, below: Array) -> Array:
-    """Quotient, 0 where the divisor is not positive."""
-    safe = np.where(below > 0.0, below, 1.0)
-    return np.asarray(np.where(below > 0.0, above / safe, 0.0))
-
-
-def _imaginary(bin_values: ComplexArray) -> Iterator[Array]:
-    """Imaginary cross-spectra of one bin, a few epochs at a time: (n_chunk, n_ch, n_ch)."""
-    n_epochs, n_channels = bin_values.shape
-    step = max(1, _CHUNK_BYTES // (16 * n_channels**2))
-    for first in range(0, n_epochs, step):
-        part = bin_values[first : first + step]
-        product = part.imag[:, :, None] * part.real[:, None, :]
-        yield product - product.transpose(0, 2, 1)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from analysis.connectivity import band_fourier
 from analysis.connectivity_estimates import JACKKNIFE_BLOCKS, floor_of, matched_of, values_of
-from analysis.connectivity_sums import BY_NAME, MEASURES, Measure
+from analysis.connectivity_sums import BY_NAME, MEASURES, ReportedMeasure
 from analysis.connectivity_words import note_of, summary_of, with_pairs
 from analysis.errors import AnalysisError
 from analysis.metric_change import MetricChange, changes_of, together
@@ -124,7 +124,7 @@ def compare_connectivity(
     average_reference: bool = False,
     pass_band_hz: tuple[float, float] | None = None,
     widen: float = 1.0,
-    measures: tuple[Measure, ...] = MEASURES,
+    measures: tuple[ReportedMeasure, ...] = MEASURES,
 ) -> ConnectivityChange:
     """Compare connectivity of equally many epochs before and after.
 
@@ -150,7 +150,7 @@ def compare_connectivity(
     widen : float
         Factor of every interval, 1 or more: by how much slow fluctuation of power widens that of
         the power change. Connectivity that drifts with it is no better known.
-    measures : tuple of Measure
+    measures : tuple of ReportedMeasure
         Rows of `analysis.connectivity_sums.MEASURES`; intervals are corrected for all of them.
 
     Returns

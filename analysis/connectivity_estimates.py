@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.connectivity_sums import Measure, block_sums, leave_out
+from analysis.connectivity_sums import ReportedMeasure, block_sums, leave_out
 from analysis.snr_matching import DRAWS, SnrMatch
 
 Array = NDArray[np.float64]
@@ -17,14 +17,14 @@ JACKKNIFE_BLOCKS = 10
 _STEP_LN = 0.2
 
 
-def values_of(coefficients: ComplexArray, measures: tuple[Measure, ...]) -> Array:
+def values_of(coefficients: ComplexArray, measures: tuple[ReportedMeasure, ...]) -> Array:
     """All measures of all pairs, whole and without each block: (n_measures, 11, n_pairs)."""
     sums = block_sums(coefficients, JACKKNIFE_BLOCKS)
     found = sums.values(leave_out(JACKKNIFE_BLOCKS), measures)
     return np.array([found[one.name] for one in measures])
 
 
-def floor_of(coefficients: ComplexArray, measures: tuple[Measure, ...]) -> Array:
+def floor_of(coefficients: ComplexArray, measures: tuple[ReportedMeasure, ...]) -> Array:
     """Mean over pairs of each measure, the epochs of each channel in an order of their own."""
     rng = np.random.default_rng(0)
     n_epochs, n_channels = coefficients.shape[1:]
@@ -35,7 +35,7 @@ def floor_of(coefficients: ComplexArray, measures: tuple[Measure, ...]) -> Array
     return np.array([size_of(found[one.name], one).mean() for one in measures])
 
 
-def size_of(values: Array, measure: Measure) -> Array:
+def size_of(values: Array, measure: ReportedMeasure) -> Array:
     """Values without the direction of lag."""
     return np.abs(values) if measure.signed else values
 
@@ -56,7 +56,7 @@ class Matched:
     slope: Array
 
 
-def matched_of(match: SnrMatch, measures: tuple[Measure, ...]) -> Matched:
+def matched_of(match: SnrMatch, measures: tuple[ReportedMeasure, ...]) -> Matched:
     """Mean over the draws; the slope from two of them with the ratio a little up and down."""
     # Each draw without its sign: the size of a mean over draws would have less noise on one side.
     values = np.zeros((1, 1))

@@ -1,32 +1,33 @@
 """Sums over epochs from which every measure of connectivity follows, kept block by block.
 
 A measure of all epochs, of all but a block (jackknife) and of relabelled blocks (permutation) is
-then one weighted sum of block sums and a few quotients; the epochs themselves are read once.
+then one weighted sum of block sums and a few quotients (`analysis.connectivity_measures`); the
+epochs themselves are read once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.connectivity_measures import OF_LAG, OF_PHASE, Measure, Sums
+
 Array = NDArray[np.float64]
 ComplexArray = NDArray[np.complex128]
 
 
 @dataclass(frozen=True, slots=True)
-class Measure:
-    """One measure of connectivity.
+class ReportedMeasure:
+    """One measure of connectivity, as a comparison reports it.
 
     Parameters
     ----------
     name : str
-        Key, that of mne-connectivity.
+        Key, one of `analysis.connectivity_measures.MEASURES`.
     title : str
         Words for people.
     primary : bool
@@ -34,71 +35,12 @@ class Measure:
         the same instant do.
     signed : bool
         Whether its sign is a direction of lag; means over pairs take the absolute value.
-    estimate : callable
-        From the weighted sums to values per frequency and pair.
     """
 
-    name: str
+    name: Measure
     title: str
-    primary: bool
-    signed: bool
-    estimate: Callable[[Totals], Array]
-
-
-class Totals:
-    """Weighted sums of blocks, (n_weightings, n_freqs, n_pairs), each made when first asked for.
-
-    Parameters
-    ----------
-    sums : BlockSums
-        The blocks.
-    weights : ndarray, shape (n_weightings, n_blocks)
-        1 for a block that counts.
-    """
-
-    def __init__(self, sums: BlockSums, weights: Array) -> None:
-        self._sums, self._weights = sums, weights
-
-    def _add(self, values: NDArray[Any]) -> NDArray[Any]:
-        flat = self._weights @ values.reshape(values.shape[0], -1)
-        return np.asarray(flat).reshape(len(self._weights), *values.shape[1:])
-
-    @property
-    def n_epochs(self) -> Array:
-        """Epochs that count, (n_weightings, 1, 1)."""
-        return np.asarray(self._weights @ self._sums.n_epochs)[:, None, None]
-
-    @cached_property
-    def cross(self) -> ComplexArray:
-        """Cross-spectra."""
-        return self._add(self._sums.cross)
-
-    @cached_property
-    def unit(self) -> ComplexArray:
-        """Cross-spectra of unit size."""
-        return self._add(self._sums.unit)
-
-    @cached_property
-    def size(self) -> Array:
-        """Absolute value of the imaginary part."""
-        return self._add(self._sums.size)
-
-    @cached_property
-    def square(self) -> Array:
-        """Square of the imaginary part."""
-        return self._add(self._sums.square)
-
-    @cached_property
-    def sign(self) -> Array:
-        """Sign of the imaginary part."""
-        return self._add(self._sums.sign)
-
-    @cached_property
-    def power(self) -> Array:
-        """Product of the powers of the two channels."""
-        rows, columns = np.tril_indices(self._sums.n_channels, -1)
-        power = self._add(self._sums.power)
-        return np.asarray(power[..., rows] * power[..., columns])
+    primary: bool = False
+    signed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,15 +70,40 @@ class BlockSums:
     sign: Array
     power: Array
 
-    def values(self, weights: Array, measures: tuple[Measure, ...]) -> dict[str, Array]:
+    def values(self, weights: Array, measures: tuple[ReportedMeasure, ...]) -> dict[str, Array]:
         """Every measure for every weighting, mean over the bins: (n_weightings, n_pairs)."""
-        totals = Totals(self, np.atleast_2d(weights))
-        return {one.name: one.estimate(totals).mean(axis=1) for one in measures}
+        names = tuple(one.name for one in measures)
+        sums = self._weighted(np.atleast_2d(weights), names)
+        return {name: sums.estimate(name).mean(axis=1) for name in names}
 
-    def spectra(self, weights: Array, measure: Measure) -> Array:
+    def spectra(self, weights: Array, measure: ReportedMeasure) -> Array:
         """Mean over pairs of one measure at every bin: (n_weightings, n_freqs)."""
-        found = measure.estimate(Totals(self, np.atleast_2d(weights)))
+        found = self._weighted(np.atleast_2d(weights), (measure.name,)).estimate(measure.name)
         return np.asarray((np.abs(found) if measure.signed else found).mean(axis=2))
+
+    def _weighted(self, weights: Array, names: tuple[Measure, ...]) -> Sums:
+        """Weighted sums of the blocks that the measures need, (n_weightings, n_freqs, n_pairs)."""
+
+        def add(values: NDArray[Any]) -> NDArray[Any]:
+            flat = weights @ values.reshape(values.shape[0], -1)
+            return np.asarray(flat).reshape(len(weights), *values.shape[1:])
+
+        lag = any(name in OF_LAG for name in names)
+        cross = add(self.cross) if lag or "coh" in names or "imcoh" in names else None
+        unit = add(self.unit) if any(name in OF_PHASE for name in names) else None
+        power = add(self.power)
+        rows, columns = np.tril_indices(self.n_channels, -1)
+        return Sums(
+            n=np.asarray(weights @ self.n_epochs)[:, None, None],
+            real=None if cross is None else cross.real,
+            imag=None if cross is None else cross.imag,
+            scale=np.sqrt(power[..., rows] * power[..., columns]),
+            size=add(self.size) if lag else None,
+            square=add(self.square) if "wpli2_debiased" in names else None,
+            lead=add(self.sign) if "pli" in names else None,
+            phase_real=None if unit is None else unit.real,
+            phase_imag=None if unit is None else unit.imag,
+        )
 
 
 def block_sums(coefficients: ComplexArray, n_blocks: int) -> BlockSums:
@@ -209,50 +176,15 @@ def to_matrix(pairs: Array, n_channels: int, *, odd: bool = False) -> Array:
     return found
 
 
-def _divide(above: Array, below: Array) -> Array:
-    """Quotient, 0 where the divisor is not positive."""
-    safe = np.where(below > 0.0, below, 1.0)
-    return np.asarray(np.where(below > 0.0, above / safe, 0.0))
-
-
-def _ciplv(t: Totals) -> Array:
-    """Imaginary part of the phase locking value over what its real part leaves."""
-    mean = t.unit / t.n_epochs
-    return _divide(np.abs(mean.imag), np.sqrt(np.clip(1.0 - mean.real**2, 0.0, None)))
-
-
-def _ppc(t: Totals) -> Array:
-    """Mean cosine of the phase difference between epochs, which has no bias from their number."""
-    return np.asarray((np.abs(t.unit) ** 2 - t.n_epochs) / (t.n_epochs * (t.n_epochs - 1.0)))
-
-
-MEASURES: tuple[Measure, ...] = (
-    Measure(
-        "imcoh",
-        "imaginary coherence (size)",
-        True,
-        True,
-        lambda t: _divide(t.cross.imag, np.sqrt(t.power)),
-    ),
-    Measure(
-        "wpli2_debiased",
-        "debiased squared weighted phase lag index",
-        True,
-        False,
-        lambda t: _divide(t.cross.imag**2 - t.square, t.size**2 - t.square),
-    ),
-    Measure("coh", "coherence", False, False, lambda t: _divide(np.abs(t.cross), np.sqrt(t.power))),
-    Measure("plv", "phase locking value", False, False, lambda t: np.abs(t.unit) / t.n_epochs),
-    Measure("ciplv", "corrected imaginary phase locking value", False, False, _ciplv),
-    Measure("ppc", "pairwise phase consistency", False, False, _ppc),
-    Measure("pli", "phase lag index", False, False, lambda t: np.abs(t.sign) / t.n_epochs),
-    Measure(
-        "wpli",
-        "weighted phase lag index",
-        False,
-        False,
-        lambda t: _divide(np.abs(t.cross.imag), t.size),
-    ),
+MEASURES: tuple[ReportedMeasure, ...] = (
+    ReportedMeasure("imcoh", "imaginary coherence (size)", primary=True, signed=True),
+    ReportedMeasure("wpli2_debiased", "debiased squared weighted phase lag index", primary=True),
+    ReportedMeasure("coh", "coherence"),
+    ReportedMeasure("plv", "phase locking value"),
+    ReportedMeasure("ciplv", "corrected imaginary phase locking value"),
+    ReportedMeasure("ppc", "pairwise phase consistency"),
+    ReportedMeasure("pli", "phase lag index"),
+    ReportedMeasure("wpli", "weighted phase lag index"),
 )
-BY_NAME = {one.name: one for one in MEASURES}
+BY_NAME: dict[str, ReportedMeasure] = {one.name: one for one in MEASURES}
 PRIMARY = tuple(one for one in MEASURES if one.primary)

@@ -15,6 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.cluster import Cluster, ClusterTest
+from analysis.cluster import cluster_test as between_arms
+from analysis.cluster import cluster_test_paired as against_zero
 from analysis.errors import AnalysisError
 
 __all__ = ["ClusterResult", "GroupClusters", "adjacency_of", "cluster_test"]
@@ -23,7 +26,6 @@ Array = NDArray[np.float64]
 
 MIN_CHANNELS = 4
 MIN_PATIENTS = 5
-FORMING_P = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,8 +185,6 @@ def cluster_test(
     AnalysisError
         Fewer than five patients on a side, or four channels with a known place.
     """
-    from scipy.stats import t
-
     sides = [first] if second is None else [first, second]
     for side in sides:
         if side.shape[0] < MIN_PATIENTS:
@@ -196,29 +196,16 @@ def cluster_test(
             raise AnalysisError(f"{comparison}: a channel of a patient has no value")
     adjacency, placed = adjacency_of(channels)
     kept = [list(channels).index(name) for name in placed]
-    maps = [side[..., kept] for side in sides]
-    df = sum(side.shape[0] for side in sides) - len(sides)
-    threshold = float(t.ppf(1.0 - FORMING_P / 2.0, df))
-    found, masses, p_values, n_done = _permute(maps, adjacency, threshold, n_permutations, seed)
-    clusters = []
-    for inside, mass, p in zip(found, masses, p_values, strict=True):
-        grid = np.abs(np.where(inside, mass, 0.0))
-        of_channel = grid if grid.ndim == 1 else grid.max(axis=0)
-        columns = np.flatnonzero(inside if inside.ndim == 1 else inside.any(axis=0))
-        span = None
-        if inside.ndim == 2 and freqs_hz is not None:
-            rows = freqs_hz[inside.any(axis=1)]
-            span = (float(rows.min()), float(rows.max()))
-        clusters.append(
-            ClusterResult(
-                channels=tuple(placed[i] for i in columns),
-                frequencies_hz=span,
-                mass=float(mass[inside].sum()),
-                peak=placed[int(np.argmax(of_channel))],
-                p=float(p),
-            )
-        )
-    clusters.sort(key=lambda cluster: cluster.p)
+    # Patients, channels, frequencies; one frequency where there is none.
+    maps = [np.atleast_3d(np.moveaxis(side[..., kept], -1, 1)) for side in sides]
+    random = n_permutations - 1  # beside the true arrangement
+    if len(maps) == 1:
+        found = against_zero(maps[0], adjacency, n_permutations=random, seed=seed)
+    else:
+        found = between_arms(maps[1], maps[0], adjacency, n_permutations=random, seed=seed)
+    clusters = sorted(
+        (_told(one, found, placed, freqs_hz) for one in found.clusters), key=lambda one: one.p
+    )
     return GroupClusters(
         comparison=comparison,
         clusters=tuple(clusters),
@@ -226,46 +213,24 @@ def cluster_test(
         channels=placed,
         left_out=tuple(name for name in channels if name not in placed),
         n=tuple(int(side.shape[0]) for side in sides),
-        n_permutations=n_done,
-        threshold=threshold,
+        n_permutations=found.n_permutations + 1,
+        threshold=found.threshold,
     )
 
 
-def _permute(
-    maps: list[Array], adjacency: Any, threshold: float, n_permutations: int, seed: int
-) -> tuple[list[NDArray[np.bool_]], list[Array], list[float], int]:
-    """Clusters as masks, the t of every place, p values and the number of arrangements.
-
-    The one place that calls a library for it.
-    """
-    import mne
-    from mne.stats import (
-        combine_adjacency,
-        permutation_cluster_1samp_test,
-        permutation_cluster_test,
-        ttest_1samp_no_p,
-        ttest_ind_no_p,
+def _told(
+    one: Cluster, found: ClusterTest, channels: tuple[str, ...], freqs_hz: Array | None
+) -> ClusterResult:
+    """A cluster by the names of its channels."""
+    span = None
+    if freqs_hz is not None:
+        inside_hz = freqs_hz[one.freqs]
+        span = (float(inside_hz.min()), float(inside_hz.max()))
+    heights = np.abs(found.statistic[one.channels, one.freqs])
+    return ClusterResult(
+        channels=tuple(channels[i] for i in np.unique(one.channels)),
+        frequencies_hz=span,
+        mass=one.mass,
+        peak=channels[one.channels[np.argmax(heights)]],
+        p=one.p,
     )
-
-    if maps[0].ndim == 3:
-        adjacency = combine_adjacency(maps[0].shape[1], adjacency)
-    options: dict[str, Any] = {
-        "threshold": threshold,
-        "n_permutations": n_permutations,
-        "tail": 0,
-        "adjacency": adjacency,
-        "out_type": "mask",
-        "seed": seed,
-        "verbose": "ERROR",
-    }
-    with mne.utils.use_log_level("ERROR"):
-        if len(maps) == 1:
-            statistic, masks, p, null = permutation_cluster_1samp_test(
-                maps[0], stat_fun=ttest_1samp_no_p, **options
-            )
-        else:
-            statistic, masks, p, null = permutation_cluster_test(
-                maps, stat_fun=ttest_ind_no_p, **options
-            )
-    masks = [np.asarray(mask, dtype=bool).reshape(maps[0].shape[1:]) for mask in masks]
-    return masks, [np.asarray(statistic)] * len(masks), list(np.asarray(p)), len(null)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from analysis import jackknife
 from analysis.connectivity_estimates import JACKKNIFE_BLOCKS, Matched, size_of
-from analysis.connectivity_sums import Measure, to_matrix
+from analysis.connectivity_sums import ReportedMeasure, to_matrix
 from analysis.snr_matching import SnrMatch
 from analysis.statistics import Direction
 
@@ -106,7 +106,7 @@ def changes_of(
     floor: Array,
     match: SnrMatch,
     held: list[NDArray[np.bool_]],
-    measures: tuple[Measure, ...],
+    measures: tuple[ReportedMeasure, ...],
     n_channels: int,
     widen: float,
 ) -> dict[str, MetricChange]:
@@ -124,7 +124,7 @@ def changes_of(
         Source of `matched`.
     held : list of ndarray of bool, shape (n_pairs,)
         All pairs, then, where there are targets, those that hold one.
-    measures : tuple of Measure
+    measures : tuple of ReportedMeasure
         The measures.
     n_channels : int
         Channels.
@@ -159,7 +159,7 @@ def changes_of(
         m_half = jackknife.quantile(n) * errors
         m_corrected = jackknife.simultaneous_quantile(m_left[0]) * errors[0]
         m_change = m_means[:, :, 1, 0] - m_means[:, :, 0, 0]
-    found = {}
+    found: dict[str, MetricChange] = {}
     for k, one in enumerate(measures):
         pre, post = float(means[0, k, 0, 0]), float(means[0, k, 1, 0])
         change = ci = corrected = target = target_ci = None

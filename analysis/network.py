@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from analysis import jackknife
 from analysis.connectivity import band_fourier
-from analysis.connectivity_sums import BY_NAME, BlockSums, Measure, block_sums, leave_out
+from analysis.connectivity_sums import BY_NAME, BlockSums, ReportedMeasure, block_sums, leave_out
 from analysis.errors import AnalysisError
 
 Array = NDArray[np.float64]
@@ -55,7 +55,7 @@ class GlobalSpectrum:
     Parameters
     ----------
     measure : str
-        Measure.
+        ReportedMeasure.
     freqs_hz : ndarray, shape (n_freqs,)
         Frequencies.
     before, after : ndarray, shape (n_freqs,)
@@ -112,7 +112,7 @@ def global_spectrum(
     *,
     search_hz: tuple[float, float],
     stimulation_hz: float | None = None,
-    measure: Measure = BY_NAME["wpli2_debiased"],
+    measure: ReportedMeasure = BY_NAME["wpli2_debiased"],
     range_hz: tuple[float, float] = SPECTRUM_HZ,
     average_reference: bool = False,
 ) -> GlobalSpectrum:
@@ -128,8 +128,8 @@ def global_spectrum(
         Where a peak is looked for.
     stimulation_hz : float, optional
         Stimulation frequency.
-    measure : Measure
-        Measure; the default has neither a floor nor a share of volume conduction.
+    measure : ReportedMeasure
+        ReportedMeasure; the default has neither a floor nor a share of volume conduction.
     range_hz : (float, float)
         Frequencies shown.
     average_reference : bool
@@ -192,7 +192,7 @@ def global_spectrum(
     )
 
 
-def _curves(coefficients: ComplexArray, measure: Measure) -> Array:
+def _curves(coefficients: ComplexArray, measure: ReportedMeasure) -> Array:
     """Mean over pairs at every bin, whole and without each block; a few bins at a time."""
     parts = [
         block_sums(coefficients[first : first + _BINS_AT_ONCE], N_BLOCKS).spectra(
@@ -268,15 +268,15 @@ def _approach(
     return (distance[0], distance[1]), approach, interval, None
 
 
-def node_strength(sums: BlockSums, measure: Measure, weights: Array | None = None) -> Array:
+def node_strength(sums: BlockSums, measure: ReportedMeasure, weights: Array | None = None) -> Array:
     """Mean connectivity of each channel with all others.
 
     Parameters
     ----------
     sums : BlockSums
         Of one recording.
-    measure : Measure
-        Measure; the size where it is signed.
+    measure : ReportedMeasure
+        ReportedMeasure; the size where it is signed.
     weights : ndarray, shape (n_weightings, n_blocks), optional
         Which blocks count; all when absent.
 

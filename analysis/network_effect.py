@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.connectivity_sums import BY_NAME, Measure, block_sums
+from analysis.connectivity_sums import BY_NAME, ReportedMeasure, block_sums
 from analysis.network import strengths_of
 from analysis.snr_matching import DRAWS, SnrMatch
 
@@ -76,7 +76,7 @@ def network_effect(
     site: tuple[str, ...],
     directions: Array | None,
     *,
-    measure: Measure = BY_NAME["wpli2_debiased"],
+    measure: ReportedMeasure = BY_NAME["wpli2_debiased"],
     n_rotations: int = N_ROTATIONS,
     seed: int = 0,
 ) -> NetworkEffect:
@@ -92,8 +92,8 @@ def network_effect(
         Channels of the stimulated site.
     directions : ndarray, shape (n_channels, 3), or None
         Unit vectors of the electrodes from the middle of the head.
-    measure : Measure
-        Measure; one without bias from the number of epochs.
+    measure : ReportedMeasure
+        ReportedMeasure; one without bias from the number of epochs.
     n_rotations : int
         Rotations, or permutations, of the null.
     seed : int
@@ -143,7 +143,7 @@ def network_effect(
 
 
 def _halves(
-    match: SnrMatch, measure: Measure, rows: list[int], others: list[int], n_channels: int
+    match: SnrMatch, measure: ReportedMeasure, rows: list[int], others: list[int], n_channels: int
 ) -> tuple[Array, Array]:
     """Baseline from one half and change against the other, both ways: (2, n_nodes) each."""
     first = (np.arange(N_BLOCKS) % 2 == 0).astype(np.float64)

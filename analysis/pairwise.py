@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.connectivity_sums import PRIMARY, BlockSums, Measure, block_sums
+from analysis.connectivity_sums import PRIMARY, BlockSums, ReportedMeasure, block_sums
 from analysis.fluctuation import SLOW_PROBABILITY_LIMIT, Fluctuation
 from analysis.snr_matching import DRAWS, SnrMatch
 from analysis.statistics import NEEDS, P_BLOCK_S, P_MIN_BLOCKS
@@ -28,7 +28,7 @@ class PairChange:
     channels : (str, str)
         The pair.
     measure : str
-        Measure.
+        ReportedMeasure.
     before, after : float
         Values at equal signal-to-noise ratio; the sign of imaginary coherence is a direction of
         lag.
@@ -90,7 +90,7 @@ def pairwise_change(
     epoch_s: float,
     fluctuation: Fluctuation | None,
     *,
-    measures: tuple[Measure, ...] = PRIMARY,
+    measures: tuple[ReportedMeasure, ...] = PRIMARY,
     n_permutations: int = N_PERMUTATIONS,
     seed: int = 0,
 ) -> PairwiseChange:
@@ -106,7 +106,7 @@ def pairwise_change(
         Length of an epoch.
     fluctuation : Fluctuation or None
         Slow fluctuation of band power in the recordings; taken as none when absent.
-    measures : tuple of Measure
+    measures : tuple of ReportedMeasure
         Measures.
     n_permutations : int
         Exchanges.

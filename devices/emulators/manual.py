@@ -12,20 +12,19 @@ talk to each other, a person who presses the wrong key.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar
 
 from devices.emulators.bench import DeviceBench, InMemory
+from devices.emulators.entry import EmulatedDevice, run_as_process, sentences
 from devices.emulators.manual_panel import PanelFirmware
 from devices.emulators.manual_people import FAULTS, ScriptedPerson, type_settings
-from devices.emulators.server import EmulatorProcess, main_of, start_process
+from devices.emulators.server import EmulatorProcess
 from devices.transport import open_transport
 from tacs.clock import Clock, MonotonicClock
 from tacs.driver import TraceInfo
-from tacs.rig import Rig, load_rig
+from tacs.rig import Rig
 
 __all__ = ["EmulatedManual"]
 
@@ -92,10 +91,12 @@ class AttendedProcess:
         return self._process.finish(timeout_s)
 
 
-class EmulatedManual:
-    """What the entry point ``tacs.emulators: manual`` provides."""
+class EmulatedManual(EmulatedDevice):
+    """What the entry point ``tacs.emulators: manual`` provides: the device, and a person at it."""
 
-    faults: ClassVar[Mapping[str, str]] = {name: kind.sentence for name, kind in FAULTS.items()}
+    faults = sentences(FAULTS)
+    bench = PanelBench
+    module = "devices.emulators.manual"
 
     def in_memory(
         self,
@@ -105,30 +106,11 @@ class EmulatedManual:
         trace: Path | None,
         faults: Sequence[str],
     ) -> AttendedInMemory:
-        """Start one in this process, under the clock given.
-
-        Parameters
-        ----------
-        rig : Rig
-            What is behind the outputs, and what the panel is like.
-        clock : Clock
-            Virtual or real.
-        contacts : sequence of str
-            Attached electrodes, ``"Oz"`` or ``"Oz=5"`` (kΩ).
-        trace : Path or None
-            ``….tsv.gz`` for the oscilloscope.
-        faults : sequence of str
-            ``NAME[@SECONDS][=VALUE]``.
-
-        Raises
-        ------
-        InputError
-            A contact, a fault or a trace that cannot be.
-        """
+        """Start one in this process; see :class:`devices.emulators.entry.EmulatedDevice`."""
         bench = PanelBench(rig, contacts, trace, faults, clock.now_s())
         return AttendedInMemory(bench, clock, faults, bench.electrodes.contacts)
 
-    def as_process(
+    def as_process(  # type: ignore[override]  # the same methods, and a person besides
         self, rig: Path, contacts: Sequence[str], trace: Path | None, faults: Sequence[str]
     ) -> AttendedProcess:
         """Start one as a process of its own, on a pseudo-terminal; see :meth:`in_memory`.
@@ -138,7 +120,7 @@ class EmulatedManual:
         InputError
             The process did not start; its own reason.
         """
-        process = start_process("devices.emulators.manual", rig, contacts, trace, faults)
+        process = super().as_process(rig, contacts, trace, faults)
         return AttendedProcess(process, faults, [text.partition("=")[0] for text in contacts])
 
     def type_settings(
@@ -150,17 +132,7 @@ class EmulatedManual:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run an emulated front panel until nobody is at it and its output silent."""
-    epilog = "faults: " + "; ".join(f"{n}: {k.sentence}" for n, k in FAULTS.items())
-    parser = argparse.ArgumentParser(
-        prog="python -m devices.emulators.manual", description=main.__doc__, epilog=epilog
-    )
-    return main_of(
-        parser,
-        arguments,
-        lambda rig, contacts, trace, faults, now_s: PanelBench(
-            load_rig(rig), contacts, trace, faults, now_s
-        ),
-    )
+    return run_as_process(EmulatedManual, main.__doc__, arguments)
 
 
 if __name__ == "__main__":

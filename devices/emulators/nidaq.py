@@ -14,82 +14,26 @@ reconstruction filter, glitches of the converter, noise, and calibration of the 
 
 from __future__ import annotations
 
-import argparse
 import sys
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import ClassVar
+from collections.abc import Sequence
 
-from devices.emulators.bench import InMemory
+from devices.emulators.entry import EmulatedDevice, run_as_process, sentences
 from devices.emulators.nidaq_bench import FAULTS, NiDaqBench
-from devices.emulators.server import EmulatorProcess, main_of, start_process
-from tacs.clock import Clock
-from tacs.rig import Rig, load_rig
 
 __all__ = ["EmulatedNiDaq"]
 
 
-class EmulatedNiDaq:
+class EmulatedNiDaq(EmulatedDevice):
     """What the entry point ``tacs.emulators: nidaq`` provides."""
 
-    faults: ClassVar[Mapping[str, str]] = {name: kind.sentence for name, kind in FAULTS.items()}
-
-    def in_memory(
-        self,
-        rig: Rig,
-        clock: Clock,
-        contacts: Sequence[str],
-        trace: Path | None,
-        faults: Sequence[str],
-    ) -> InMemory:
-        """Start one in this process, under the clock given.
-
-        Parameters
-        ----------
-        rig : Rig
-            What is behind the outputs, and what the card has.
-        clock : Clock
-            Virtual or real.
-        contacts : sequence of str
-            Attached electrodes, ``"Oz"`` or ``"Oz=5"`` (kΩ).
-        trace : Path or None
-            ``….tsv.gz`` for the oscilloscope.
-        faults : sequence of str
-            ``NAME[@SECONDS][=VALUE]``.
-
-        Raises
-        ------
-        InputError
-            A contact, a fault or a trace that cannot be.
-        """
-        return InMemory(NiDaqBench(rig, contacts, trace, faults, clock.now_s()), clock)
-
-    def as_process(
-        self, rig: Path, contacts: Sequence[str], trace: Path | None, faults: Sequence[str]
-    ) -> EmulatorProcess:
-        """Start one as a process of its own, on a pseudo-terminal; see :meth:`in_memory`.
-
-        Raises
-        ------
-        InputError
-            The process did not start; its own reason.
-        """
-        return start_process("devices.emulators.nidaq", rig, contacts, trace, faults)
+    faults = sentences(FAULTS)
+    bench = NiDaqBench
+    module = "devices.emulators.nidaq"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run an emulated NI card until its client is gone and its output silent."""
-    epilog = "faults: " + "; ".join(f"{n}: {k.sentence}" for n, k in FAULTS.items())
-    parser = argparse.ArgumentParser(
-        prog="python -m devices.emulators.nidaq", description=main.__doc__, epilog=epilog
-    )
-    return main_of(
-        parser,
-        arguments,
-        lambda rig, contacts, trace, faults, now_s: NiDaqBench(
-            load_rig(rig), contacts, trace, faults, now_s
-        ),
-    )
+    return run_as_process(EmulatedNiDaq, main.__doc__, arguments)
 
 
 if __name__ == "__main__":

@@ -13,82 +13,27 @@ amplitude during a burst is not documented: here the burst goes on undisturbed, 
 
 from __future__ import annotations
 
-import argparse
 import sys
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import ClassVar
+from collections.abc import Sequence
 
-from devices.emulators.bench import InMemory
+from devices.emulators.entry import EmulatedDevice, run_as_process, sentences
 from devices.emulators.scpi_bench import FAULTS, ScpiBench
-from devices.emulators.server import EmulatorProcess, main_of, start_process
-from tacs.clock import Clock
-from tacs.rig import Rig, load_rig
 
 __all__ = ["EmulatedScpi"]
 
 
-class EmulatedScpi:
+class EmulatedScpi(EmulatedDevice):
     """What the entry point ``tacs.emulators: scpi`` provides."""
 
-    faults: ClassVar[Mapping[str, str]] = {name: kind.sentence for name, kind in FAULTS.items()}
-
-    def in_memory(
-        self,
-        rig: Rig,
-        clock: Clock,
-        contacts: Sequence[str],
-        trace: Path | None,
-        faults: Sequence[str],
-    ) -> InMemory:
-        """Start one in this process, under the clock given.
-
-        Parameters
-        ----------
-        rig : Rig
-            What is behind the outputs, and which instrument it is.
-        clock : Clock
-            Virtual or real.
-        contacts : sequence of str
-            Attached electrodes, ``"Oz"`` or ``"Oz=5"`` (kΩ).
-        trace : Path or None
-            ``….tsv.gz`` for the oscilloscope.
-        faults : sequence of str
-            ``NAME[@SECONDS][=VALUE]``.
-
-        Raises
-        ------
-        InputError
-            A dialect, a contact, a fault or a trace that cannot be.
-        """
-        return InMemory(ScpiBench(rig, contacts, trace, faults, clock.now_s()), clock)
-
-    def as_process(
-        self, rig: Path, contacts: Sequence[str], trace: Path | None, faults: Sequence[str]
-    ) -> EmulatorProcess:
-        """Start one as a process of its own, on a TCP port; see :meth:`in_memory`.
-
-        Raises
-        ------
-        InputError
-            The process did not start; its own reason.
-        """
-        return start_process("devices.emulators.scpi", rig, contacts, trace, faults, tcp=True)
+    faults = sentences(FAULTS)
+    bench = ScpiBench
+    module = "devices.emulators.scpi"
+    tcp = True
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run an emulated SCPI waveform generator until its client is gone and its output silent."""
-    epilog = "faults: " + "; ".join(f"{n}: {k.sentence}" for n, k in FAULTS.items())
-    parser = argparse.ArgumentParser(
-        prog="python -m devices.emulators.scpi", description=main.__doc__, epilog=epilog
-    )
-    return main_of(
-        parser,
-        arguments,
-        lambda rig, contacts, trace, faults, now_s: ScpiBench(
-            load_rig(rig), contacts, trace, faults, now_s
-        ),
-    )
+    return run_as_process(EmulatedScpi, main.__doc__, arguments)
 
 
 if __name__ == "__main__":

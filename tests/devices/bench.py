@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from devices.emulators.synthpal import EmulatedSynthPal, InMemory
+from devices.emulators.bench import InMemory
+from devices.emulators.synthpal import EmulatedSynthPal
 from devices.synthpal import SynthPal
 from tacs.clock import VirtualClock
 from tacs.driver import Program, TraceInfo

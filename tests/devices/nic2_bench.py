@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from devices.emulators.nic2 import EmulatedNic2, InMemory
+from devices.emulators.bench import InMemory
+from devices.emulators.nic2 import EmulatedNic2
 from devices.nic2 import Nic2
 from tacs.clock import QueueInbox, VirtualClock
 from tacs.driver import Program

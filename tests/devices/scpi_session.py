@@ -7,7 +7,8 @@ import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from devices.emulators.scpi import EmulatedScpi, InMemory
+from devices.emulators.bench import InMemory
+from devices.emulators.scpi import EmulatedScpi
 from devices.scpi import Scpi
 from tacs.clock import VirtualClock
 from tacs.driver import Program

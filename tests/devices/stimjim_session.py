@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from devices.emulators.stimjim import EmulatedStimjim, InMemory
+from devices.emulators.bench import InMemory
+from devices.emulators.stimjim import EmulatedStimjim
 from devices.stimjim import Stimjim
 from tacs.clock import QueueInbox, VirtualClock
 from tacs.driver import Program

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import tacs
-from devices.emulators.synthpal import InMemory
+from devices.emulators.bench import InMemory
 from tacs import dose, errors
 from tacs.checking import check, prepare
 from tacs.clock import QueueInbox, utc_now

@@ -5,66 +5,49 @@ Not modelled: a converter's steps, samples and noise.
 
 from __future__ import annotations
 
-import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
 
-from devices.emulators.bench import DeviceBench, InMemory
+from devices.emulators.bench import DeviceBench
 from devices.emulators.common_faults import (
     ELECTRODE_FAULTS,
     LINK_FAULTS,
     MONITOR_FAULTS,
     STIMULATOR_FAULTS,
 )
-from devices.emulators.server import EmulatorProcess, main_of, start_process
-from tacs.clock import Clock
-from tacs.rig import Rig, load_rig
+from devices.emulators.entry import EmulatedDevice, run_as_process, sentences
+from tacs.rig import Rig
 from toy_stimulator.firmware import Firmware
 
 FAULTS = {**ELECTRODE_FAULTS, **STIMULATOR_FAULTS, **LINK_FAULTS, **MONITOR_FAULTS}
 
 
-def bench_of(
-    rig: Rig, contacts: Sequence[str], trace: Path | None, faults: Sequence[str], now_s: float
-) -> DeviceBench[Firmware]:
-    return DeviceBench(Firmware(now_s), FAULTS, rig, contacts, trace, faults, now_s)
+class ToyBench(DeviceBench[Firmware]):
+    """The toy, its outputs and the electrodes."""
 
-
-class EmulatedToy:
-    """What the entry point ``tacs.emulators: toy`` provides."""
-
-    faults: ClassVar[Mapping[str, str]] = {name: kind.sentence for name, kind in FAULTS.items()}
-
-    def in_memory(
+    def __init__(
         self,
         rig: Rig,
-        clock: Clock,
         contacts: Sequence[str],
         trace: Path | None,
         faults: Sequence[str],
-    ) -> InMemory:
-        return InMemory(bench_of(rig, contacts, trace, faults, clock.now_s()), clock)
+        now_s: float,
+    ) -> None:
+        super().__init__(Firmware(now_s), FAULTS, rig, contacts, trace, faults, now_s)
 
-    def as_process(
-        self, rig: Path, contacts: Sequence[str], trace: Path | None, faults: Sequence[str]
-    ) -> EmulatorProcess:
-        return start_process("toy_stimulator.emulator", rig, contacts, trace, faults)
+
+class EmulatedToy(EmulatedDevice):
+    """What the entry point ``tacs.emulators: toy`` provides."""
+
+    faults = sentences(FAULTS)
+    bench = ToyBench
+    module = "toy_stimulator.emulator"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run an emulated toy until its client is gone and its output silent."""
-    parser = argparse.ArgumentParser(
-        prog="python -m toy_stimulator.emulator", description=main.__doc__
-    )
-    return main_of(
-        parser,
-        arguments,
-        lambda rig, contacts, trace, faults, now_s: bench_of(
-            load_rig(rig), contacts, trace, faults, now_s
-        ),
-    )
+    return run_as_process(EmulatedToy, main.__doc__, arguments)
 
 
 if __name__ == "__main__":
