@@ -276,12 +276,12 @@ def _observations(values: Array) -> Array:
 
 def _critical(statistic: Statistic, threshold: float | None, dof: int) -> float:
     """Threshold of the statistic."""
-    from scipy.stats import t
+    from scipy.special import stdtrit
 
     if statistic not in ("t", "F"):
         raise AnalysisError(f"statistic {statistic!r} is not known: use 't' or 'F'")
     if threshold is None:
-        value = float(t.isf(CLUSTER_ALPHA / 2.0, dof))
+        value = -float(stdtrit(dof, CLUSTER_ALPHA / 2.0))
         return value * value if statistic == "F" else value
     if not 0.0 < threshold < np.inf:
         raise AnalysisError(f"threshold {threshold:g}: give a positive number")

@@ -156,7 +156,7 @@ def agreement_limits(changes: Sequence[float]) -> tuple[float, float]:
     Bland and Altman 1986, Lancet 1:307-310, and 1999, Stat. Methods Med. Res. 8:135-160
     (repeatability); Vock 2016, Biom. J. 58:1057-1068 (limits as a prediction interval).
     """
-    from scipy.stats import t
+    from scipy.special import stdtrit
 
     n = len(changes)
     if n < MIN_PAIRS:
@@ -167,7 +167,7 @@ def agreement_limits(changes: Sequence[float]) -> tuple[float, float]:
     size = math.sqrt(sum(value**2 for value in changes) / n)
     if size == 0.0:
         raise AnalysisError("the recordings of the pairs do not differ at all: one file twice?")
-    half = float(t.ppf(0.975, n)) * size
+    half = float(stdtrit(n, 0.975)) * size
     return -half, half
 
 

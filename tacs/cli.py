@@ -4,49 +4,98 @@
 prose go to standard error. Exit codes: 0 done, 2 bad input or usage, 3 the recording does not
 support an answer, 4 refused by a safety limit, 5 stopped or faulted during a session.
 
-Heavy modules are imported inside the commands, so that ``--help`` answers at once.
+Only the module of the command asked for is imported, and heavy ones inside the commands, so that
+``--help`` answers at once.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from importlib import import_module
 from typing import Annotated
 
 import typer
 
 from tacs import console
-from tacs.commands import (
-    attend,
-    blind,
-    calibrate,
-    clean,
-    course,
-    find,
-    group,
-    people,
-    plan,
-    profile,
-    quantify,
-    stimulate,
-    track,
-    upkeep,
-    watch,
-)
 from tacs.errors import InputError, NoAnswer, SafetyRefusal, TacsError
 
-app = typer.Typer(
-    name="tacs",
-    help="Individualized tACS: find the peak, plan, check, stimulate, compare, report. "
-    "Research use only. Not a medical device.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    add_completion=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="--json with any command prints one JSON object on standard output.",
-)
+# In the order of the help: what is typed, and where it is defined.
+COMMANDS: Mapping[str, str] = {
+    "import": "find:import_",
+    "peak": "find:peak",
+    "watch": "watch:watch",
+    "recipes": "plan:recipes",
+    "plan": "plan:plan",
+    "check": "plan:check",
+    "limits": "plan:limits",
+    "schema": "plan:schema",
+    "screen": "people:screen",
+    "consent": "people:consent",
+    "preflight": "people:preflight",
+    "adverse": "people:adverse",
+    "identify": "people:identify",
+    "override": "people:override",
+    "card": "people:card",
+    "journal": "people:journal",
+    "devices": "stimulate:devices",
+    "run": "stimulate:run",
+    "calibrate": "calibrate:calibrate",
+    "stop": "attend:stop",
+    "attach": "attend:attach",
+    "recover": "stimulate:recover",
+    "clean": "clean:clean",
+    "compare": "quantify:compare",
+    "group": "group:group",
+    "report": "quantify:report",
+    "demo": "upkeep:demo",
+    "scales": "track:scales",
+    "doctor": "upkeep:doctor",
+    "profile": "profile:app",
+    "verify": "upkeep:verify_app",
+    "course": "course:course_app",
+    "ledger": "course:ledger_app",
+    "blind": "blind:app",
+    "track": "track:track_app",
+    "store": "track:store_app",
+}
+PAIRED = ("compare",)  # has an option that takes two values and may be repeated
+
+
+def app_of(words: Sequence[str] = ()) -> typer.Typer:
+    """Return the command line, with the command that is asked for or with all of them.
+
+    Parameters
+    ----------
+    words : sequence of str
+        The command line; only the module of its command is imported.
+
+    Returns
+    -------
+    typer.Typer
+    """
+    app = typer.Typer(
+        name="tacs",
+        help="Individualized tACS: find the peak, plan, check, stimulate, compare, report. "
+        "Research use only. Not a medical device.",
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        add_completion=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        epilog="--json with any command prints one JSON object on standard output.",
+    )
+    app.callback()(_root)
+    asked = next((word for word in words if not word.startswith("-")), "")
+    for name in [asked] if asked in COMMANDS else COMMANDS:
+        module, _, attribute = COMMANDS[name].partition(":")
+        found = getattr(import_module(f"tacs.commands.{module}"), attribute)
+        if isinstance(found, typer.Typer):
+            app.add_typer(found, name=name)
+        else:
+            app.command(name, cls=console.PairsCommand if name in PAIRED else None)(found)
+    return app
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -61,7 +110,7 @@ def call(arguments: list[str]) -> int:
     words = [a for a in arguments if a != "--json"]
     with console.output.running(as_json="--json" in arguments):
         try:
-            code = app(words, prog_name="tacs", standalone_mode=False)
+            code = app_of(words)(words, prog_name="tacs", standalone_mode=False)
         except TacsError as exc:
             return _failed(exc)
         except typer.Exit as exc:
@@ -133,54 +182,9 @@ def _version(wanted: bool) -> None:
         raise typer.Exit(0)
 
 
-@app.callback()
 def _root(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="show the version")
     ] = False,
 ) -> None:
     pass
-
-
-verify_app = typer.Typer(
-    help="Try to break the suite on this computer.", no_args_is_help=True, rich_markup_mode=None
-)
-verify_app.command("kernel")(upkeep.verify_kernel)
-verify_app.command("device")(upkeep.verify_device)
-
-app.command("import")(find.import_)
-app.command()(find.peak)
-app.command()(watch.watch)
-app.command()(plan.recipes)
-app.command()(plan.plan)
-app.command()(plan.check)
-app.command()(plan.limits)
-app.command()(plan.schema)
-app.command()(people.screen)
-app.command()(people.consent)
-app.command()(people.preflight)
-app.command()(people.adverse)
-app.command()(people.identify)
-app.command()(people.override)
-app.command()(people.card)
-app.command()(people.journal)
-app.command()(stimulate.devices)
-app.command()(stimulate.run)
-app.command()(calibrate.calibrate)
-app.command()(attend.stop)
-app.command()(attend.attach)
-app.command()(stimulate.recover)
-app.command()(clean.clean)
-app.command(cls=console.PairsCommand)(quantify.compare)
-app.command()(group.group)
-app.command()(quantify.report)
-app.command()(upkeep.demo)
-app.add_typer(profile.app, name="profile")
-app.add_typer(verify_app, name="verify")
-app.add_typer(course.course_app, name="course")
-app.add_typer(course.ledger_app, name="ledger")
-app.add_typer(blind.app, name="blind")
-app.command()(track.scales)
-app.add_typer(track.track_app, name="track")
-app.add_typer(track.store_app, name="store")
-app.command()(upkeep.doctor)

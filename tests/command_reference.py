@@ -42,9 +42,10 @@ def _name(command: Any) -> str:
 
 def reference() -> str:
     """Return the page."""
-    from tacs.cli import app, call
+    from tacs.cli import app_of, call
 
     os.environ["COLUMNS"] = "96"
+    app = app_of()
     names = [_name(c) for c in app.registered_commands if c.callback]
     for group in app.registered_groups:
         if group.typer_instance is not None:

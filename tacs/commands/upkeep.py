@@ -157,3 +157,10 @@ def doctor() -> None:
     console.output.result({"ok": ok, "findings": findings}, prose)
     if not ok:
         raise typer.Exit(2)
+
+
+verify_app = typer.Typer(
+    help="Try to break the suite on this computer.", no_args_is_help=True, rich_markup_mode=None
+)
+verify_app.command("kernel")(verify_kernel)
+verify_app.command("device")(verify_device)

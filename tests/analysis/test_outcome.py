@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import mne
@@ -18,7 +22,7 @@ from analysis.outcome import Outcome, compare
 from analysis.pairing import make_pair
 from analysis.power_verdict import APERIODIC_SHIFT
 from analysis.region import REGIONS, region_channels
-from tests.analysis.made_outcome import made_pair, made_raw, made_uv
+from tests.analysis.made_outcome import CHANNELS, made_pair, made_raw, made_uv
 from tests.data import recording
 
 FEW = ("Cz", "P3", "P4", "O1", "O2")
@@ -535,3 +539,27 @@ def test_each_recording_is_measured_once(monkeypatch: pytest.MonkeyPatch) -> Non
     found = _quick(pre, post, peak_hz=None)
     assert counts == {"measure": 2, "find_lines": 2, "_signal_findings": 2}
     assert [found.peak_shift.pre_hz, found.peak_shift.post_hz] == alone
+
+
+def test_a_comparison_loads_nothing_that_takes_a_second(tmp_path: Path) -> None:
+    for name, raw in zip(("pre", "post"), made_pair(1, duration_s=60.0), strict=True):
+        np.save(tmp_path / f"{name}.npy", raw.get_data())
+    # What makes the recordings loads SciPy's signal module, and is therefore kept out.
+    code = (
+        "import sys, mne, numpy as np, analysis;"
+        f"names = {list(CHANNELS)!r};"
+        "info = mne.create_info(names, 160.0, 'eeg');"
+        "raws = [mne.io.RawArray(np.load(f'{n}.npy'), info) for n in ('pre', 'post')];"
+        "analysis.compare(*raws, peak_hz=10.0, n_bootstrap=200);"
+        "print([m for m in ('scipy.stats', 'scipy.signal', 'fooof', 'numba', 'matplotlib.pyplot')"
+        " if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.splitlines()[-1] == "[]"

@@ -16,7 +16,7 @@ import pytest
 
 from analysis import io as analysis_io
 from devices.participant import VirtualParticipant
-from tacs import planning, session
+from tacs import cli, planning, session
 from tacs.cli import call
 from tacs.clock import utc_now
 from tacs.session import State
@@ -67,6 +67,24 @@ def test_help_loads_nothing_heavy():
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_command_loads_the_module_of_no_other():
+    code = (
+        "import sys; from tacs.cli import call; call(['doctor', '--help']);"
+        "print(sorted(m for m in sys.modules if m.startswith('tacs.commands.')))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "['tacs.commands.upkeep']"
+
+
+def test_the_help_has_every_command(capsys: pytest.CaptureFixture[str]):
+    code, out, _ = tacs(capsys, "--help")
+    assert code == 0
+    for name in cli.COMMANDS:
+        assert f"\n  {name} " in out
 
 
 def test_the_chain_by_its_commands(capsys: pytest.CaptureFixture[str], tmp_path: Path, eeg: Path):
