@@ -303,6 +303,9 @@ class Guardian:
             # A defect, or the interpreter going down: end the current first, explain afterwards.
             with contextlib.suppress(Exception):
                 self.driver.emergency_stop()
+            # Where a stop takes more than one command, nobody ticks any more who would send them.
+            with contextlib.suppress(Exception):
+                self.driver.close()
             raise
         self._close()
         self._record.end_background()

@@ -12,8 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from devices.synthpal import SynthPal
+from tacs.clock import QueueInbox, VirtualClock
+from tacs.dose import read_trace
+from tacs.driver import find_emulator
 from tacs.errors import LinkLost, RecordError
+from tacs.guard import GuardedDriver
+from tacs.guardian import Guardian, kernel_plan
+from tacs.limits import effective_limits
 from tacs.record import RecordWriter, read_record, verify_record
+from tacs.rig import load_rig
 from tacs.session import State
 from tacs.waveform import Waveform
 from tests.tacs.made import protocol as made_protocol
@@ -294,3 +301,54 @@ def test_a_driver_that_fails_in_its_turn_ends_the_session_at_once(tmp_path: Path
     assert quiet_s is not None
     assert quiet_s < 0.25
     assert len([t for t in Fails.turns if t > Fails.turns[0] + 35.0]) <= 1
+
+
+@pytest.mark.parametrize("stop_fails", [False, True], ids=["", "the stop fails too"])
+def test_a_defect_leaves_no_current_and_no_open_device(tmp_path: Path, stop_fails: bool):
+    """As with a device whose stop takes several commands, sent one after the other."""
+    asked: list[str] = []
+
+    class Defective(SynthPal):
+        turns = 0
+
+        def pump(self, now_s: float) -> None:
+            self.turns += 1
+            if self.turns > 1000:
+                raise ZeroDivisionError("a defect")
+
+        def emergency_stop(self) -> None:
+            asked.append("emergency stop")
+            if stop_fails:
+                raise ZeroDivisionError("another defect")
+
+        def close(self) -> None:
+            asked.append("close")
+            super().close()
+
+    clock, rig = VirtualClock(), load_rig("emulated-synthpal")
+    device = find_emulator("synthpal").in_memory(
+        rig, clock, ["Oz", "Cz"], tmp_path / "scope.tsv.gz", []
+    )
+    driver = Defective.over(device.transport, rig)
+    limits = effective_limits()
+    with RecordWriter(tmp_path / "record.jsonl") as record:
+        guardian = Guardian(
+            lambda journal: GuardedDriver.of(driver, SHORT, rig, limits, journal),
+            kernel_plan(SHORT, limits, driver.capabilities),
+            clock,
+            record,
+        )
+        guardian.prepare()
+        guardian.arm()
+        began_s = clock.now_s()
+        with pytest.raises(ZeroDivisionError, match="a defect"):
+            guardian.run(QueueInbox([]))
+        failed_s = clock.now_s() - began_s
+    assert asked == ["emergency stop", "close"]
+    info = device.finish()
+    assert info is not None
+    trace = read_trace(info.path, len(info.columns))
+    size = np.abs(trace).max(axis=0)
+    assert size.max() > 0.5
+    last_s = info.start_s + np.flatnonzero(size > 0.05)[-1] / info.sampling_frequency_hz - began_s
+    assert last_s < failed_s + 1.0  # by the close's own stop, not by the lease and its ramp: 1.8 s
