@@ -16,9 +16,8 @@ WORDS: Mapping[Weight, str] = {
     "against": "not seen",
     "unknown": "not known",
 }
-SLOW_PROBABILITY = 0.2  # above it a slow part is worth naming; as for the p value
 STATE_CHECKS = ("eyes", "muscle", "drowsiness")
-OLD_TO_NEW_HZ = 0.5  # a peak that moved further takes power out of a fixed band
+LARGE_SHIFT_HZ = 0.5  # takes power out of a fixed band
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,11 +87,10 @@ def _drift(data: Mapping[str, Any]) -> Iterator[Doubt]:
     """Drift slower than the recordings."""
     found = data["power"]["fluctuation"]
     seconds = number(data["preparation"]["seconds_used"], 0, "s")
-    slow = found["slow_probability"] > SLOW_PROBABILITY
     seen = (
         "Power fluctuates slowly by itself in these recordings "
         f"(autocorrelation time {number(found['autocorrelation_time_s'], 0, 's')}). "
-        if slow
+        if found["slow"]
         else ""
     )
     yield Doubt(
@@ -223,7 +221,7 @@ def _peak(data: Mapping[str, Any]) -> Iterator[Doubt]:
         text = _capital(str(found.get("reason") or "no peak on one side"))
         yield Doubt(what=what, weight="unknown", evidence=text)
         return
-    moved = abs(shift_hz) > OLD_TO_NEW_HZ
+    moved = abs(shift_hz) > LARGE_SHIFT_HZ
     about = percent(data["power"]["recentred"]["percent"], 0)
     yield Doubt(
         what=what,

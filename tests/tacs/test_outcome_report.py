@@ -128,11 +128,11 @@ def test_a_change_within_test_retest_says_so_first(data: dict[str, Any]) -> None
 
 
 def test_a_slow_drift_is_never_ruled_out(data: dict[str, Any]) -> None:
-    data["power"]["fluctuation"]["slow_probability"] = 0.0
+    data["power"]["fluctuation"]["slow"] = False
     weight, evidence = by_what(data, "Slow drift")
     assert weight == "open"
     assert "fluctuates" not in evidence
-    data["power"]["fluctuation"]["slow_probability"] = 0.21
+    data["power"]["fluctuation"]["slow"] = True
     assert "fluctuates slowly by itself" in by_what(data, "Slow drift")[1]
 
 
