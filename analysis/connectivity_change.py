@@ -151,7 +151,7 @@ def compare_connectivity(
         Factor of every interval, 1 or more: by how much slow fluctuation of power widens that of
         the power change. Connectivity that drifts with it is no better known.
     measures : tuple of ReportedMeasure
-        Rows of `analysis.connectivity_sums.MEASURES`; intervals are corrected for all of them.
+        Rows of `analysis.connectivity_sums.MEASURES`; intervals are corrected for several.
 
     Returns
     -------
@@ -169,8 +169,8 @@ def compare_connectivity(
     Intervals are a delete-a-block jackknife over ten blocks in each recording with Student's
     quantile for nine degrees of freedom (Künsch 1989, Ann. Stat. 17:1217-1241); they hold for
     fluctuation faster than a block, and beyond where `widen` says so. That of the matched change
-    holds the uncertainty of the match too. The corrected one holds for all measures at once
-    (`analysis.jackknife`).
+    holds the uncertainty of the match too. The corrected one of a primary measure holds for all
+    primary ones at once, that of another for all measures (`analysis.jackknife`).
 
     *Increase* or *decrease*: the corrected interval of the matched change excludes 0. *None*: it
     lies within a factor of 1.25 either way of what the measure was before above its floor.

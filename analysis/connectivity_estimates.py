@@ -19,7 +19,7 @@ _STEP_LN = 0.2
 
 def values_of(coefficients: ComplexArray, measures: tuple[ReportedMeasure, ...]) -> Array:
     """All measures of all pairs, whole and without each block: (n_measures, 11, n_pairs)."""
-    sums = block_sums(coefficients, JACKKNIFE_BLOCKS)
+    sums = block_sums(coefficients, JACKKNIFE_BLOCKS, measures)
     found = sums.values(leave_out(JACKKNIFE_BLOCKS), measures)
     return np.array([found[one.name] for one in measures])
 
@@ -31,7 +31,7 @@ def floor_of(coefficients: ComplexArray, measures: tuple[ReportedMeasure, ...]) 
     apart = np.stack(
         [coefficients[:, rng.permutation(n_epochs), row] for row in range(n_channels)], axis=2
     )
-    found = block_sums(apart, 1).values(np.ones((1, 1)), measures)
+    found = block_sums(apart, 1, measures).values(np.ones((1, 1)), measures)
     return np.array([size_of(found[one.name], one).mean() for one in measures])
 
 
@@ -71,7 +71,8 @@ def matched_of(match: SnrMatch, measures: tuple[ReportedMeasure, ...]) -> Matche
         per_draw = []
         for draw in DRAWS[1:3]:
             before, after = (
-                block_sums(side, 1).values(weights, measures) for side in match.matched(draw, step)
+                block_sums(side, 1, measures).values(weights, measures)
+                for side in match.matched(draw, step)
             )
             per_draw.append(
                 [size_of(after[m.name], m)[0] - size_of(before[m.name], m)[0] for m in measures]

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from analysis.connectivity_measures import OF_LAG, OF_PHASE, Measure, Sums
+from analysis.envelope_sums import EnvelopeSums, envelope_sums
 
 Array = NDArray[np.float64]
 ComplexArray = NDArray[np.complex128]
@@ -27,7 +28,7 @@ class ReportedMeasure:
     Parameters
     ----------
     name : str
-        Key, one of `analysis.connectivity_measures.MEASURES`.
+        Key, one of `analysis.connectivity_measures.MEASURES`, or `aec`.
     title : str
         Words for people.
     primary : bool
@@ -37,7 +38,7 @@ class ReportedMeasure:
         Whether its sign is a direction of lag; means over pairs take the absolute value.
     """
 
-    name: Measure
+    name: Measure | Literal["aec"]
     title: str
     primary: bool = False
     signed: bool = False
@@ -45,7 +46,7 @@ class ReportedMeasure:
 
 @dataclass(frozen=True, slots=True)
 class BlockSums:
-    """Sums over the epochs of each block.
+    """Sums over the epochs of each block; those that no measure asked for needs are None.
 
     Parameters
     ----------
@@ -59,32 +60,44 @@ class BlockSums:
         Absolute value, square and sign of the imaginary part.
     power : ndarray, shape (n_blocks, n_freqs, n_channels)
         Squared size of the coefficients.
+    envelope : EnvelopeSums
+        Those of amplitude envelopes.
     """
 
     n_channels: int
     n_epochs: Array
-    cross: ComplexArray
-    unit: ComplexArray
-    size: Array
-    square: Array
-    sign: Array
+    cross: ComplexArray | None
+    unit: ComplexArray | None
+    size: Array | None
+    square: Array | None
+    sign: Array | None
     power: Array
+    envelope: EnvelopeSums | None = None
 
     def values(self, weights: Array, measures: tuple[ReportedMeasure, ...]) -> dict[str, Array]:
         """Every measure for every weighting, mean over the bins: (n_weightings, n_pairs)."""
-        names = tuple(one.name for one in measures)
-        sums = self._weighted(np.atleast_2d(weights), names)
-        return {name: sums.estimate(name).mean(axis=1) for name in names}
+        weights = np.atleast_2d(weights)
+        found: dict[str, Array] = {}
+        spectral = _spectral(measures)
+        if spectral:
+            sums = self._weighted(weights, spectral)
+            found = {name: sums.estimate(name).mean(axis=1) for name in spectral}
+        if self.envelope is not None and any(one.name == "aec" for one in measures):
+            found["aec"] = self.envelope.values(weights)
+        return {one.name: found[one.name] for one in measures}
 
     def spectra(self, weights: Array, measure: ReportedMeasure) -> Array:
         """Mean over pairs of one measure at every bin: (n_weightings, n_freqs)."""
-        found = self._weighted(np.atleast_2d(weights), (measure.name,)).estimate(measure.name)
+        name = _spectral((measure,))[0]
+        found = self._weighted(np.atleast_2d(weights), (name,)).estimate(name)
         return np.asarray((np.abs(found) if measure.signed else found).mean(axis=2))
 
     def _weighted(self, weights: Array, names: tuple[Measure, ...]) -> Sums:
         """Weighted sums of the blocks that the measures need, (n_weightings, n_freqs, n_pairs)."""
 
-        def add(values: NDArray[Any]) -> NDArray[Any]:
+        def add(values: NDArray[Any] | None) -> NDArray[Any]:
+            if values is None:
+                raise ValueError("these sums were not kept")
             flat = weights @ values.reshape(values.shape[0], -1)
             return np.asarray(flat).reshape(len(weights), *values.shape[1:])
 
@@ -106,7 +119,16 @@ class BlockSums:
         )
 
 
-def block_sums(coefficients: ComplexArray, n_blocks: int) -> BlockSums:
+def _spectral(measures: tuple[ReportedMeasure, ...]) -> tuple[Measure, ...]:
+    """Names of those that follow from cross-spectra."""
+    return tuple(one.name for one in measures if one.name != "aec")
+
+
+def block_sums(
+    coefficients: ComplexArray,
+    n_blocks: int,
+    measures: tuple[ReportedMeasure, ...] | None = None,
+) -> BlockSums:
     """Sum the epochs of each of `n_blocks` contiguous blocks.
 
     Parameters
@@ -115,6 +137,8 @@ def block_sums(coefficients: ComplexArray, n_blocks: int) -> BlockSums:
         As given by `analysis.connectivity.band_fourier`.
     n_blocks : int
         Blocks, at most as many as epochs; their lengths differ by one epoch at most.
+    measures : tuple of ReportedMeasure, optional
+        What will be asked for; `MEASURES` when absent.
 
     Returns
     -------
@@ -122,34 +146,23 @@ def block_sums(coefficients: ComplexArray, n_blocks: int) -> BlockSums:
         The sums. One channel at a time is paired with those before it, so that memory beyond the
         result stays at a few times that of the coefficients.
     """
+    asked = MEASURES if measures is None else measures
+    names = _spectral(asked)
     n_freqs, n_epochs, n_channels = coefficients.shape
     edges = np.linspace(0, n_epochs, n_blocks + 1).round().astype(np.intp)
-    starts = edges[:-1]
-    n_pairs = n_channels * (n_channels - 1) // 2
-    shape = (n_blocks, n_freqs, n_pairs)
-    cross, unit = np.empty(shape, dtype=np.complex128), np.empty(shape, dtype=np.complex128)
-    size, square, sign = (np.empty(shape) for _ in range(3))
+    shape = (n_blocks, n_freqs, n_channels * (n_channels - 1) // 2)
+    lag = any(name in OF_LAG for name in names)
+    cross = unit = size = square = sign = None
     amplitude = np.abs(coefficients)
-    direction = coefficients / np.where(amplitude > 0.0, amplitude, 1.0)
-    by_block = [slice(first, last) for first, last in pairwise(edges)]
-    for number, part in enumerate(by_block):
-        for summed, signals in ((cross, coefficients), (unit, direction)):
-            block = signals[:, part]
-            full = np.matmul(block.transpose(0, 2, 1), block.conj())
-            summed[number] = full[:, *np.tril_indices(n_channels, -1)]
-    first = 0
-    for row in range(1, n_channels):
-        own, other = coefficients[:, :, row, None], coefficients[:, :, :row]
-        imaginary = own.imag * other.real - own.real * other.imag
-        place = slice(first, first + row)
-        for kept, values in (
-            (sign, np.sign(imaginary)),
-            (square, imaginary**2),
-            (size, np.abs(imaginary)),
-        ):
-            kept[:, :, place] = np.add.reduceat(values, starts, axis=1).transpose(1, 0, 2)
-        first += row
-    power = np.add.reduceat(amplitude**2, starts, axis=1).transpose(1, 0, 2)
+    if lag or "coh" in names or "imcoh" in names:
+        cross = _products(coefficients, edges)
+    if any(name in OF_PHASE for name in names):
+        unit = _products(coefficients / np.where(amplitude > 0.0, amplitude, 1.0), edges)
+    if lag:
+        size = np.empty(shape)
+        square = np.empty(shape) if "wpli2_debiased" in names else None
+        sign = np.empty(shape) if "pli" in names else None
+        _sum_lags(coefficients, edges, size, square, sign)
     return BlockSums(
         n_channels=n_channels,
         n_epochs=np.diff(edges).astype(np.float64),
@@ -158,8 +171,51 @@ def block_sums(coefficients: ComplexArray, n_blocks: int) -> BlockSums:
         size=size,
         square=square,
         sign=sign,
-        power=np.ascontiguousarray(power),
+        power=np.ascontiguousarray(
+            np.add.reduceat(amplitude**2, edges[:-1], axis=1).transpose(1, 0, 2)
+        ),
+        envelope=(
+            envelope_sums(coefficients, edges) if any(one.name == "aec" for one in asked) else None
+        ),
     )
+
+
+def _products(signals: ComplexArray, edges: NDArray[np.intp]) -> ComplexArray:
+    """Cross-products of all pairs, summed over each block: (n_blocks, n_freqs, n_pairs)."""
+    lower = np.tril_indices(signals.shape[2], -1)
+    found = np.empty((len(edges) - 1, signals.shape[0], lower[0].size), dtype=np.complex128)
+    for number, (first, last) in enumerate(pairwise(edges)):
+        block = signals[:, first:last]
+        found[number] = np.matmul(block.transpose(0, 2, 1), block.conj())[:, *lower]
+    return found
+
+
+def _sum_lags(
+    coefficients: ComplexArray,
+    edges: NDArray[np.intp],
+    size: Array,
+    square: Array | None,
+    sign: Array | None,
+) -> None:
+    """Fill the sums of what is not linear in the imaginary part, a channel at a time."""
+    n_epochs, n_channels = coefficients.shape[1:]
+    real = np.ascontiguousarray(coefficients.real.transpose(0, 2, 1))
+    imag = np.ascontiguousarray(coefficients.imag.transpose(0, 2, 1))
+    inside = np.repeat(np.eye(len(edges) - 1), np.diff(edges), axis=0)
+    spare = np.empty((2, coefficients.shape[0], n_channels, n_epochs))
+    first = 0
+    for row in range(1, n_channels):
+        place, others = slice(first, first + row), slice(row)
+        part, other = spare[:, :, others]
+        np.multiply(imag[:, row, None], real[:, others], out=part)
+        part -= np.multiply(real[:, row, None], imag[:, others], out=other)
+        # A product with the table of blocks is a sum over each block, at the speed of BLAS.
+        if sign is not None:
+            sign[:, :, place] = (np.sign(part, out=other) @ inside).transpose(2, 0, 1)
+        if square is not None:
+            square[:, :, place] = (np.multiply(part, part, out=other) @ inside).transpose(2, 0, 1)
+        size[:, :, place] = (np.abs(part, out=part) @ inside).transpose(2, 0, 1)
+        first += row
 
 
 def leave_out(n_blocks: int) -> Array:
@@ -185,6 +241,7 @@ MEASURES: tuple[ReportedMeasure, ...] = (
     ReportedMeasure("ppc", "pairwise phase consistency"),
     ReportedMeasure("pli", "phase lag index"),
     ReportedMeasure("wpli", "weighted phase lag index"),
+    ReportedMeasure("aec", "orthogonalised envelope correlation"),
 )
 BY_NAME: dict[str, ReportedMeasure] = {one.name: one for one in MEASURES}
 PRIMARY = tuple(one for one in MEASURES if one.primary)

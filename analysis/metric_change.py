@@ -42,7 +42,7 @@ class MetricChange:
     ci95_matched_change : (float, float) or None
         Its 95 % interval.
     corrected_matched_change : (float, float) or None
-        Its interval corrected for all measures reported.
+        Its interval corrected for the primary measures, or, where it is none, for all reported.
     direction : {"increase", "decrease", "none", "undetermined"}
         What the corrected interval of the matched change supports.
     target_change : float or None
@@ -157,7 +157,7 @@ def changes_of(
         )
         errors = widen * np.array([jackknife.standard_errors(part) for part in m_left])
         m_half = jackknife.quantile(n) * errors
-        m_corrected = jackknife.simultaneous_quantile(m_left[0]) * errors[0]
+        m_corrected = _quantiles(m_left[0], measures) * errors[0]
         m_change = m_means[:, :, 1, 0] - m_means[:, :, 0, 0]
     found: dict[str, MetricChange] = {}
     for k, one in enumerate(measures):
@@ -190,6 +190,18 @@ def changes_of(
             matrix_post=to_matrix(plain[1, k, 0], n_channels, odd=one.signed),
             matched_pairs=None if matched is None else matched.values[:, k, 0],
         )
+    return found
+
+
+def _quantiles(left_out: Array, measures: tuple[ReportedMeasure, ...]) -> Array:
+    """Of each measure: a primary one is corrected for those the verdict rests on, others for all.
+
+    Measures beside the verdict must not cost it its sensitivity; they are no way into it either.
+    """
+    found = np.full(len(measures), jackknife.simultaneous_quantile(left_out))
+    primary = np.array([one.primary for one in measures])
+    if primary.any():
+        found[primary] = jackknife.simultaneous_quantile(left_out[..., primary])
     return found
 
 

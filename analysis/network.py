@@ -195,7 +195,7 @@ def global_spectrum(
 def _curves(coefficients: ComplexArray, measure: ReportedMeasure) -> Array:
     """Mean over pairs at every bin, whole and without each block; a few bins at a time."""
     parts = [
-        block_sums(coefficients[first : first + _BINS_AT_ONCE], N_BLOCKS).spectra(
+        block_sums(coefficients[first : first + _BINS_AT_ONCE], N_BLOCKS, (measure,)).spectra(
             leave_out(N_BLOCKS), measure
         )
         for first in range(0, coefficients.shape[0], _BINS_AT_ONCE)

@@ -151,7 +151,7 @@ def _halves(
     sides = np.zeros((2, 2, n_channels * (n_channels - 1) // 2))
     for draw in DRAWS:
         for number, side in enumerate(match.matched(draw)):
-            found = block_sums(side, N_BLOCKS).values(weights, (measure,))[measure.name]
+            found = block_sums(side, N_BLOCKS, (measure,)).values(weights, (measure,))[measure.name]
             sides[number] += (np.abs(found) if measure.signed else found) / len(DRAWS)
     strength = strengths_of(sides, n_channels)
     square = np.zeros((2, n_channels, n_channels))

@@ -110,6 +110,14 @@ def _apart(power: PowerChange) -> str:
 def _adjusted(power: PowerChange) -> str:
     """Power over the background in words."""
     found = power.adjusted
+    if found.interval_ln is None and found.difference_interval is not None:
+        low, high = found.difference_interval
+        change = (found.post or 0.0) - (found.pre or 0.0)
+        return (
+            f"power over the background was {abs(change):.2g} µV² "
+            f"{'higher' if change >= 0.0 else 'lower'} ({low:+.2g} to {high:+.2g} µV²; no ratio, "
+            "as one side is not clear of the background)"
+        )
     if found.ln_ratio is None:
         return f"power over the background is not known ({found.reason})"
     change = percent_of_ln(found.ln_ratio)

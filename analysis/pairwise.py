@@ -143,7 +143,7 @@ def pairwise_change(
             f"{seconds:.0f} s make {n_blocks} blocks of {max(P_BLOCK_S, still_s):.0f} s and "
             f"{P_MIN_BLOCKS} are the least"
         )
-    sides = [block_sums(side, n_blocks) for side in match.matched(DRAWS[0])]
+    sides = [block_sums(side, n_blocks, measures) for side in match.matched(DRAWS[0])]
     both = _joined(sides[0], sides[1])
     observed = np.repeat([0.0, 1.0], n_blocks)
     rng = np.random.default_rng(seed)
@@ -179,13 +179,17 @@ def pairwise_change(
 
 def _joined(first: BlockSums, second: BlockSums) -> BlockSums:
     """Blocks of both recordings in one list."""
+
+    def both(one: NDArray[Any] | None, other: NDArray[Any] | None) -> NDArray[Any] | None:
+        return None if one is None or other is None else np.concatenate([one, other])
+
     return BlockSums(
         n_channels=first.n_channels,
         n_epochs=np.concatenate([first.n_epochs, second.n_epochs]),
-        cross=np.concatenate([first.cross, second.cross]),
-        unit=np.concatenate([first.unit, second.unit]),
-        size=np.concatenate([first.size, second.size]),
-        square=np.concatenate([first.square, second.square]),
-        sign=np.concatenate([first.sign, second.sign]),
+        cross=both(first.cross, second.cross),
+        unit=both(first.unit, second.unit),
+        size=both(first.size, second.size),
+        square=both(first.square, second.square),
+        sign=both(first.sign, second.sign),
         power=np.concatenate([first.power, second.power]),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -36,6 +36,7 @@ from analysis.statistics import (
 
 Array = NDArray[np.float64]
 
+MISFIT = 0.05  # of the background in the band: what a fit may be off by
 MIN_RHYTHM_SHARE = 0.2  # below it the ratio of a single channel is mostly error of the fit
 
 
@@ -53,6 +54,8 @@ class RatioChange:
         95 % interval of `ln_ratio`.
     reason : str or None
         Why a value or the interval is missing.
+    difference_interval : (float, float) or None
+        95 % interval of post minus pre, where it is asked for.
     """
 
     pre: float | None
@@ -60,10 +63,13 @@ class RatioChange:
     ln_ratio: float | None
     interval_ln: tuple[float, float] | None
     reason: str | None = None
+    difference_interval: tuple[float, float] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
+        difference = self.difference_interval
         return {
+            **({} if difference is None else {"ci95_difference_uv2": list(difference)}),
             "pre": self.pre,
             "post": self.post,
             "ln_ratio": self.ln_ratio,
@@ -224,7 +230,10 @@ def compare_power(
     Notes
     -----
     Every interval uses the same resampled segments and the same stretch, that found for raw power
-    of the region (`analysis.statistics.compare_series`). What moved is named by
+    of the region (`analysis.statistics.compare_series`). Where power in the band is not clear of
+    the background on one side, there is no ratio over it; the direction of power over the
+    background is then that of the difference, and its interval must lie beyond 0 by 5 % of the
+    larger background, which is what a fit may be off by. What moved is named by
     `analysis.power_verdict.verdict_of`.
     """
     freqs = before.freqs_hz
@@ -248,8 +257,8 @@ def compare_power(
     share, background_ln = _share(parts[0], parts[1])
     verdict = verdict_of(
         direction_of(raw.interval_ln),
-        direction_of(adjusted.interval_ln),
-        direction_of(_widened(adjusted, STRICT)),
+        _adjusted_direction(adjusted, parts[:2]),
+        _adjusted_direction(adjusted, parts[:2], STRICT),
         share,
         background_ln,
         background_moved=aperiodic.moved,
@@ -336,7 +345,9 @@ def _over_background(
         backgrounds.append(move_background(freqs_hz, psd, rows, part.fit))
         resampled.append(over_background(freqs_hz, rows, backgrounds[-1], band_hz))
     change = aperiodic_change(*parts, (backgrounds[0], backgrounds[1]), stretch)
-    return change, _ratio(values[0], values[1], resampled[0], resampled[1], stretch=stretch)
+    ratio = _ratio(values[0], values[1], resampled[0], resampled[1], stretch=stretch)
+    difference = percentile_interval(values[1] - values[0], resampled[1] - resampled[0], stretch)
+    return change, replace(ratio, difference_interval=difference)
 
 
 def _share(pre: Parts, post: Parts) -> tuple[float | None, float | None]:
@@ -349,11 +360,27 @@ def _share(pre: Parts, post: Parts) -> tuple[float | None, float | None]:
     return moved / change if change != 0.0 else None, math.log(ratio) if ratio > 0.0 else None
 
 
-def _widened(change: RatioChange, factor: float) -> tuple[float, float] | None:
+def _adjusted_direction(
+    adjusted: RatioChange, parts: list[Parts], factor: float = 1.0
+) -> Direction:
+    """What the ratio over the background supports, or the difference where there is no ratio.
+
+    `factor` multiplies the deviations of the interval from the estimate.
+    """
+    if adjusted.ln_ratio is not None and adjusted.interval_ln is not None:
+        return direction_of(_widened(adjusted.ln_ratio, adjusted.interval_ln, factor))
+    if adjusted.pre is None or adjusted.post is None or adjusted.difference_interval is None:
+        return "undetermined"
+    low, high = _widened(adjusted.post - adjusted.pre, adjusted.difference_interval, factor)
+    margin = MISFIT * max(part.split_uv2[0] for part in parts if part.split_uv2 is not None)
+    if low > margin:
+        return "increase"
+    return "decrease" if high < -margin else "undetermined"
+
+
+def _widened(value: float, interval: tuple[float, float], factor: float) -> tuple[float, float]:
     """Interval with its deviations from the estimate multiplied."""
-    if change.ln_ratio is None or change.interval_ln is None:
-        return None
-    low, high = (change.ln_ratio + factor * (edge - change.ln_ratio) for edge in change.interval_ln)
+    low, high = (value + factor * (edge - value) for edge in interval)
     return low, high
 
 

@@ -152,7 +152,7 @@ def share(count: int, n: int) -> str:
 
 def calls(n_seeds: int) -> None:
     """How often a direction is called."""
-    print("\nCalls: direction of the primary measures together, and of any of the eight.\n")
+    print("\nCalls: direction of the primary measures together, and of any measure.\n")
     cases = (
         ("no coupling, power +50 %", {}, {"gain": 1.5}),
         ("coupling stays, power +50 %", COUPLED, {**COUPLED, "gain": 1.5}),
@@ -199,7 +199,7 @@ def calls(n_seeds: int) -> None:
             )
         print(
             f"{label:48} increase {share(directions_found.count('increase'), n_seeds)}; decrease "
-            f"{share(directions_found.count('decrease'), n_seeds)}; any of eight "
+            f"{share(directions_found.count('decrease'), n_seeds)}; any measure "
             f"{share(anywhere, n_seeds)}; unmatched interval of a primary one excludes 0 "
             f"{share(unmatched, n_seeds)}",
             flush=True,

@@ -16,6 +16,7 @@ REFERENCES: Mapping[str, str] = {
     "Politis 1994": "Politis DN, Romano JP. J Am Stat Assoc 1994;89:1303-1313.",
     "Schuirmann 1987": "Schuirmann DJ. J Pharmacokinet Biopharm 1987;15:657-680.",
     "Nolte 2004": "Nolte G, et al. Clin Neurophysiol 2004;115:2292-2307.",
+    "Hipp 2012": "Hipp JF, et al. Nat Neurosci 2012;15:884-890.",
     "Vinck 2011": "Vinck M, et al. NeuroImage 2011;55:1548-1565.",
     "Bland 1986": "Bland JM, Altman DG. Lancet 1986;327:307-310.",
     "Gramfort 2013": "Gramfort A, et al. Front Neurosci 2013;7:267.",
@@ -151,9 +152,11 @@ def _connectivity(data: Mapping[str, Any]) -> str:
         f"Connectivity in the same band was estimated from {found['n_epochs']} epochs of "
         f"{number(found['epoch_s'], 0)} s in each recording ({found['n_channels']} channels, "
         f"{found['reference']} reference): imaginary coherency (Nolte 2004) and the debiased "
-        "squared weighted phase lag index (Vinck 2011). Because these estimates rise with "
+        "squared weighted phase lag index (Vinck 2011), and beside the verdict seven more, with "
+        "orthogonalised envelope correlation (Hipp 2012). Because these estimates rise with "
         "signal-to-noise ratio, directions are read from the change at equal signal-to-noise "
-        "ratio, with intervals from a jackknife over blocks of epochs, corrected for all measures. "
+        "ratio, with intervals from a jackknife over blocks of epochs, corrected for the number of "
+        "measures. "
         "Channels at a stimulation electrode have no part in it."
     )
 

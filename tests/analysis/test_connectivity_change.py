@@ -66,6 +66,8 @@ def test_power_alone_is_not_called_connectivity() -> None:
     assert rise["wpli2_debiased"] > 0.2
     assert rise["coh"] > 0.04
     for name in NAMES:
+        if name == "aec":
+            continue  # may be near 0 before, which is nothing to divide by: test_envelope_sums
         assert abs(left[name]) < 0.25 * rise[name] + 0.005, name
 
 
@@ -126,7 +128,7 @@ def test_the_floor_is_what_unconnected_channels_give() -> None:
     noise = np.random.default_rng(1).standard_normal((2, 40, 10, 256))
     found = compare_connectivity(noise[0], noise[1], 128.0, BAND, tuple("abcdefghij"))
     for name, metric in found.metrics.items():
-        if name in ("ppc", "wpli2_debiased"):
+        if name in ("ppc", "wpli2_debiased", "aec"):
             assert abs(metric.floor) < 0.02
         else:
             assert metric.floor == pytest.approx(metric.pre, rel=0.15)

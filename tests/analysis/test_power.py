@@ -12,7 +12,7 @@ from analysis.aperiodic import move_background, over_background, take_apart
 from analysis.errors import AnalysisError, UnusableRecording
 from analysis.power import band_bins, band_power, db_of_ln, measure, percent_of_ln
 from analysis.power_change import PowerChange, compare_power
-from analysis.power_verdict import APERIODIC_SHIFT
+from analysis.power_verdict import APERIODIC_SHIFT, OSCILLATION
 from analysis.spectrum import SpectralFit
 from tests.analysis.made_outcome import CHANNELS, made_uv
 
@@ -173,6 +173,33 @@ def test_no_rhythm_in_the_band_gives_no_adjusted_ratio() -> None:
     told = found.to_dict()["adjusted"]
     assert told["ci95_percent"] is None
     assert told["reason"] == found.adjusted.reason
+
+
+@pytest.mark.parametrize("background_uv", [4.0, 4.0 * 1.2**0.5])
+def test_a_line_where_there_was_no_rhythm_is_told_by_the_difference(background_uv: float) -> None:
+    for seed in range(3):
+        before = made_uv(seed, alpha_uv=0.0)
+        after = made_uv(50 + seed, alpha_uv=0.0, background_uv=background_uv)
+        still = _compare(before, after)
+        assert still.verdict != OSCILLATION
+        line = 2.0 * np.sin(2.0 * np.pi * 10.0 * np.arange(after.shape[1]) / 160.0)
+        found = _compare(before, after + line)
+        assert found.adjusted.interval_ln is None
+        # Power of the line, 2 uV^2, is what lies over the background now and did not before.
+        low, high = found.to_dict()["adjusted"]["ci95_difference_uv2"]
+        assert low < 2.0 < high
+        assert (found.verdict, found.direction) == (OSCILLATION, "increase")
+        gone = _compare(after + line, before)
+        assert (gone.verdict, gone.direction) == (OSCILLATION, "decrease")
+
+
+def test_a_background_alone_is_no_line_where_there_is_no_rhythm() -> None:
+    for seed in range(4):
+        before = made_uv(seed, alpha_uv=0.0)
+        for more in ({"background_uv": 4.9}, {"exponent": 1.0}, {"exponent": 1.4}):
+            found = _compare(before, made_uv(50 + seed, alpha_uv=0.0, **more))
+            assert found.verdict == APERIODIC_SHIFT
+            assert found.direction == "undetermined"
 
 
 def test_adjusted_interval_holds_the_truth() -> None:

@@ -252,7 +252,7 @@ def test_methods_without_connectivity_do_not_describe_it(data: dict[str, Any]) -
 
 def test_tables_take_the_measures_that_are_there(data: dict[str, Any]) -> None:
     names = [words for words, _ in measure_rows(data["connectivity"])]
-    assert [name.endswith("(primary)") for name in names] == [True] * 2 + [False] * 6
+    assert [name.endswith("(primary)") for name in names] == [True] * 2 + [False] * 7
     assert measure_rows({"n_epochs": 0, "reason": "too short"}) == ()
     rows = dict(preparation_rows(data["preparation"]))
     assert rows["Bad in one, left out of both"] == "none"
