@@ -118,8 +118,10 @@ def _there(values: Array | None) -> Array:
 
 def _divide(above: Array, below: Array) -> Array:
     """Quotient, 0 where the divisor is not positive."""
-    safe = np.where(below > 0.0, below, 1.0)
-    return np.asarray(np.where(below > 0.0, above / safe, 0.0))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found = np.asarray(above / below)
+    found[~np.broadcast_to(below > 0.0, found.shape)] = 0.0
+    return found
 
 
 def _size(real: Array, imag: Array) -> Array:

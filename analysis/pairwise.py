@@ -16,7 +16,7 @@ from analysis.statistics import NEEDS, P_BLOCK_S, P_MIN_BLOCKS
 Array = NDArray[np.float64]
 
 N_PERMUTATIONS = 999
-_AT_ONCE = 50
+_AT_ONCE = 20
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from analysis.errors import UnusableRecording
-from analysis.eyes import Blinks, count_blinks, differ, said_state
+from analysis.eyes import Blinks, _binomial_p, count_blinks, differ, said_state
 from analysis.io import Recording, load_recording
 from analysis.pairing import Pair, make_pair
 from tests.analysis.made_artefacts import ALL, BLINKS, NONE, Artefacts, made_pair_on_head
@@ -123,6 +123,15 @@ def test_blinks_are_counted_and_alpha_is_none() -> None:
     assert not differ(Blinks(20, 60.0), Blinks(9, 60.0))
     assert not differ(Blinks(5, 60.0), Blinks(0, 60.0))
     assert differ(Blinks(0, 60.0), Blinks(9, 60.0))
+
+
+@pytest.mark.parametrize("share", [0.5, 0.31, 0.9])
+@pytest.mark.parametrize(("count", "n"), [(0, 1), (3, 7), (9, 9), (40, 120)])
+def test_the_p_of_two_counts_is_the_exact_binomial_one(count: int, n: int, share: float) -> None:
+    from scipy.stats import binomtest
+
+    theirs = binomtest(count, n, share).pvalue
+    assert _binomial_p(count, n, share) == pytest.approx(theirs, rel=1e-9)
 
 
 def test_another_unit_is_refused() -> None:
