@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from analysis.errors import AnalysisError, UnusableRecording
+from analysis.io import Recording
 from analysis.pairing import Pair, make_pair
 from analysis.power import OVERLAP, WINDOW_S, measure
-from analysis.quality import Examined
+from analysis.quality import Examined, examine
 from analysis.timecourse import Later, TimeCourse, time_course
 
 STEP_S = WINDOW_S * (1.0 - OVERLAP)
@@ -73,7 +75,9 @@ def course_of(
     -------
     TimeCourse
         Whole recordings are used, not only the stretch compared, and the channels of the region
-        that are good in all of them.
+        that are good in all of them. Components that ICA took out of the pair are taken out of all
+        of them by the same spatial filter; where a channel of it cannot be used in one of them, out
+        of none, with a warning. Spans that autoreject left out of the pair stay in.
 
     Raises
     ------
@@ -82,7 +86,8 @@ def course_of(
     AnalysisError
         If recordings overlap in time.
     """
-    before, after = pair.sources
+    recorded = pair if pair.without is None else pair.without
+    before, after = recorded.sources
     examined = [(after, 0.0 if after_s is None else after_s, "the recording after")]
     for recording, start_s in later:
         name = f"the recording at {start_s / 60.0:g} min"
@@ -90,13 +95,15 @@ def course_of(
             further = make_pair(before.recording, recording, discard_s=pair.discarded_s)
         except UnusableRecording as exc:
             raise UnusableRecording(f"{name}: {exc}", exc.reasons) from exc
-        known = set(pair.warnings)
+        known = set(recorded.warnings)
         warnings.extend(
             f"{name}: {text}"
             for text in further.warnings
             if text not in known and not text.startswith(("before: ", "lengths differ"))
         )
         examined.append((further.sources[1], start_s, name))
+    before, *rest = _handled([before, *(one for one, _, _ in examined)], pair, warnings)
+    examined = [(one, *told[1:]) for one, told in zip(rest, examined, strict=True)]
     good = [set(one.names) - set(one.bad) for one in (before, *(one for one, _, _ in examined))]
     channels = tuple(name for name in region if all(name in some for some in good))
     if not channels:
@@ -121,6 +128,31 @@ def course_of(
         n_bootstrap=n_bootstrap,
         seed=seed,
     )
+
+
+def _handled(recorded: list[Examined], pair: Pair, warnings: list[str]) -> list[Examined]:
+    """All recordings without the components that ICA took out of the pair, or all with them."""
+    if pair.handling.rejection is not None:
+        warnings.append("the course over time keeps the spans that autoreject left out")
+    ica = pair.handling.ica
+    if ica is None:
+        return recorded
+    lost = [
+        name
+        for name in ica.channels
+        if any(name not in one.names or name in one.bad for one in recorded)
+    ]
+    if lost:
+        warnings.append(
+            "the course over time is that of the recordings as they are: "
+            f"{', '.join(lost)}, on which the removal of components rests, cannot be used in all"
+        )
+        return recorded
+    found = []
+    for one in recorded:
+        raw, source = ica.apply(one.raw), one.recording
+        found.append(examine(replace(source, raw=raw) if isinstance(source, Recording) else raw))
+    return found
 
 
 def _series(

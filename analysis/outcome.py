@@ -288,10 +288,6 @@ def compare(
         n_bootstrap=n_bootstrap,
         seed=seed,
     )
-    if artefacts != "none" and course.bins:
-        warnings.append(
-            "the course over time is that of the recordings without the handling of artefacts"
-        )
     judged = judge(pair, power, (before, after), shift, connectivity, center_hz)
     power = judged.power
     direction: Direction = "none" if pair.identical else judged.direction

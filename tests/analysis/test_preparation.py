@@ -307,3 +307,21 @@ def test_a_missing_package_is_named(
         AnalysisError, match=rf"needs {package},.*pip install 'tacs-suite\[clean\]'"
     ):
         make_pair(*spoilt, artefacts=method)
+
+
+def test_the_course_over_time_is_handled_like_the_pair() -> None:
+    """Blinks after; the same recording once more as a later one lies as high."""
+    spoilt, _ = made_pair_on_head(0, names=S16, duration_s=SECONDS, after=BLINKS)
+    later = spoilt[1].copy()
+    told: dict[str, Any] = {"peak_hz": 3.0, "picks": ["Fp1", "Fp2"], "n_bootstrap": 200}
+    told |= {"band_half_width_hz": 1.0, "after_s": 0.0, "later": [(later, 1800.0)]}
+    plain = compare(*spoilt, artefacts="none", **told).time_course.bins
+    found = compare(*spoilt, artefacts="ica", **told)
+    bins = found.time_course.bins
+    assert bins[1].ln_ratio == pytest.approx(bins[0].ln_ratio, abs=1e-9)
+    assert bins[0].ln_ratio < plain[0].ln_ratio - 0.2
+    assert not any("course over time" in text for text in found.warnings)
+    later.info["bads"] = ["F7"]
+    found = compare(*spoilt, artefacts="ica", **told)
+    assert any("F7, on which the removal" in text for text in found.warnings)
+    assert found.time_course.bins[0].ln_ratio == pytest.approx(plain[0].ln_ratio)
