@@ -106,7 +106,7 @@ def _natural(data: Mapping[str, Any]) -> Iterator[Doubt]:
     what = "Ordinary change from one recording to the next"
     found = data.get("retest")
     if not found:
-        text = "No pair of recordings without stimulation was given (`--retest A B`)."
+        text = "No pair of recordings without stimulation was given (--retest A B)."
         yield Doubt(what=what, weight="unknown", evidence=text)
         return
     n, beyond = found.get("n"), found.get("beyond")
