@@ -108,7 +108,8 @@ def impedances(lines: Sequence[Line]) -> dict[str, tuple[float | None, float]]:
     Returns
     -------
     dict of str to (float or None, float)
-        By the name under which it was read: an electrode, or a loop like ``Oz-Cz``. Last reading before the start, None where there was none, and the largest of all, in kΩ.
+        By the name under which it was read: an electrode, or a loop like ``Oz-Cz``. Last
+        reading before the start, None where there was none, and the largest of all, in kΩ.
     """
     found: dict[str, tuple[float | None, float]] = {}
     started = False
@@ -149,7 +150,7 @@ def write_contacts(paths: SessionPaths, lines: Sequence[Line], protocol: Protoco
     """
     measured = impedances(lines)
     head = ("name", "x", "y", "z", "type", "material", "impedance", "impedance_max", "area_cm2")
-    rows = [head]
+    rows: list[tuple[str, ...]] = [head]
     for contact in protocol.montage.electrodes:
         before, most = measured.get(contact.name, (None, None))
         kohm = [_number(before), _number(most)]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import mne_bids
@@ -18,9 +20,18 @@ from tests.tacs.standards import DEVICES, SHORT, clinic, stimulate
 from tests.tacs.test_bids import brainvision, edf, rows, validate
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The clinic's data set, made once; a test gets a copy."""
+    folder = tmp_path_factory.mktemp("clinic")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TACS_SITE_DIR", str(folder / "site"))
+        yield clinic(folder / "ds", edf(folder / "a"), brainvision(folder / "b"))
+
+
 @pytest.fixture
-def dataset(tmp_path: Path) -> Path:
-    return clinic(tmp_path / "ds", edf(tmp_path / "a"), brainvision(tmp_path / "b"))
+def dataset(whole: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(whole, tmp_path / "ds"))
 
 
 def test_the_whole_data_set_is_valid(dataset: Path) -> None:
