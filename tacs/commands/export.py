@@ -32,5 +32,26 @@ def nibs_bids(
     console.output.result(done.to_dict(), "\n".join(lines))
 
 
+@app.command()
+def deidentified(
+    dataset: Dataset,
+    out: Out,
+    subject_key: Annotated[
+        str, typer.Option("--subject-key", help="new file for who is who; keep it apart")
+    ],
+) -> None:
+    """Copy a data set without names, dates and free text; the key is a file of its own."""
+    from tacs.deidentify import deidentify
+
+    done = deidentify(dataset, out, subject_key)
+    lines = [
+        f"{done.path}: {done.subjects} people, {done.sessions} sessions, {done.files} files",
+        f"key: {done.key} (keep it apart; with it the data are personal data still)",
+    ]
+    for why, names in done.left_out.items():
+        lines += [f"left out, {why}:", *(f"  {name}" for name in names)]
+    console.output.result(done.to_dict(), "\n".join(lines))
+
+
 def _left(texts: tuple[str, ...]) -> list[str]:
     return ["left out:", *(f"  {text}" for text in texts)] if texts else []
