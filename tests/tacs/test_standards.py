@@ -7,15 +7,19 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import mne
 import mne_bids
+import numpy as np
 import pytest
 
 from tacs.bids_stimulation import impedances, note_session
 from tacs.checking import prepare
+from tacs.cli import call
 from tacs.dataset import SessionPaths
 from tacs.errors import InputError
 from tacs.record import Line, read_record
 from tacs.runner import run
+from tests.analysis.test_readers_xdf import eeg_stream, marker_stream, ramp, write
 from tests.tacs.standards import DEVICES, SHORT, clinic, stimulate
 from tests.tacs.test_bids import brainvision, edf, rows, validate
 
@@ -142,3 +146,22 @@ def test_a_table_of_sessions_keeps_what_stands_there(dataset: Path) -> None:
     table.write_bytes(b"session_id\xff\xfe\n")
     with pytest.raises(InputError, match="cannot be read as a table"):
         note_session(paths)
+
+
+def test_an_xdf_file_comes_in_with_its_marks(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stamps, values = ramp()
+    marks = marker_stream(2, [(1002.0, "eyes closed"), (1004.5, "eyes open")])
+    source = write(tmp_path / "x.xdf", eeg_stream(1, stamps, 1e-3 * values), marks)
+    out = tmp_path / "ds"
+    words = ["--json", "import", str(source), "--out", str(out), "--subject", "P01"]
+    assert call([*words, "--session", "01", "--when", "pre"]) == 0
+    path = Path(json.loads(capsys.readouterr().out)["path"])
+    assert path.suffix == ".vhdr"
+    events = rows(path.with_name(path.stem.removesuffix("_eeg") + "_events.tsv"))
+    told = {row["trial_type"]: float(row["onset"]) for row in events}
+    assert told == pytest.approx({"eyes closed": 2.0, "eyes open": 4.5}, abs=0.004)
+    have = mne.io.read_raw(path, preload=True, verbose="ERROR")
+    assert np.allclose(have.get_data(), 1e-9 * values.T, rtol=1e-5, atol=1e-12)
+    assert validate(out) == []
