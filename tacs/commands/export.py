@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from tacs import console
+from tacs.errors import InputError
 
 Dataset = Annotated[str, typer.Argument(help="the data set")]
 Out = Annotated[str, typer.Option("--out", help="new folder for the export")]
@@ -30,6 +31,37 @@ def nibs_bids(
     done = export_nibs(dataset, out, spec=spec)
     lines = [f"{done.path}: {done.sessions} sessions, NIBS-BIDS {spec}", *_left(done.left_out)]
     console.output.result(done.to_dict(), "\n".join(lines))
+
+
+@app.command()
+def checklist(
+    dataset: Dataset,
+    subject: console.Subject,
+    session: console.SessionLabel,
+    kind: Annotated[str, typer.Option("--kind", help="rates or contes")],
+    out: Annotated[
+        str, typer.Option("--out", help="file to write, .md or .json; printed if left out")
+    ] = "",
+) -> None:
+    """Fill a reporting checklist from a session's record; what it does not say is listed."""
+    import json
+    from pathlib import Path
+
+    from tacs.export_checklist import fill_checklist
+    from tacs.files import write_text
+
+    if out and Path(out).suffix not in {".md", ".json"}:
+        raise InputError(f"--out {out}: must end in .md or .json")
+    filled = fill_checklist(dataset, subject, session, kind)
+    data, prose = filled.to_dict(), filled.to_markdown()
+    if out:
+        text = prose
+        if Path(out).suffix == ".json":
+            text = json.dumps(data, indent=2, ensure_ascii=False) + "\n"
+        write_text(out, text)
+        data["path"] = out
+        prose = f"{out}: {data['answered']} topics answered, {len(filled.missing)} missing"
+    console.output.result(data, prose)
 
 
 @app.command()
