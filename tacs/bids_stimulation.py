@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import csv
 import math
+import os
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 
 from tacs.dataset import SessionPaths, write_json
@@ -167,7 +169,8 @@ def write_contacts(paths: SessionPaths, lines: Sequence[Line], protocol: Protoco
 def note_session(paths: SessionPaths) -> None:
     """Enter a session that has a record, and its person, into the tables of the data set.
 
-    Rows and columns that stand there already are kept.
+    Rows and columns that stand there already are kept. The tables get the time of the session's
+    start: when a blinded session's were written would tell what its record does not.
 
     Raises
     ------
@@ -188,16 +191,20 @@ def note_session(paths: SessionPaths) -> None:
     if row.get("acq_time", "n/a") in {"", "n/a"}:
         row["acq_time"] = lines[0].utc.replace("+00:00", "Z")
     rows.sort(key=lambda x: x.get("session_id", ""))
-    _write(table, header, rows)
+    began_s = datetime.fromisoformat(lines[0].utc).timestamp()
+    _write(table, header, rows, began_s)
     people = paths.dataset / "participants.tsv"
     header, rows = _table(people)
     if all(x.get("participant_id") != f"sub-{paths.subject}" for x in rows):
         rows.append({"participant_id": f"sub-{paths.subject}"})
-        _write(people, header or ["participant_id"], rows)
+        _write(people, header or ["participant_id"], rows, began_s)
 
 
-def _write(path: Path, header: Sequence[str], rows: Sequence[Mapping[str, str]]) -> None:
+def _write(
+    path: Path, header: Sequence[str], rows: Sequence[Mapping[str, str]], time_s: float
+) -> None:
     write_text(path, _text([header, *([x.get(name, "n/a") for name in header] for x in rows)]))
+    os.utime(path, (time_s, time_s))
 
 
 def _table(path: Path) -> tuple[list[str], list[dict[str, str]]]:

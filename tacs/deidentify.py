@@ -20,12 +20,11 @@ import gzip
 import json
 import os
 import re
-import secrets
 import tempfile
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -41,6 +40,7 @@ from tacs.deidentify_content import (
     sidecar,
 )
 from tacs.deidentify_headers import channel_name, write_brainvision, write_edf
+from tacs.deidentify_key import Key, Person, key_of, rows_of, text_of, write_key
 from tacs.errors import InputError, TacsError
 from tacs.files import write_text
 from tacs.journal import Journal
@@ -49,9 +49,6 @@ from tacs.record import read_record
 
 __all__ = ["Deidentified", "deidentify"]
 
-ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
-SHIFT_DAYS = (37_700, 41_000)  # before 1925 for anything recorded until 2028, as BIDS asks
-TASKS = {"tacs", "restclosed", "restopen", "rest", "eyesclosed", "eyesopen"}
 MTIME_S = 315_532_800  # 1980-01-01: the same for every file
 JSON_MAX_BYTES = 64 * 1024 * 1024
 NAME = re.compile(
@@ -113,50 +110,6 @@ class Deidentified:
         }
 
 
-@dataclass(slots=True)
-class _Person:
-    """One person's new name, shift and sessions."""
-
-    pseudonym: str
-    shift_days: int
-    sessions: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class _Key:
-    """Who is who."""
-
-    people: dict[str, _Person] = field(default_factory=dict)
-    operators: dict[str, str] = field(default_factory=dict)
-    tasks: dict[str, str] = field(default_factory=dict)
-
-    def operator(self, name: str) -> str:
-        """Return the code of a person of the site."""
-        name = " ".join(name.split())
-        if name not in self.operators:
-            self.operators[name] = _label("OP", self.operators.values())
-        return self.operators[name]
-
-    def task(self, label: str) -> str:
-        """Return a task's label, or a number where it may be anything."""
-        if label in TASKS:
-            return label
-        return self.tasks.setdefault(label, f"task{len(self.tasks) + 1}")
-
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "note": "Leads from pseudonyms back to people: keep apart from the export.",
-            "subjects": {
-                label: {
-                    "pseudonym": p.pseudonym, "shift_days": p.shift_days, "sessions": p.sessions,
-                }
-                for label, p in self.people.items()
-            },
-            "operators": self.operators,
-            "tasks": self.tasks,
-        }  # fmt: skip
-
-
 def deidentify(dataset: str | Path, out: str | Path, key_file: str | Path) -> Deidentified:
     """Copy a data set without what tells who is in it.
 
@@ -185,7 +138,7 @@ def deidentify(dataset: str | Path, out: str | Path, key_file: str | Path) -> De
             raise InputError(f"{key_path}: lies in the {what}; keep the key apart from it")
     if target.resolve().is_relative_to(root.resolve()):
         raise InputError(f"{target}: lies in the data set; give a folder outside it")
-    key = _key_of(root, records)
+    key = key_of(root, records)
     if not key.people:
         raise InputError(f"{root}: has nobody in it; nothing to export")
     try:
@@ -194,7 +147,7 @@ def deidentify(dataset: str | Path, out: str | Path, key_file: str | Path) -> De
             stage = Path(name) / "set"
             copy = _Copy(root, stage, key)
             copy.everything(records)
-            _write_key(key_path, key)
+            write_key(key_path, key)
             _same_times(stage)
             os.replace(stage, target)
     except OSError as exc:
@@ -209,51 +162,10 @@ def deidentify(dataset: str | Path, out: str | Path, key_file: str | Path) -> De
     )
 
 
-def _label(start: str, taken: Any) -> str:
-    while True:
-        label = start + "".join(secrets.choice(ALPHABET) for _ in range(6))
-        if label not in set(taken):
-            return label
-
-
-def _key_of(root: Path, records: list[SessionPaths]) -> _Key:
-    """Draw pseudonyms and shifts; number the sessions in the order of their time."""
-    found: dict[str, dict[str, str]] = {}
-    for paths in records:
-        lines, _ = read_record(paths.record, allow_torn_tail=True)
-        found.setdefault(paths.subject, {})[paths.session] = lines[0].utc if lines else ""
-    for folder in sorted(root.glob("sub-*/ses-*")):
-        if folder.is_dir():
-            subject = folder.parent.name.removeprefix("sub-")
-            session = folder.name.removeprefix("ses-")
-            told = [
-                row.get("acq_time", "") for row in _rows(next(folder.glob("*_scans.tsv"), None))
-            ]
-            found.setdefault(subject, {}).setdefault(session, min([*told, "9"]))
-    for row in _rows(root / "participants.tsv"):
-        found.setdefault(row.get("participant_id", "").removeprefix("sub-"), {})
-    for entry in Journal(root).entries():
-        if entry.subject is not None:
-            sessions = found.setdefault(entry.subject, {})
-            if entry.session is not None:
-                sessions.setdefault(entry.session, entry.utc)
-    found.pop("", None)
-    key, taken = _Key(), set[str]()
-    for subject, sessions in found.items():
-        pseudonym = _label("P", taken)
-        taken.add(pseudonym)
-        low, high = SHIFT_DAYS
-        person = _Person(pseudonym, -(low + secrets.randbelow(high - low)))
-        ordered = [label for _, label in sorted((at, label) for label, at in sessions.items())]
-        person.sessions = {label: f"{n:02d}" for n, label in enumerate(ordered, 1)}
-        key.people[subject] = person
-    return key
-
-
 class _Copy:
     """The copy in the making."""
 
-    def __init__(self, root: Path, stage: Path, key: _Key) -> None:
+    def __init__(self, root: Path, stage: Path, key: Key) -> None:
         self.root, self.stage, self.key = root, stage, key
         self.left: dict[str, list[str]] = {}
         self.done: set[Path] = set()
@@ -291,11 +203,11 @@ class _Copy:
                 if links if path.is_symlink() else path.is_file():
                     yield path
 
-    def _who(self, subject: str, session: str) -> tuple[_Person, str]:
+    def _who(self, subject: str, session: str) -> tuple[Person, str]:
         person = self.key.people[subject]
         return person, person.sessions[session]
 
-    def _folder(self, above: str, person: _Person, session: str) -> Path:
+    def _folder(self, above: str, person: Person, session: str) -> Path:
         folder = self.stage / above / f"sub-{person.pseudonym}" / f"ses-{session}"
         folder.mkdir(parents=True, exist_ok=True)
         return folder
@@ -320,8 +232,8 @@ class _Copy:
                 },
             )
         table = self.root / "participants.tsv"
-        old = _rows(table)
-        body = plain_tsv(_text(table), "participants") if old and len(old[0]) > 1 else ""
+        old = rows_of(table)
+        body = plain_tsv(text_of(table), "participants") if old and len(old[0]) > 1 else ""
         header, *lines = body.splitlines() or [""]
         told = {row.get("participant_id", ""): line for row, line in zip(old, lines, strict=False)}
         n = header.count("\t") + 1 if header else 0
@@ -359,7 +271,7 @@ class _Copy:
             elif kind in {"channels.tsv", "events.tsv"} or (
                 kind == "electrodes.tsv" and match["task"] == "tacs"
             ):
-                write_text(target, plain_tsv(_text(path), match["suffix"]))
+                write_text(target, plain_tsv(text_of(path), match["suffix"]))
             elif kind in {"eeg.json", "stim.json"}:
                 self._sidecar(path, target, match["task"])
             elif kind == "stim.tsv.gz":
@@ -440,7 +352,7 @@ class _Copy:
             began[paths.subject, paths.session] = lines[0].utc if lines else "n/a"
         for label, person in self.key.people.items():
             table = self.root / f"sub-{label}" / f"sub-{label}_sessions.tsv"
-            times = {r.get("session_id", ""): r.get("acq_time", "n/a") for r in _rows(table)}
+            times = {r.get("session_id", ""): r.get("acq_time", "n/a") for r in rows_of(table)}
             self.done.add(table)
             rows = []
             for old, new in person.sessions.items():
@@ -457,9 +369,9 @@ class _Copy:
                     "session_id\tacq_time\n" + "".join(rows),
                 )
 
-    def _scans(self, table: Path, person: _Person, session: str) -> None:
+    def _scans(self, table: Path, person: Person, session: str) -> None:
         lines = []
-        for row in _rows(table):
+        for row in rows_of(table):
             match = NAME.fullmatch(Path(row.get("filename", "")).name)
             if match is None:
                 continue
@@ -534,16 +446,6 @@ def _copy_trace(source: Path, target: Path) -> None:
         raise InputError(f"{source}: is no whole gzip file ({exc})") from exc
 
 
-def _write_key(path: Path, key: _Key) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(fd, "w", encoding="utf-8") as file:
-        json.dump(key.to_dict(), file, indent=2, ensure_ascii=False)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-
-
 def _same_times(stage: Path) -> None:
     """Take the days of the export and of the source off the files."""
     for path in [*stage.rglob("*"), stage]:
@@ -560,19 +462,3 @@ def _json(path: Path) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise InputError(f"{path}: is not a JSON object")
     return data
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as exc:
-        raise InputError(f"{path}: is not text") from exc
-
-
-def _rows(path: Path | None) -> list[dict[str, str]]:
-    """Rows of a table, none where it is not there."""
-    if path is None or not path.exists():
-        return []
-    header, *lines = _text(path).splitlines() or [""]
-    names = header.split("\t")
-    return [dict(zip(names, line.split("\t"), strict=False)) for line in lines if line]

@@ -59,6 +59,7 @@ COLUMNS = {
     "participants": {"age", "sex", "hand", "handedness"},
 }  # fmt: skip
 OLDEST_Y = 89.0
+CODE_DIGITS = 3  # a longer number may be a hospital's
 
 
 def shifted(text: str, days: int) -> str:
@@ -118,6 +119,8 @@ def _cell(kind: str, column: str, value: str, number: int) -> str:
     if value in WORDS:
         return value
     if column in {"sex", "hand", "handedness", "status", "type", "units", "material"}:
+        return "n/a"
+    if column == "value" and len(value) > CODE_DIGITS:
         return "n/a"
     return value if _number(value) is not None else "n/a"
 

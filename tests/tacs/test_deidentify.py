@@ -353,9 +353,9 @@ def test_texts_and_times() -> None:
     ]  # fmt: skip
     assert shifted("2023-11-14T22:00:00+00:00", -1) == "2023-11-13T22:00:00Z"
     assert shifted(PERSON, -1) == "n/a"
-    table = "onset\tduration\ttrial_type\tnote\n1.5\tn/a\t=1+1\tx\n@x\t0\thold\ty\n"
+    table = "onset\tvalue\ttrial_type\tnote\n1.5\t12\t=1+1\tx\n@x\t47110815\thold\ty\n"
     assert plain_tsv(table, "events") == (
-        "onset\tduration\ttrial_type\n1.5\tn/a\tmark\nn/a\t0\thold\n"
+        "onset\tvalue\ttrial_type\n1.5\t12\tmark\nn/a\tn/a\thold\n"
     )
     with pytest.raises(InputError, match="without a column that is known"):
         plain_tsv("a\tb\n1\t2\n", "events")

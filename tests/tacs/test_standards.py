@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 import mne
@@ -123,7 +124,10 @@ def test_of_a_blinded_session_no_file_tells_whether_current_flowed(dataset: Path
     assert "ElectricalStimulation" not in sidecar
     assert sidecar["ElectricalStimulationParameters"].startswith("as planned, the arm is blinded")
     assert not list(paths.eeg.glob("*task-tacs*"))
-    assert len(rows(dataset / "sub-B1" / "sub-B1_sessions.tsv")) == 1
+    table = dataset / "sub-B1" / "sub-B1_sessions.tsv"
+    assert len(rows(table)) == 1
+    began = datetime.fromisoformat(read_record(paths.record)[0][0].utc).timestamp()
+    assert table.stat().st_mtime == pytest.approx(began, abs=1e-3)  # not when it ended
 
 
 def test_the_recordings_can_still_be_read(dataset: Path) -> None:
