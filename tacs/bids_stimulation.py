@@ -30,7 +30,7 @@ __all__ = [
 STATES = {
     "ramp_up": "the current rises",
     "hold": "the current as prescribed",
-    "ramp_down": "the current falls as prescribed",
+    "ramp_down": "the current falls as prescribed, until the device says that it is silent",
     "paused": "a pause: no current once it has fallen",
     "between_trains": "between two trains: no current",
     "stopping": "a stop: the current falls in the device's stop ramp",
