@@ -13,6 +13,10 @@ from xml.etree import ElementTree
 from analysis.errors import RecordingError
 
 COPY = "copy it again from the recorder"
+XML_BYTES_MAX = 16 * 1024 * 1024  # a header names channels; a whole session's offsets are less
+CHUNK_BYTES_MAX = 1024**3
+UNPACKED_BYTES_MAX = 64 * 1024**3
+_XML = (1, 2, 6)  # file header, stream header, stream footer
 _LISTED = 6
 
 
@@ -132,17 +136,41 @@ def _next_chunk(path: Path, file: Any, size: int | None) -> tuple[int, int, byte
     length = int.from_bytes(raw, "little")
     if len(raw) < width[0] or (size is not None and begin + length > size):
         raise RecordingError(f"{path} is cut off within its last chunk; {COPY}")
+    if length > CHUNK_BYTES_MAX or begin + length > UNPACKED_BYTES_MAX:
+        raise RecordingError(f"{path} unpacks to more than a recording can be; {COPY}")
     tag = int.from_bytes(file.read(2), "little")
     if tag not in range(1, 7):
         raise RecordingError(f"{path} is damaged: a chunk of unknown kind {tag}; {COPY}")
     number, content = 0, b""
-    if tag == 2:
-        number = int.from_bytes(file.read(4), "little")
-        content = file.read(length - 6)
+    if tag in _XML:
+        if length > XML_BYTES_MAX:
+            raise RecordingError(f"{path} has a header of {length} bytes, which none has; {COPY}")
+        number = int.from_bytes(file.read(4), "little") if tag != 1 else 0
+        content = file.read(max(length - (2 if tag == 1 else 6), 0))
+        _refuse_entities(path, content)
     file.seek(begin + length)
     if file.tell() < begin + length:
         raise EOFError
     return tag, number, content
+
+
+def _refuse_entities(path: Path, content: bytes) -> None:
+    """Refuse a header that declares entities: they can unpack to anything, or name other files.
+
+    The library that reads the samples parses the same text without looking.
+    """
+    from defusedxml import DefusedXmlException
+    from defusedxml.ElementTree import fromstring
+
+    try:
+        fromstring(content.decode("utf-8", "replace"), forbid_dtd=True)
+    except DefusedXmlException as exc:
+        raise RecordingError(
+            f"{path}: a header declares a document type or entities, which no recorder writes; "
+            "the file was not opened"
+        ) from exc
+    except ElementTree.ParseError:
+        pass  # a footer may be cut off; of a header that is said where it is read
 
 
 def _stream(number: int, content: bytes) -> Stream:

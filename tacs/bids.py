@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from tacs.bids_stimulation import EVENT_COLUMNS, event_rows, parameters, write_contacts
 from tacs.bids_writer import merge_recording, write_recording
 from tacs.dataset import (
     Recording,
@@ -42,11 +43,12 @@ from tacs.dataset import (
 from tacs.driver import TraceInfo
 from tacs.errors import InputError, RecordError
 from tacs.files import write_text
+from tacs.protocol import Protocol
+from tacs.record import read_record
 
 if TYPE_CHECKING:
     from analysis.io import Recording as Loaded
     from analysis.quality import Quality
-    from tacs.protocol import Protocol
 
 __all__ = [
     "Imported",
@@ -61,16 +63,6 @@ __all__ = [
     "store_trace",
     "task_label",
 ]
-
-
-EVENT_COLUMNS = {
-    "onset": {"Description": "From the first sample of the current trace", "Units": "s"},
-    "duration": {"Description": "From the first to the last instant of the session", "Units": "s"},
-    "trial_type": {
-        "Description": "What happened",
-        "Levels": {"stimulation": "transcranial alternating current stimulation, ramps included"},
-    },
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,8 +123,10 @@ def import_recording(
         BIDS data set; made where there is none.
     subject, session : str
         BIDS labels.
-    when : {"pre", "post"}
-        Before or after the stimulation of that session.
+    when : {"pre", "post", "during"}
+        Before, after or during the stimulation of that session. A recording made during it says so
+        in its sidecar, with what the session's record names; of a blinded session, or where there
+        is no record, no more than that current may have flowed.
     task : str
         What the person did; ``rest-closed`` becomes the label ``restclosed``.
     sfreq_hz : float, optional
@@ -150,8 +144,8 @@ def import_recording(
         A label or the recording cannot be used, the recording is there already, or the data set
         cannot be written. Nothing of the recording is left behind.
     """
-    if when not in {"pre", "post"}:
-        raise InputError(f"when {when!r}: must be pre or post")
+    if when not in {"pre", "post", "during"}:
+        raise InputError(f"when {when!r}: must be pre, post or during")
     label = task_label(task)
     paths = SessionPaths.of(dataset, subject, session)
     loaded, quality = _read(path, sfreq_hz)
@@ -167,6 +161,8 @@ def import_recording(
     with _staging(paths.dataset) as stage:
         staged = SessionPaths(stage / "set", subject, session)
         written, noticed = write_recording(loaded, quality.mains_hz, staged, label, when)
+        if when == "during":
+            _tell_stimulation(written.with_suffix(".json"), paths)
         summary = {"recording": written.name, "source_sha256": loaded.sha256, **quality.to_dict()}
         write_json(staged.quality(label, when), summary)
         merge_recording(staged, paths, label, when, aside=stage / "before")
@@ -210,11 +206,11 @@ def store_trace(paths: SessionPaths, info: TraceInfo, started_s: float, protocol
     if protocol.blinding is not None:
         raise RecordError(f"{info.path}: is of a blinded session; it is sealed, not stored")
     target = paths.trace
-    began = math.isfinite(started_s)
+    began, known = math.isfinite(started_s), paths.record.exists()
     onset_s = round(started_s - info.start_s, 6) if began else None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        write_json(_beside(target), _trace_sidecar(info, onset_s))
+        write_json(_beside(target), _trace_sidecar(info, onset_s, protocol))
         if _is_one_member(info.path):
             info.path.replace(target)
         else:
@@ -223,11 +219,12 @@ def store_trace(paths: SessionPaths, info: TraceInfo, started_s: float, protocol
         if onset_s is not None:
             end_s = info.n_samples / info.sampling_frequency_hz
             duration_s = round(max(min(protocol.duration_s, end_s - onset_s), 0.0), 6)
-            write_text(
-                paths.events,
-                f"onset\tduration\ttrial_type\n{onset_s}\t{duration_s}\tstimulation\n",
-            )
+            lines = read_record(paths.record, allow_torn_tail=True)[0] if known else []
+            table = event_rows(lines, onset_s, duration_s, end_s)
+            rows = "".join(f"{at}\t{long}\t{what}\n" for at, long, what in table)
+            write_text(paths.events, f"onset\tduration\ttrial_type\n{rows}")
             write_json(paths.events.with_suffix(".json"), EVENT_COLUMNS)
+            write_contacts(paths, lines, protocol)
         # Last: while it is there, `tacs recover` goes on where a crash ended this.
         _beside(info.path).unlink(missing_ok=True)
     except (OSError, InputError) as exc:
@@ -317,7 +314,7 @@ def _whole_lines(file: BinaryIO) -> Iterator[bytes]:
                 unpacker = zlib.decompressobj(wbits=31)
 
 
-def _trace_sidecar(info: TraceInfo, onset_s: float | None) -> dict[str, Any]:
+def _trace_sidecar(info: TraceInfo, onset_s: float | None, protocol: Protocol) -> dict[str, Any]:
     """What BIDS wants to know of a continuous recording."""
     columns = {
         name: {"Description": f"Current as delivered, positive out of {name}", "Units": "mA"}
@@ -332,7 +329,24 @@ def _trace_sidecar(info: TraceInfo, onset_s: float | None) -> dict[str, Any]:
         "TaskDescription": "Transcranial alternating current stimulation; StartTime counts from "
         "the start of the stimulation",
         "ElectricalStimulation": True,
+        "ElectricalStimulationParameters": parameters(protocol),
     }
+
+
+def _tell_stimulation(sidecar: Path, paths: SessionPaths) -> None:
+    """Write into a recording's sidecar what current was prescribed while it was made."""
+    told = "no record of this session: what was applied is not known"
+    data = json.loads(sidecar.read_text(encoding="utf-8"))
+    lines = read_record(paths.record, allow_torn_tail=True)[0] if paths.record.exists() else []
+    # The arm must not be told: a sham's recording says the same as any other.
+    del data["ElectricalStimulation"]
+    if lines and lines[0].kind == "session":
+        protocol = Protocol.from_data(lines[0].data["protocol"], str(paths.record))
+        told = f"as planned, the arm is blinded: {parameters(protocol)}"
+        if protocol.blinding is None:
+            data["ElectricalStimulation"] = protocol.waveform != "passive_sham"
+            told = parameters(protocol)
+    write_json(sidecar, {**data, "ElectricalStimulationParameters": told})
 
 
 def _read(path: str | Path, sfreq_hz: float | None) -> tuple[Loaded, Quality]:

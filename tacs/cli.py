@@ -59,6 +59,7 @@ COMMANDS: Mapping[str, str] = {
     "blind": "blind:app",
     "track": "track:track_app",
     "store": "track:store_app",
+    "export": "export:app",
 }
 PAIRED = ("compare",)  # has an option that takes two values and may be repeated
 

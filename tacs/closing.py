@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from tacs.bids import SessionPaths, store_trace
+from tacs.bids_stimulation import note_session
 from tacs.blinded_record import BlindedRecord
 from tacs.blinding import SiteStudy
 from tacs.checking import Setup
@@ -194,7 +195,11 @@ class Closing:
         return dose_at_level(self.planned, elapsed_s, elapsed_s, "commanded")
 
     def _keep_trace(self, session: Session, info: TraceInfo | None) -> Path | None:
-        """Put the trace into the data set, or seal it."""
+        """Put the trace into the data set, or seal it; name the session in the person's table."""
+        try:
+            note_session(self.paths)
+        except TacsError as exc:
+            self.warnings.append(str(exc))
         if info is None:
             return None
         try:

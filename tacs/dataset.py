@@ -47,8 +47,9 @@ RECORDING = re.compile(
 README = """\
 EEG before and after transcranial alternating current stimulation.
 
-sub-*/ses-*/eeg       recordings: acq-pre before, acq-post after the stimulation of that session;
-                      recording-current: the current as delivered, one column per electrode in mA
+sub-*/ses-*/eeg       recordings: acq-pre before, acq-post after, acq-during the stimulation of
+                      that session; recording-current: the current as delivered, one column per
+                      electrode in mA, with its events and its electrodes (task-tacs)
 sourcedata/tacs       the record of every session (one JSON object a line, chained by hashes), with
                       copies of its protocol and its rig
 derivatives/tacs      what was computed: quality, peaks, outcomes, reports

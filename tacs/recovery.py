@@ -21,6 +21,7 @@ from typing import Any
 
 from tacs.anchors import RecordProblem, acknowledge, anchor, verify_dataset
 from tacs.bids import SessionPaths, find_records, left_trace, store_trace
+from tacs.bids_stimulation import note_session
 from tacs.blinding import load_study
 from tacs.clock import MonotonicClock, moment_now, utc_now
 from tacs.dose import Delivered, at_least, is_whole, measure, quiet_after_s, read_trace
@@ -234,6 +235,7 @@ def _close(paths: SessionPaths, lines: list[Line]) -> Recovered | None:
     anchor(paths.record, site_folder())
     try:
         _store_left_trace(paths, protocol, lines, started)
+        note_session(paths)
     except TacsError as exc:
         note += f"; its trace stays where it is: {exc}"
     return Recovered(

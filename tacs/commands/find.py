@@ -20,7 +20,7 @@ def import_(
     out: Annotated[str, typer.Option("--out", help="data set (BIDS); made where there is none")],
     subject: Subject,
     session: SessionLabel,
-    when: Annotated[str, typer.Option("--when", help="pre or post")],
+    when: Annotated[str, typer.Option("--when", help="pre, post or during")],
     task: Annotated[str, typer.Option("--task", help="state, such as rest-closed")] = "rest-closed",
     sfreq: Annotated[
         float, typer.Option("--sfreq", help="true sampling rate, Hz", show_default=False)

@@ -12,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from analysis import find_peak, load_recording
+from analysis.errors import AnalysisError
 from analysis.xdf_streams import list_streams
 from tests.analysis.reading import refused
 from tests.analysis.simulate import make_eeg
@@ -254,6 +255,37 @@ def test_damaged_files(tmp_path: Path) -> None:
     refused(silent, "0 samples")
     irregular = write(tmp_path / "irregular.xdf", eeg_stream(1, stamps, values, rate=0.0))
     refused(irregular, "no sampling rate")
+
+
+BOMB = """<?xml version="1.0"?><!DOCTYPE a [<!ENTITY x "ha"><!ENTITY y "&x;&x;&x;&x;&x;&x;">]>"""
+OTHER_FILE = """<?xml version="1.0"?><!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/hostname">]>"""
+
+
+@pytest.mark.parametrize("head", [BOMB, OTHER_FILE])
+@pytest.mark.parametrize("tag", [1, 2, 6])
+def test_entities_are_refused_in_every_header(
+    tmp_path: Path, head: str, tag: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before the library that reads the samples, which would expand them, sees the file."""
+    xml = f"{head}<info><name>&x;</name></info>".encode()
+    body = chunk(tag, xml if tag == 1 else struct.pack("<I", 9) + xml)
+    path = write(tmp_path / "a.xdf", body, eeg_stream(1, *ramp()))
+    monkeypatch.setattr("pyxdf.load_xdf", lambda *_, **__: pytest.fail("the file was opened"))
+    with pytest.raises(AnalysisError, match="declares a document type or entities"):
+        load_recording(path)
+
+
+def test_sizes_that_no_recording_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path / "a.xdf", eeg_stream(1, *ramp()))
+    packed = tmp_path / "b.xdfz"
+    packed.write_bytes(gzip.compress(path.read_bytes()))
+    load_recording(packed)
+    monkeypatch.setattr("analysis.xdf_streams.UNPACKED_BYTES_MAX", 10_000)
+    with pytest.raises(AnalysisError, match="unpacks to more than a recording can be"):
+        load_recording(packed)
+    monkeypatch.setattr("analysis.xdf_streams.XML_BYTES_MAX", 100)
+    with pytest.raises(AnalysisError, match="which none has"):
+        load_recording(path)
 
 
 def test_stream_is_only_for_xdf(tmp_path: Path) -> None:

@@ -402,7 +402,7 @@ def test_upper_case_extensions(tmp_path: Path) -> None:
         ({"session": "\0"}, "session"),
         ({"task": "../x"}, "task '../x'"),
         ({"task": "---"}, "task ''"),
-        ({"when": "during"}, "when 'during': must be pre or post"),
+        ({"when": "between"}, "when 'between': must be pre, post or during"),
     ],
 )
 def test_labels_that_are_none(tmp_path: Path, changes: dict[str, str], expected: str) -> None:
@@ -698,7 +698,15 @@ def test_the_delivered_current_lies_beside_the_eeg(tmp_path: Path) -> None:
     assert unpacker.eof
     assert unpacker.unused_data == b""  # one member: BIDS readers stop after the first
     assert paths.trace.read_bytes()[3:8] == bytes(5)  # neither a file name nor a time
-    assert sorted(p.suffix for p in paths.eeg.iterdir()) == [".gz", ".json", ".json", ".tsv"]
+    assert sorted(p.name.removeprefix("sub-01_ses-01_task-tacs_") for p in paths.eeg.iterdir()) == [
+        "coordsystem.json",
+        "electrodes.json",
+        "electrodes.tsv",
+        "events.json",
+        "events.tsv",
+        "recording-current_stim.json",
+        "recording-current_stim.tsv.gz",
+    ]
     assert list(paths.source.iterdir()) == []
     assert left_trace(paths) is None
     sidecar = json.loads(

@@ -11,6 +11,7 @@ from analysis.estimate import PeakEstimate
 from tacs.cli import call
 from tacs.demo import free_folder
 from tests.analysis import made_estimate
+from tests.tacs.test_bids import validate
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +53,10 @@ def test_the_change_is_found_with_its_direction(summary: dict[str, object]) -> N
     # The truth is the rhythm's own, and band power holds the background too.
     low, high = outcome["power"]["adjusted"]["ci95_percent"]
     assert low <= truth["power_percent"] <= high
+
+
+def test_the_data_set_is_valid(summary: dict[str, object]) -> None:
+    assert validate(Path(str(summary["report"])).parents[4]) == []
 
 
 def test_the_report_verifies_the_record_against_the_ledger(summary: dict[str, object]) -> None:

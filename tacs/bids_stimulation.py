@@ -1,0 +1,229 @@
+"""What BIDS wants to know of the stimulation: states as events, contacts with impedance, sessions.
+
+Everything here is taken from the run record. Of a blinded session only the day is told.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+
+from tacs.dataset import SessionPaths, write_json
+from tacs.errors import InputError
+from tacs.files import write_text
+from tacs.protocol import Protocol
+from tacs.record import Line, read_record
+
+__all__ = [
+    "EVENT_COLUMNS",
+    "event_rows",
+    "impedances",
+    "note_session",
+    "parameters",
+    "write_contacts",
+]
+
+STATES = {
+    "ramp_up": "the current rises",
+    "hold": "the current as prescribed",
+    "ramp_down": "the current falls as prescribed, until the device says that it is silent",
+    "paused": "a pause: no current once it has fallen",
+    "between_trains": "between two trains: no current",
+    "stopping": "a stop: the current falls in the device's stop ramp",
+}
+EVENT_COLUMNS = {
+    "onset": {"Description": "From the first sample of the current trace", "Units": "s"},
+    "duration": {"Description": "From the first to the last instant", "Units": "s"},
+    "trial_type": {
+        "Description": "What happened",
+        "Levels": {
+            "stimulation": "transcranial alternating current stimulation, ramps included",
+            **STATES,
+        },
+    },
+}
+CONTACT_COLUMNS = {
+    "impedance": {
+        "Description": "Last reading before the current began; n/a where nothing measures it",
+        "Units": "kOhm",
+    },
+    "impedance_max": {
+        "Description": "Largest reading while the session ran; n/a where nothing measures it",
+        "Units": "kOhm",
+    },
+    "area_cm2": {"Description": "Area of the contact", "Units": "cm^2"},
+}
+NO_POSITIONS = {
+    "EEGCoordinateSystem": "Other",
+    "EEGCoordinateUnits": "n/a",
+    "EEGCoordinateSystemDescription": "Positions were not measured; names are of the 10-10 system.",
+}
+SESSION_COLUMNS = ("session_id", "acq_time")
+
+
+def event_rows(
+    lines: Sequence[Line], onset_s: float, duration_s: float, end_s: float
+) -> list[tuple[float, float, str]]:
+    """Return the stimulation and its states on the trace's time.
+
+    Parameters
+    ----------
+    lines : sequence of Line
+        Of the record, as far as it verifies; may be empty.
+    onset_s, duration_s : float
+        When the stimulation began on the trace, and how long it lasted.
+    end_s : float
+        Length of the trace.
+
+    Returns
+    -------
+    list of (float, float, str)
+        Onset and duration in seconds, and what; the stimulation as a whole comes first.
+    """
+    rows = [(onset_s, duration_s, "stimulation")]
+    started = next((x for x in lines if x.kind == "intent" and x.data.get("verb") == "start"), None)
+    if started is None:
+        return rows
+    changes = [(x.t_s, str(x.data.get("to"))) for x in lines if x.kind == "state"]
+    last_s = max(lines[-1].t_s, changes[-1][0] if changes else 0.0)
+    for (at_s, state), (until_s, _) in zip(changes, [*changes[1:], (last_s, "")], strict=True):
+        if state not in STATES:
+            continue
+        first = min(max(onset_s + at_s - started.t_s, 0.0), end_s)
+        last = min(max(onset_s + until_s - started.t_s, first), end_s)
+        rows.append((round(first, 6), round(last - first, 6), state))
+    return rows
+
+
+def impedances(lines: Sequence[Line]) -> dict[str, tuple[float | None, float]]:
+    """Return the impedance of every electrode that was measured.
+
+    Parameters
+    ----------
+    lines : sequence of Line
+        Of the record.
+
+    Returns
+    -------
+    dict of str to (float or None, float)
+        By the name under which it was read: an electrode, or a loop like ``Oz-Cz``. Last
+        reading before the start, None where there was none, and the largest of all, in kΩ.
+    """
+    found: dict[str, tuple[float | None, float]] = {}
+    started = False
+    for line in lines:
+        started = started or (line.kind == "intent" and line.data.get("verb") == "start")
+        if line.kind != "answer":
+            continue
+        for key in ("impedance_before_kohm", "impedance_kohm"):
+            for name, value in (line.data.get(key) or {}).items():
+                kohm = float(value)
+                before, most = found.get(str(name), (None, -math.inf))
+                now = before if started and key == "impedance_kohm" else kohm
+                found[str(name)] = (now, max(most, kohm))
+    return found
+
+
+def parameters(protocol: Protocol) -> str:
+    """Say a protocol in the one line that ``ElectricalStimulationParameters`` holds."""
+    carrier = "" if protocol.carrier_hz is None else f", carrier {protocol.carrier_hz:g} Hz"
+    loops = "; ".join(
+        f"{x.source} to {x.sink} {x.current_peak_ma:g} mA zero-to-peak at {x.phase_deg:g} deg"
+        for x in protocol.montage.loops
+    )
+    return (
+        f"{protocol.waveform}, {protocol.frequency_hz:g} Hz{carrier}, {loops}; "
+        f"{protocol.duration_s:g} s, of which {protocol.ramp_up_s:g} s ramp up and "
+        f"{protocol.ramp_down_s:g} s ramp down"
+    )
+
+
+def write_contacts(paths: SessionPaths, lines: Sequence[Line], protocol: Protocol) -> None:
+    """Write the electrodes of the stimulation with their impedance.
+
+    Raises
+    ------
+    InputError
+        They cannot be written.
+    """
+    measured = impedances(lines)
+    head = ("name", "x", "y", "z", "type", "material", "impedance", "impedance_max", "area_cm2")
+    rows: list[tuple[str, ...]] = [head]
+    for contact in protocol.montage.electrodes:
+        before, most = measured.get(contact.name, (None, None))
+        kohm = [_number(before), _number(most)]
+        rows.append(
+            (contact.name, "n/a", "n/a", "n/a", "stimulation", contact.material, *kohm,
+             _number(contact.area_cm2))
+        )  # fmt: skip
+    table = paths.eeg / f"{paths.stem}_task-tacs_electrodes.tsv"
+    write_text(table, _text(rows))
+    write_json(table.with_suffix(".json"), CONTACT_COLUMNS)
+    write_json(paths.eeg / f"{paths.stem}_task-tacs_coordsystem.json", NO_POSITIONS)
+
+
+def note_session(paths: SessionPaths) -> None:
+    """Enter a session that has a record, and its person, into the tables of the data set.
+
+    Rows and columns that stand there already are kept. The tables get the time of the session's
+    start: when a blinded session's were written would tell what its record does not.
+
+    Raises
+    ------
+    InputError
+        The record or the table cannot be read, or the table not be written.
+    """
+    lines, _ = read_record(paths.record, allow_torn_tail=True)
+    if not lines:
+        return
+    table = paths.dataset / f"sub-{paths.subject}" / f"sub-{paths.subject}_sessions.tsv"
+    header, rows = _table(table)
+    header = list(dict.fromkeys([*header, *SESSION_COLUMNS]))
+    label = f"ses-{paths.session}"
+    row = next((x for x in rows if x.get("session_id") == label), None)
+    if row is None:
+        row = {"session_id": label}
+        rows.append(row)
+    if row.get("acq_time", "n/a") in {"", "n/a"}:
+        row["acq_time"] = lines[0].utc.replace("+00:00", "Z")
+    rows.sort(key=lambda x: x.get("session_id", ""))
+    began_s = datetime.fromisoformat(lines[0].utc).timestamp()
+    _write(table, header, rows, began_s)
+    people = paths.dataset / "participants.tsv"
+    header, rows = _table(people)
+    if all(x.get("participant_id") != f"sub-{paths.subject}" for x in rows):
+        rows.append({"participant_id": f"sub-{paths.subject}"})
+        _write(people, header or ["participant_id"], rows, began_s)
+
+
+def _write(
+    path: Path, header: Sequence[str], rows: Sequence[Mapping[str, str]], time_s: float
+) -> None:
+    write_text(path, _text([header, *([x.get(name, "n/a") for name in header] for x in rows)]))
+    os.utime(path, (time_s, time_s))
+
+
+def _table(path: Path) -> tuple[list[str], list[dict[str, str]]]:
+    """Header and rows of a table that may not be there yet."""
+    if not path.exists():
+        return [], []
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE, restval="n/a")
+            rows: list[Mapping[str, str]] = list(reader)
+            header = list(reader.fieldnames or [])
+    except (OSError, UnicodeDecodeError, csv.Error) as exc:
+        raise InputError(f"{path}: cannot be read as a table ({exc})") from exc
+    return header, [{k: v for k, v in row.items() if k is not None} for row in rows]
+
+
+def _text(rows: Sequence[Sequence[str]]) -> str:
+    return "".join("\t".join(row) + "\n" for row in rows)
+
+
+def _number(value: float | None) -> str:
+    return "n/a" if value is None else f"{value:.6g}"
