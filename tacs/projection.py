@@ -18,6 +18,7 @@ from typing import Any
 
 from tacs.course import Courses
 from tacs.dataset import SessionPaths, check_label, find_records
+from tacs.decisions import decision_of
 from tacs.errors import InputError, TacsError
 from tacs.journal import Entry, Journal
 from tacs.ratings import alerts_in, rating_of
@@ -26,9 +27,9 @@ from tacs.report_record import RecordView
 from tacs.scales import Scale
 from tacs.waveform import Waveform
 
-__all__ = ["COLUMNS", "KEYS", "SCHEMA", "Projection", "project"]
+__all__ = ["COLUMNS", "KEYS", "SCHEMA", "Projection", "noted_words", "project"]
 
-SCHEMA = 1
+SCHEMA = 2
 JSON_MAX_BYTES = 64 * 1024 * 1024
 
 # Columns of every table; the first ones, as many as KEYS says, are its key.
@@ -39,7 +40,14 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "courses": (
         "subject", "emulated", "schedule", "start", "time_zone", "enrolled_by",
     ),
-    "course_events": ("subject", "emulated", "number", "at_utc", "kind", "operator"),
+    "course_events": (
+        "subject", "emulated", "number", "at_utc", "kind", "operator", "role", "reason", "noted",
+    ),
+    "decisions": (
+        "entry", "subject", "session", "at_utc", "choice", "verdict", "planned_hz", "measured_hz",
+        "ci_low_hz", "ci_high_hz", "mismatch_hz", "limit_hz", "frequency_hz", "reason",
+        "operator", "role", "corrected_by",
+    ),
     "sessions": (
         "subject", "session", "began_utc", "outcome", "cause", "blinded", "emulated", "device",
         "waveform", "protocol_sha256", "operator", "record_head", "record_verifies",
@@ -56,7 +64,12 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "outcomes": (
         "subject", "session", "ln_ratio", "percent", "ci_low_percent", "ci_high_percent", "p",
         "adjusted_ln_ratio", "band_low_hz", "band_high_hz", "direction", "expected_direction",
-        "as_predicted", "peak_shift_hz", "imcoh_matched_change", "file_sha256",
+        "as_predicted", "peak_shift_hz", "imcoh_matched_change", "decay_w0",
+        "decay_w0_low", "decay_w0_high", "decay_tau_min", "decay_reason", "file_sha256",
+    ),
+    "after_effects": (
+        "subject", "session", "number", "from_min", "to_min", "percent", "ci_low_percent",
+        "ci_high_percent",
     ),
     "ratings": (
         "entry", "subject", "session", "scale", "scale_version", "scale_sha256", "at_utc",
@@ -80,7 +93,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 KEYS: Mapping[str, int] = {
     "meta": 1, "subjects": 1, "operators": 2, "courses": 2, "course_events": 3, "sessions": 2,
-    "peaks": 2, "doses": 3, "outcomes": 2, "ratings": 1, "rating_items": 2, "alerts": 2,
+    "peaks": 2, "decisions": 1, "doses": 3, "outcomes": 2, "after_effects": 3, "ratings": 1, "rating_items": 2, "alerts": 2,
     "forms": 1, "form_answers": 2, "audit": 1, "problems": 1,
 }  # fmt: skip
 FORM_KINDS = ("screening", "recheck", "consent", "adverse_effects")
@@ -156,7 +169,9 @@ class _Rows:
         )
 
 
-def project(dataset: str | Path, subject: str | None = None) -> Projection:
+def project(
+    dataset: str | Path, subject: str | None = None, *, site: Path | None = None
+) -> Projection:
     """Return a data set as tables.
 
     Parameters
@@ -165,6 +180,8 @@ def project(dataset: str | Path, subject: str | None = None) -> Projection:
         The data set; the courses come from the site's folder.
     subject : str, optional
         Read this person only; the audit trail stays whole.
+    site : Path, optional
+        The site's folder; :func:`tacs.sitelog.site_folder` where left out.
 
     Returns
     -------
@@ -189,7 +206,7 @@ def project(dataset: str | Path, subject: str | None = None) -> Projection:
     for paths in _derived(root, rows, subject):
         _peak(rows, paths)
         _outcome(rows, paths)
-    _courses(rows)
+    _courses(rows, site)
     for name, value in (("schema", str(SCHEMA)), ("dataset", root.resolve().name),
                         ("journal_head", entries[-1].hash if entries else GENESIS)):  # fmt: skip
         rows.add("meta", name=name, value=value)
@@ -223,6 +240,8 @@ def _journal(rows: _Rows, entries: Sequence[Entry], wanted: str | None) -> None:
             _rating(rows, entry, corrected.get(entry.hash), seen)
         elif entry.kind in FORM_KINDS:
             _form(rows, entry, corrected.get(entry.hash))
+        elif entry.kind == "frequency_decision":
+            _decision(rows, entry, corrected.get(entry.hash))
 
 
 def _rating(rows: _Rows, entry: Entry, corrected_by: str | None, seen: Entry | None) -> None:
@@ -264,6 +283,23 @@ def _form(rows: _Rows, entry: Entry, corrected_by: str | None) -> None:
     )  # fmt: skip
     for item, answer in data.get("answers", {}).items():
         rows.add("form_answers", entry=entry.hash, item=str(item), answer=_text(answer))
+
+
+def _decision(rows: _Rows, entry: Entry, corrected_by: str | None) -> None:
+    try:
+        made = decision_of(entry)
+    except (KeyError, TypeError, ValueError):
+        rows.problem(f"journal entry {entry.hash[:8]}", "holds no decision")
+        return
+    low, high = made.ci95_hz or (None, None)
+    rows.add(
+        "decisions", entry=entry.hash, subject=made.subject, session=made.session,
+        at_utc=_utc(made.at), choice=made.choice, verdict=made.verdict,
+        planned_hz=made.planned_hz, measured_hz=_number(made.measured_hz), ci_low_hz=low,
+        ci_high_hz=high, mismatch_hz=_number(made.mismatch_hz), limit_hz=_number(made.limit_hz),
+        frequency_hz=made.frequency_hz, reason=made.reason, operator=made.operator,
+        role=made.role, corrected_by=corrected_by,
+    )  # fmt: skip
 
 
 def _record(rows: _Rows, paths: SessionPaths) -> None:
@@ -365,6 +401,8 @@ def _outcome(rows: _Rows, paths: SessionPaths) -> None:
     low, high = _pair(power.get("ci95_percent"))
     band_low, band_high = _pair(power.get("band_hz"))
     coherence_change = _at(data, "connectivity", "imcoh", "power_matched_change")
+    decay = _at(data, "time_course", "decay")
+    w0_low, w0_high = _pair(_at(decay, "w0_ci95"))
     rows.add(
         "outcomes", subject=paths.subject, session=paths.session,
         ln_ratio=_number(power.get("ln_ratio")), percent=_number(power.get("percent")),
@@ -374,15 +412,20 @@ def _outcome(rows: _Rows, paths: SessionPaths) -> None:
         expected_direction=None if hidden else _text(data.get("expected_direction")),
         as_predicted=None if hidden else _flag(data.get("as_predicted")),
         peak_shift_hz=_number(data.get("peak_shift_hz")),
-        imcoh_matched_change=_number(coherence_change),
+        imcoh_matched_change=_number(coherence_change), decay_w0=_number(_at(decay, "w0")),
+        decay_w0_low=w0_low, decay_w0_high=w0_high, decay_tau_min=_number(_at(decay, "tau_min")),
+        decay_reason=_text(_at(decay, "reason")),
         file_sha256=hashlib.sha256(paths.outcome.read_bytes()).hexdigest(),
     )  # fmt: skip
+    # Without the minutes from the end of the current the bins have no place in time.
+    if _at(data, "time_course", "start_known") is True:
+        _after_effects(rows, paths, _at(data, "time_course", "bins"))
 
 
-def _courses(rows: _Rows) -> None:
+def _courses(rows: _Rows, site: Path | None) -> None:
     """Courses of the people of this data set, from the site's folder."""
     for emulated in (False, True):
-        courses = Courses(emulated=emulated)
+        courses = Courses(site, emulated=emulated)
         for subject in courses.subjects():
             if subject not in rows.subjects:
                 continue
@@ -399,7 +442,32 @@ def _courses(rows: _Rows) -> None:
                     "course_events", subject=subject, emulated=int(emulated), number=number,
                     at_utc=_utc(entry.at), kind=entry.kind,
                     operator=_text(entry.data.get("operator")),
+                    role=_text(entry.data.get("role")), reason=_text(entry.data.get("reason")),
+                    noted=noted_words(entry.data),
                 )  # fmt: skip
+
+
+def _after_effects(rows: _Rows, paths: SessionPaths, bins: Any) -> None:
+    """Power in the bins of time after a session, where recordings at known times were compared."""
+    for number, one in enumerate(bins if isinstance(bins, list) else []):
+        low, high = _pair(_at(one, "ci95_percent"))
+        rows.add(
+            "after_effects", subject=paths.subject, session=paths.session, number=number,
+            from_min=_number(_at(one, "from_min")), to_min=_number(_at(one, "to_min")),
+            percent=_number(_at(one, "percent")), ci_low_percent=low, ci_high_percent=high,
+        )  # fmt: skip
+
+
+def noted_words(data: Mapping[str, Any]) -> str | None:
+    """Return what a note of a course says, in words; None where it is no note."""
+    told = []
+    if (severity := data.get("adverse_event")) is not None:
+        told.append(f"{severity} adverse event")
+    if (nrs := data.get("discomfort_nrs")) is not None:
+        told.append(f"discomfort {nrs:g}")
+    if (rating := data.get("rating")) is not None:
+        told.append(f"{rating['instrument']} {rating['value']:g}")
+    return ", ".join(told) or None
 
 
 def _json(rows: _Rows, paths: SessionPaths, path: Path) -> Mapping[str, Any] | None:
