@@ -50,17 +50,17 @@ REST_S = 120.0  # the recordings of a clinic are longer, and so are the interval
 AFTER_MIN = (2.0, 20.0, 40.0)  # beginning of the recordings after the session with a fading effect
 MISSED = 3  # sessions before the visit that nobody comes to
 OPENS = time(9, 0)
-# Planted: totals before the first session and after the twentieth, lower is better.
-PLANTED = {"phq9": (19.0, 3.0), "madrs": (31.0, 5.0)}
+# Planted: totals before the first session and after the last, lower is better.
+PLANTED = {"phq9": (19.0, 8.0), "madrs": (31.0, 14.0)}
 STAFF, RATER = {"operator": "AB", "role": "operator"}, {"operator": "CD", "role": "rater"}
 
 
 class _Clinic:
     """The pretended calendar, the patient and the places of one demonstration."""
 
-    def __init__(self, folder: Path, seed: int, start: date) -> None:
+    def __init__(self, folder: Path, seed: int, sessions: int, start: date) -> None:
         self.clinic, self.dataset = folder / "clinic", folder / "dataset"
-        self.site, self.seed = folder / "site", seed
+        self.site, self.seed, self.sessions = folder / "site", seed, sessions
         self.now = datetime.combine(start, OPENS, tzinfo=UTC)
         self.visit = 0
         self.setup: Setup = prepare(DEVICE, site=self.site)
@@ -103,7 +103,7 @@ class _Clinic:
         """Planted ratings of somebody who has had so many sessions."""
         for name, (first, last) in PLANTED.items():
             scale = load_scale(name)
-            mean = first + (last - first) * sessions / 20.0
+            mean = first + (last - first) * sessions / self.sessions
             total = round(mean + self.rng.uniform(-1.0, 1.0))
             # At the start the patient says yes to the item on suicidality of one scale.
             alarming = {9: 1} if name == "phq9" and sessions == 0 else {}
@@ -185,7 +185,7 @@ def run_course(
     if folder.exists() and any(folder.iterdir()):
         raise InputError(f"{folder}: is not empty; give another folder with --out")
     (folder / "clinic").mkdir(parents=True)
-    clinic = _Clinic(folder, seed, start)
+    clinic = _Clinic(folder, seed, sessions, start)
     with pretended_calendar(lambda: clinic.now):
         told, protocol_file = _course(clinic, folder, sessions, start, say)
         clinic.later(60.0)
@@ -266,6 +266,7 @@ def _visit(
     number, paths = clinic.visit, SessionPaths.of(clinic.dataset, SUBJECT, session)
     if number == 1:
         clinic.rate(0, None)
+        clinic.later(20.0)
     before = clinic.recorded(session, "pre", "before")
     peak = estimate_peak(before, band_hz=BAND_HZ, subject=SUBJECT)
     write_json(paths.peak, peak.to_dict())
@@ -289,10 +290,11 @@ def _visit(
     record = _stimulate(clinic, session, protocol)
     after = _after(clinic, session, number == min(5, sessions))
     individual = protocol.individual
+    further = zip(after[1:], AFTER_MIN[1:], strict=False)
     outcome = compare_recordings(
         before, after[0], protocol_file=protocol_file, after_min=AFTER_MIN[0],
         peak_hz=None if individual is None else individual.peak_hz,
-        later=[f"{file}@{minutes:g}" for file, minutes in zip(after[1:], AFTER_MIN[1:], strict=False)],
+        later=[f"{file}@{minutes:g}" for file, minutes in further],
     )  # fmt: skip
     write_json(paths.outcome, outcome.to_dict())
     clinic.ask(session, "after", tingling=2, **({"headache": 2} if number == 2 else {}))
@@ -345,7 +347,7 @@ def _stimulate(clinic: _Clinic, session: str, protocol: Protocol) -> dict[str, A
 
     record = run(
         protocol, clinic.setup, subject=SUBJECT, session=session, dataset=clinic.dataset,
-        clock="virtual", watch=follow, **STAFF,
+        clock="virtual", watch=follow, operator=STAFF["operator"], role=STAFF["role"],
     )  # fmt: skip
     if record.delivered is None:
         raise RecordError(f"{record.record}: says nothing of what was delivered")

@@ -93,8 +93,8 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 KEYS: Mapping[str, int] = {
     "meta": 1, "subjects": 1, "operators": 2, "courses": 2, "course_events": 3, "sessions": 2,
-    "peaks": 2, "decisions": 1, "doses": 3, "outcomes": 2, "after_effects": 3, "ratings": 1, "rating_items": 2, "alerts": 2,
-    "forms": 1, "form_answers": 2, "audit": 1, "problems": 1,
+    "peaks": 2, "decisions": 1, "doses": 3, "outcomes": 2, "after_effects": 3, "ratings": 1,
+    "rating_items": 2, "alerts": 2, "forms": 1, "form_answers": 2, "audit": 1, "problems": 1,
 }  # fmt: skip
 FORM_KINDS = ("screening", "recheck", "consent", "adverse_effects")
 

@@ -402,11 +402,11 @@ def _events(
         if row["kind"] == "note" and "adverse" not in str(row["noted"]):
             continue
         who = f" by {row['operator']}" if row["operator"] else ""
-        what = row["noted"] or f"course: {row['kind']}{who}"
+        what = str(row["noted"] or f"course: {row['kind']}{who}")
         if row["reason"]:
             what = f"{what} ({row['reason']})"
         kind: Literal["adverse", "course"] = "adverse" if row["noted"] else "course"
-        found.append(Event(at=_at(row["at_utc"]), what=str(what), kind=kind))
+        found.append(Event(at=_at(row["at_utc"]), what=what, kind=kind))
     for row in tables.rows("decisions", subject=subject):
         if row["corrected_by"] is None and row["choice"] == "retune":
             what = (
