@@ -323,12 +323,14 @@ def _pairs_of(text: str, option: str) -> dict[str, str]:
 
 
 def _own_reliability(given: Sequence[str]) -> dict[str, tuple[float, float]]:
+    from tacs.scales import load_scale
+
     found = {}
     for text in given:
         for scale, value in _pairs_of(text, "--reliable").items():
             sd, slash, reliability = value.partition("/")
             try:
-                found[scale] = (float(sd), float(reliability if slash else ""))
+                found[load_scale(scale).id] = (float(sd), float(reliability if slash else ""))
             except ValueError:
                 raise InputError(
                     f"--reliable {text[:40]}: give SCALE=SD/RELIABILITY, as in madrs=6/0.85"
