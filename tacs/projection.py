@@ -21,10 +21,12 @@ from tacs.dataset import SessionPaths, check_label, find_records
 from tacs.decisions import decision_of
 from tacs.errors import InputError, TacsError
 from tacs.journal import Entry, Journal
+from tacs.projection_cache import RecordCache
 from tacs.ratings import alerts_in, rating_of
 from tacs.record import GENESIS
 from tacs.report_record import RecordView
 from tacs.scales import Scale
+from tacs.sitelog import site_folder
 from tacs.waveform import Waveform
 
 __all__ = ["COLUMNS", "KEYS", "SCHEMA", "Projection", "noted_words", "project"]
@@ -170,7 +172,11 @@ class _Rows:
 
 
 def project(
-    dataset: str | Path, subject: str | None = None, *, site: Path | None = None
+    dataset: str | Path,
+    subject: str | None = None,
+    *,
+    site: Path | None = None,
+    use_cache: bool = True,
 ) -> Projection:
     """Return a data set as tables.
 
@@ -182,6 +188,9 @@ def project(
         Read this person only; the audit trail stays whole.
     site : Path, optional
         The site's folder; :func:`tacs.sitelog.site_folder` where left out.
+    use_cache : bool
+        Whether a record that is the same to the byte as when it was last verified is taken as it
+        was read then (:mod:`tacs.projection_cache`).
 
     Returns
     -------
@@ -200,9 +209,12 @@ def project(
     rows = _Rows()
     entries = Journal(root).entries()
     _journal(rows, entries, subject)
+    folder = site_folder() if site is None else site
+    cache = RecordCache(root, folder, f"{SCHEMA}", use=use_cache)
     for paths in records:
         if subject in {None, paths.subject}:
-            _record(rows, paths)
+            _record(rows, paths, cache)
+    cache.save()
     for paths in _derived(root, rows, subject):
         _peak(rows, paths)
         _outcome(rows, paths)
@@ -302,56 +314,76 @@ def _decision(rows: _Rows, entry: Entry, corrected_by: str | None) -> None:
     )  # fmt: skip
 
 
-def _record(rows: _Rows, paths: SessionPaths) -> None:
-    where = paths.relative.as_posix()
-    row = rows.session(paths.subject, paths.session)
+def _record(rows: _Rows, paths: SessionPaths, cache: RecordCache) -> None:
+    """A session's row and doses from its record, as it was read or as it is kept."""
+    facts = cache.facts(paths.record, paths.subject, lambda: _record_facts(paths))
+    rows.session(paths.subject, paths.session).update(facts["session"])
+    for problem in facts["problems"]:
+        rows.problem(paths.relative.as_posix(), problem)
+    if facts["operator"] is not None:
+        rows.operators.add((facts["operator"][0], facts["operator"][1]))
+    for dose in facts["doses"]:
+        rows.add("doses", subject=paths.subject, session=paths.session, **dose)
+
+
+def _record_facts(paths: SessionPaths) -> dict[str, Any]:
+    """What the tables need of a record, every line of it verified; plain JSON types."""
+    empty: dict[str, Any] = {"problems": [], "operator": None, "doses": []}
     try:
         view = RecordView(paths.record)
     except (TacsError, OSError) as exc:
-        rows.problem(where, exc)
-        row.update(blinded=1, record_verifies=0)
-        return
-    if view.problem is not None:
-        rows.problem(where, f"record: {view.problem}")
+        return {**empty, "session": {"blinded": 1, "record_verifies": 0}, "problems": [str(exc)]}
+    problems = [] if view.problem is None else [f"record: {view.problem}"]
     hidden, began = view.blinded, view.began
     operator, role = str(view.first.get("operator") or ""), str(view.first.get("role") or "")
-    row.update(
-        began_utc=None if began is None else _utc(began),
-        outcome=view.outcome,
-        cause=view.cause,
-        blinded=int(hidden),
-        emulated=_flag(view.first.get("emulated")),
-        device=_text(view.first.get("device")),
-        operator=operator or None,
-        record_head=view.head,
-        record_verifies=int(view.problem is None),
-    )
-    if operator and role:
-        rows.operators.add((operator, role))
+    session: dict[str, Value] = {
+        "began_utc": None if began is None else _utc(began),
+        "outcome": view.outcome,
+        "cause": view.cause,
+        "blinded": int(hidden),
+        "emulated": _flag(view.first.get("emulated")),
+        "device": _text(view.first.get("device")),
+        "operator": operator or None,
+        "record_head": view.head,
+        "record_verifies": int(view.problem is None),
+    }
+    found = {
+        **empty,
+        "session": session,
+        "problems": problems,
+        "operator": [operator, role] if operator and role else None,
+    }
     if hidden:
-        return
-    row["protocol_sha256"] = _text(view.first.get("protocol_sha256"))
+        return found
+    session["protocol_sha256"] = _text(view.first.get("protocol_sha256"))
+    doses: list[dict[str, Value]] = []
     protocol = view.protocol
     if protocol is not None:
-        row["waveform"] = str(protocol.waveform)
+        session["waveform"] = str(protocol.waveform)
         wave = Waveform(protocol)
-        rows.add(
-            "doses", subject=paths.subject, session=paths.session, what="planned",
-            duration_s=protocol.duration_s, frequency_hz=protocol.frequency_hz,
-            current_peak_ma=max(wave.peak_ma(name) for name in wave.electrodes),
-            rectified_charge_c=max(wave.rectified_charge_c(name) for name in wave.electrodes),
-            source="protocol",
-        )  # fmt: skip
+        doses.append(
+            {
+                "what": "planned",
+                "duration_s": protocol.duration_s,
+                "frequency_hz": protocol.frequency_hz,
+                "current_peak_ma": max(wave.peak_ma(name) for name in wave.electrodes),
+                "rectified_charge_c": max(
+                    wave.rectified_charge_c(name) for name in wave.electrodes
+                ),
+                "source": "protocol",
+            }
+        )
     delivered = None if view.end is None else view.end.get("delivered")
     if isinstance(delivered, Mapping):
-        rows.add(
-            "doses", subject=paths.subject, session=paths.session, what="delivered",
-            duration_s=_number(delivered.get("duration_s")),
-            frequency_hz=_number(delivered.get("frequency_hz")),
-            current_peak_ma=_number(delivered.get("current_peak_ma")),
-            rectified_charge_c=_number(delivered.get("rectified_charge_c")),
-            source=_text(delivered.get("source")),
-        )  # fmt: skip
+        numbers = ("duration_s", "frequency_hz", "current_peak_ma", "rectified_charge_c")
+        doses.append(
+            {
+                "what": "delivered",
+                **{name: _number(delivered.get(name)) for name in numbers},
+                "source": _text(delivered.get("source")),
+            }
+        )
+    return {**found, "doses": doses}
 
 
 def _derived(root: Path, rows: _Rows, wanted: str | None) -> Iterator[SessionPaths]:
@@ -425,12 +457,8 @@ def _outcome(rows: _Rows, paths: SessionPaths) -> None:
 def _courses(rows: _Rows, site: Path | None) -> None:
     """Courses of the people of this data set, from the site's folder."""
     for emulated in (False, True):
-        courses = Courses(site, emulated=emulated)
-        for subject in courses.subjects():
+        for subject, course in Courses(site, emulated=emulated).everybody().items():
             if subject not in rows.subjects:
-                continue
-            course = courses.of(subject)
-            if course is None:
                 continue
             rows.add(
                 "courses", subject=subject, emulated=int(emulated), schedule=course.schedule.name,

@@ -54,7 +54,10 @@ REFERENCES: dict[str, tuple[tuple[tuple[str, ...], str], ...]] = {
     "forms": ((("subject",), "subjects"), (("subject", "session"), "sessions")),
     "form_answers": ((("entry",), "forms"),),
 }
-INDEXED = {"ratings": ("subject", "scale", "at_utc"), "forms": ("subject",), "audit": ("subject",)}
+INDEXED = {
+    "ratings": ("subject", "scale", "at_utc"), "forms": ("subject",), "audit": ("subject",),
+    "alerts": ("subject",), "decisions": ("subject",),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +129,9 @@ def store_url(url: str) -> sa.URL:
     return made.set(drivername="postgresql+psycopg")
 
 
-def rebuild(dataset: str | Path, url: str = "", *, site: Path | None = None) -> Rebuilt:
+def rebuild(
+    dataset: str | Path, url: str = "", *, site: Path | None = None, use_cache: bool = True
+) -> Rebuilt:
     """Make the store again from the data set.
 
     Parameters
@@ -137,6 +142,8 @@ def rebuild(dataset: str | Path, url: str = "", *, site: Path | None = None) -> 
         Of the database; the data set's own SQLite file where empty.
     site : Path, optional
         The site's folder, with the courses; :func:`tacs.sitelog.site_folder` where left out.
+    use_cache : bool
+        Whether records that are the same to the byte are taken as they were verified before.
 
     Raises
     ------
@@ -145,7 +152,7 @@ def rebuild(dataset: str | Path, url: str = "", *, site: Path | None = None) -> 
     RecordError
         The journal or the site's courses do not verify.
     """
-    projection = project(dataset, site=site)
+    projection = project(dataset, site=site, use_cache=use_cache)
     target = store_url(url) if url else _own_url(dataset)
     with _engine(target) as engine, engine.begin() as connection:
         _clear(connection, projection)

@@ -208,9 +208,9 @@ def cohort_words(found: CohortTrack) -> list[str]:
             f"mixed model: {slope['estimate']:+.2f} points a week ({low:+.2f} to {high:+.2f}), "
             f"{found.model.linear.n_subjects} persons, {found.model.linear.n_observations} values"
         )
-        for visit in found.model.visits:
-            low, high = visit["ci95"]
-            lines.append(f"  {visit['name']:<10} {visit['mean']:.1f} ({low:.1f} to {high:.1f})")
+        for one in found.model.visits:
+            low, high = one["ci95"]
+            lines.append(f"  {one['name']:<10} {one['mean']:.1f} ({low:.1f} to {high:.1f})")
         notes = [*found.model.linear.notes, *found.model.by_visit.notes]
         lines += [f"  {note}" for note in dict.fromkeys(notes)]
         lines.append(f"  {ASSUMPTION}")
@@ -240,10 +240,10 @@ def plot_cohort(found: CohortTrack) -> Any:
     if found.model is not None:
         shift = 0.008 * (found.days[-1] - found.days[0])  # beside the mean of those present
         at = [visit["day"] + shift for visit in found.model.visits]
-        for day, visit in zip(at, found.model.visits, strict=True):
-            axes.plot([day] * 2, visit["ci95"], color=ORANGE, lw=1.5)
+        for day, one in zip(at, found.model.visits, strict=True):
+            axes.plot([day] * 2, one["ci95"], color=ORANGE, lw=1.5)
         axes.plot(at, [v["mean"] for v in found.model.visits], "D--", color=ORANGE, ms=5,
-                  label="mixed model: everybody, if who leaves depends on what was seen")  # fmt: skip
+                  label="mixed model: everybody\n(missing at random)")  # fmt: skip
     axes.set_ylabel(f"{found.scale.id} (lower is better)")
     axes.set_ylim(bottom=min(0.0, float(found.scale.total_minimum)))
     axes.legend(frameon=False, fontsize=8)

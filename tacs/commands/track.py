@@ -300,11 +300,15 @@ def rebuild(
             help="postgresql://USER@HOST/DATABASE; the data set's own SQLite file where left out",
         ),
     ] = "",
+    verify_all: Annotated[
+        bool,
+        typer.Option("--verify-all", help="verify every record anew, unchanged ones too"),
+    ] = False,
 ) -> None:
     """Make the store again from the data set, row for row; what was in it is thrown away."""
     from tacs.store import rebuild as make
 
-    made = make(dataset, url)
+    made = make(dataset, url, use_cache=not verify_all)
     lines = [f"store: {made.url}"]
     lines += [f"  {table:<14} {count}" for table, count in made.rows.items()]
     lines += [f"problem: {text}" for text in made.problems]
