@@ -315,6 +315,17 @@ def rebuild(
     console.output.result(made.to_dict(), "\n".join([*lines, f"digest {made.digest}"]))
 
 
+@store_app.command()
+def phenotype(dataset: Dataset) -> None:
+    """Write the ratings as BIDS phenotype files, a table and a sidecar for every scale."""
+    from tacs.phenotype import write_phenotype
+
+    made = write_phenotype(dataset)
+    lines = [f"{path}: {made.rows[path.stem]} ratings" for path in made.files[::2]]
+    lines += [f"removed: {path}" for path in made.removed]
+    console.output.result(made.to_dict(), "\n".join(lines) or "nobody was rated yet")
+
+
 def _pairs_of(text: str, option: str) -> dict[str, str]:
     """Take ``a=b,c=d`` apart."""
     found: dict[str, str] = {}
