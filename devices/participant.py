@@ -5,6 +5,7 @@ What the entry-point group ``tacs.patients`` provides; the model is :mod:`device
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,12 @@ from numpy.typing import NDArray
 from devices.delivered import DeliveredCurrent
 from devices.patient import VirtualPatient
 from devices.truth import PatientTruth, ln_power_ratio
+from tacs.errors import InputError
 
-__all__ = ["VirtualParticipant"]
+__all__ = ["DAY_SD_HZ", "VirtualParticipant"]
+
+# Assumed, as in the comparison of estimators: what a person's peak differs by between days.
+DAY_SD_HZ = 0.15
 
 
 class VirtualParticipant:
@@ -24,10 +29,28 @@ class VirtualParticipant:
     ----------
     seed : int
         Draws the peak frequency and everything random about the recordings.
+    visit : int, optional
+        A visit of the same person on a day of its own, counted from 1. The peak of the day is drawn
+        about the person's with :data:`DAY_SD_HZ`; what an earlier session left behind is gone, and
+        the drift of power within a visit begins anew.
+
+    Raises
+    ------
+    InputError
+        A visit below 1.
     """
 
-    def __init__(self, seed: int) -> None:
-        self._patient = VirtualPatient(PatientTruth.draw(seed), seed)
+    def __init__(self, seed: int, visit: int | None = None) -> None:
+        person = PatientTruth.draw(seed)
+        if visit is None:
+            self._patient = VirtualPatient(person, seed)
+            return
+        if visit < 1:
+            raise InputError(f"virtual patient: visit {visit}, give 1 or more")
+        day_seed = int(np.random.SeedSequence([seed, visit]).generate_state(1)[0])
+        shift_hz = float(np.random.default_rng(day_seed).normal(0.0, DAY_SD_HZ))
+        today = replace(person, peak_hz=person.peak_hz + shift_hz)
+        self._patient = VirtualPatient(today, day_seed)
 
     def record(self, duration_s: float) -> Any:
         """Record resting EEG with eyes closed.

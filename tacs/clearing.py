@@ -27,6 +27,7 @@ __all__ = [
     "answers_of",
     "open_answers",
     "open_events",
+    "unseen_alerts",
     "when_of",
 ]
 
@@ -145,6 +146,30 @@ def open_events(view: View) -> list[OpenItem]:
     held = [e for e in told if e.hash not in view.corrected]
     found = _open_in(view, item, told, held[-1] if held else None, 24.0 * SCREENING_VALID_D)
     return [each for each in found if not _decided(view, each)]
+
+
+def unseen_alerts(entries: Sequence[Entry]) -> list[Entry]:
+    """Return the ratings with a suicidality alert that nobody has acknowledged.
+
+    A correction of the rating closes none, and none grows too old: what closes it is somebody's
+    acknowledgement of that very entry.
+
+    Parameters
+    ----------
+    entries : sequence of Entry
+        Of a journal, whole or one participant's.
+    """
+    seen = {
+        one
+        for entry in entries
+        if entry.kind == "alert_acknowledged"
+        for one in entry.data.get("entries", ())
+    }
+    return [
+        entry
+        for entry in entries
+        if entry.kind == "rating" and entry.data.get("alerts") and entry.hash not in seen
+    ]
 
 
 def _open_in(

@@ -15,12 +15,13 @@ from time that passed.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import heapq
 import math
 import queue
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -34,16 +35,45 @@ __all__ = [
     "QueueInbox",
     "VirtualClock",
     "boot_reading",
+    "calendar_is_pretended",
     "moment_now",
+    "pretended_calendar",
     "utc_now",
 ]
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
+_pretended: list[Callable[[], datetime]] = []
+
+
 def utc_now() -> datetime:
     """Wall-clock time, for labels and for rules in days; never for timing a session."""
-    return datetime.now(UTC)
+    return _pretended[-1]() if _pretended else datetime.now(UTC)
+
+
+@contextlib.contextmanager
+def pretended_calendar(now: Callable[[], datetime]) -> Iterator[None]:
+    """Have this process take its dates from elsewhere: a course of weeks, rehearsed in a minute.
+
+    Sessions on real devices are refused meanwhile (:func:`tacs.readiness.refusals`), and a guardian
+    in a process of its own knows nothing of it.
+
+    Parameters
+    ----------
+    now : callable
+        Returns the present, time zone aware.
+    """
+    _pretended.append(now)
+    try:
+        yield
+    finally:
+        _pretended.remove(now)
+
+
+def calendar_is_pretended() -> bool:
+    """Whether dates come from :func:`pretended_calendar` now."""
+    return bool(_pretended)
 
 
 def boot_reading() -> tuple[str, float] | None:
@@ -118,7 +148,7 @@ class Moment:
 
 def moment_now() -> Moment:
     """Return the present moment."""
-    return Moment(utc_now(), boot_reading())
+    return Moment(utc_now(), None if _pretended else boot_reading())
 
 
 class Inbox(Protocol):

@@ -80,15 +80,29 @@ class Courses:
         RecordError
             The file does not verify.
         """
-        course: Course | None = None
-        entries: list[CourseEntry] = []
+        return self._read(subject).get(subject)
+
+    def everybody(self) -> dict[str, Course]:
+        """Return the latest course of everybody who has or had one, read in one go.
+
+        Raises
+        ------
+        RecordError
+            The file does not verify.
+        """
+        return self._read(None)
+
+    def _read(self, only: str | None) -> dict[str, Course]:
+        found: dict[str, Course] = {}
+        entries: dict[str, list[CourseEntry]] = {}
         for line in self._log.lines():
             data = line.data
-            if data["subject"] != subject:
+            subject = str(data["subject"])
+            if only not in {None, subject}:
                 continue
             if line.kind == "enrol":
-                entries = []
-                course = Course(
+                entries[subject] = []
+                found[subject] = Course(
                     subject=subject,
                     schedule=Schedule.from_data(data["schedule"], str(self.path)),
                     start=date.fromisoformat(data["start"]),
@@ -97,10 +111,13 @@ class Courses:
                 )
             else:
                 at = Moment.from_dict(data["moment"]).utc
-                entries.append(CourseEntry(kind=line.kind, at=at, data=data))
-        if course is None:
-            return None
-        return replace(course, entries=tuple(entries))
+                entries.setdefault(subject, []).append(
+                    CourseEntry(kind=line.kind, at=at, data=data)
+                )
+        return {
+            subject: replace(course, entries=tuple(entries[subject]))
+            for subject, course in sorted(found.items())
+        }
 
     def subjects(self) -> list[str]:
         """Return everybody who has or had a course."""

@@ -103,7 +103,8 @@ class StrictModel(BaseModel):
         import tomli_w
 
         head = "".join(f"# {line}\n" for line in comment.splitlines())
-        write_text(path, head + tomli_w.dumps(self.to_data()))
+        data = self.model_dump(mode="json", exclude_none=True, by_alias=True)  # as a file has it
+        write_text(path, head + tomli_w.dumps(data))
 
     def sha256(self) -> str:
         """Hash of the content, independent of the file's layout and comments."""

@@ -69,6 +69,7 @@ KINDS: Mapping[str, Kind] = {
     "override": Kind("an investigator's decision on an answer that blocks"),
     "rating": Kind("a rating scale, with every item"),
     "alert_acknowledged": Kind("somebody has seen that a suicidality item was answered so"),
+    "frequency_decision": Kind("whether a session keeps the planned frequency", session=True),
 }
 
 

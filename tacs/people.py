@@ -8,6 +8,7 @@ dated in the future is never fresh.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -22,6 +23,7 @@ from tacs.clearing import (
     answers_of,
     open_answers,
     open_events,
+    unseen_alerts,
     when_of,
 )
 from tacs.errors import InputError
@@ -57,6 +59,7 @@ REQUIREMENTS: Mapping[str, str] = {
     "preflight": "the checks of the day and of the session",
     "adverse_before": "unwanted effects before the session",
     "serious_event": "no serious event that nobody has decided on",
+    "suicidality_alert": "no suicidality alert that nobody has acknowledged",
     "identity": "two identifiers typed again",
     "age": "of age, where the year of birth was entered",
 }
@@ -251,6 +254,7 @@ def _breaches(
         "preflight": lambda: _preflight_breaches(view),
         "adverse_before": lambda: _adverse_breaches(view),
         "serious_event": lambda: [_open_breach(view, o) for o in open_events(view)],
+        "suicidality_alert": lambda: _alert_breaches(view),
         "identity": lambda: _identity_breaches(view),
         "age": lambda: _age_breaches(view, age_limit_y),
     }
@@ -428,6 +432,29 @@ def _adverse_breaches(view: View) -> list[Breach]:
         f"subject {view.subject}, session {view.session}; run "
         f"{view.command('adverse', '--when before', session=True)}",
     )
+
+
+def _alert_breaches(view: View) -> list[Breach]:
+    """A suicidality item answered so that somebody has to see it, and nobody has yet."""
+    mine = [e for e in view.entries if e.subject == view.subject]
+    found = []
+    for entry in unseen_alerts(mine):
+        items = ", ".join(f"item {n} = {value}" for n, value in entry.data["alerts"].items())
+        command = (
+            f"`tacs track acknowledge {shlex.quote(str(view.dataset))} --subject {view.subject} "
+            f"--operator NAME --role ROLE`"
+        )
+        found.append(
+            _breach(
+                "suicidality_alert",
+                f"{entry.data['scale']} {items}, {str(entry.data['at'])[:10]}",
+                "acknowledged by name and role",
+                SUITE,
+                f"subject {view.subject}, journal entry {entry.hash[:8]}; follow your site's "
+                f"procedure, then {command}",
+            )
+        )
+    return found
 
 
 def _identity_breaches(view: View) -> list[Breach]:

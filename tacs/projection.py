@@ -18,17 +18,20 @@ from typing import Any
 
 from tacs.course import Courses
 from tacs.dataset import SessionPaths, check_label, find_records
+from tacs.decisions import decision_of
 from tacs.errors import InputError, TacsError
 from tacs.journal import Entry, Journal
+from tacs.projection_cache import RecordCache
 from tacs.ratings import alerts_in, rating_of
 from tacs.record import GENESIS
 from tacs.report_record import RecordView
 from tacs.scales import Scale
+from tacs.sitelog import site_folder
 from tacs.waveform import Waveform
 
-__all__ = ["COLUMNS", "KEYS", "SCHEMA", "Projection", "project"]
+__all__ = ["COLUMNS", "KEYS", "SCHEMA", "Projection", "noted_words", "project"]
 
-SCHEMA = 1
+SCHEMA = 2
 JSON_MAX_BYTES = 64 * 1024 * 1024
 
 # Columns of every table; the first ones, as many as KEYS says, are its key.
@@ -39,7 +42,14 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "courses": (
         "subject", "emulated", "schedule", "start", "time_zone", "enrolled_by",
     ),
-    "course_events": ("subject", "emulated", "number", "at_utc", "kind", "operator"),
+    "course_events": (
+        "subject", "emulated", "number", "at_utc", "kind", "operator", "role", "reason", "noted",
+    ),
+    "decisions": (
+        "entry", "subject", "session", "at_utc", "choice", "verdict", "planned_hz", "measured_hz",
+        "ci_low_hz", "ci_high_hz", "mismatch_hz", "limit_hz", "frequency_hz", "reason",
+        "operator", "role", "corrected_by",
+    ),
     "sessions": (
         "subject", "session", "began_utc", "outcome", "cause", "blinded", "emulated", "device",
         "waveform", "protocol_sha256", "operator", "record_head", "record_verifies",
@@ -56,7 +66,12 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "outcomes": (
         "subject", "session", "ln_ratio", "percent", "ci_low_percent", "ci_high_percent", "p",
         "adjusted_ln_ratio", "band_low_hz", "band_high_hz", "direction", "expected_direction",
-        "as_predicted", "peak_shift_hz", "imcoh_matched_change", "file_sha256",
+        "as_predicted", "peak_shift_hz", "imcoh_matched_change", "decay_w0",
+        "decay_w0_low", "decay_w0_high", "decay_tau_min", "decay_reason", "file_sha256",
+    ),
+    "after_effects": (
+        "subject", "session", "number", "from_min", "to_min", "percent", "ci_low_percent",
+        "ci_high_percent",
     ),
     "ratings": (
         "entry", "subject", "session", "scale", "scale_version", "scale_sha256", "at_utc",
@@ -80,8 +95,8 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 KEYS: Mapping[str, int] = {
     "meta": 1, "subjects": 1, "operators": 2, "courses": 2, "course_events": 3, "sessions": 2,
-    "peaks": 2, "doses": 3, "outcomes": 2, "ratings": 1, "rating_items": 2, "alerts": 2,
-    "forms": 1, "form_answers": 2, "audit": 1, "problems": 1,
+    "peaks": 2, "decisions": 1, "doses": 3, "outcomes": 2, "after_effects": 3, "ratings": 1,
+    "rating_items": 2, "alerts": 2, "forms": 1, "form_answers": 2, "audit": 1, "problems": 1,
 }  # fmt: skip
 FORM_KINDS = ("screening", "recheck", "consent", "adverse_effects")
 
@@ -156,7 +171,13 @@ class _Rows:
         )
 
 
-def project(dataset: str | Path, subject: str | None = None) -> Projection:
+def project(
+    dataset: str | Path,
+    subject: str | None = None,
+    *,
+    site: Path | None = None,
+    use_cache: bool = True,
+) -> Projection:
     """Return a data set as tables.
 
     Parameters
@@ -165,6 +186,11 @@ def project(dataset: str | Path, subject: str | None = None) -> Projection:
         The data set; the courses come from the site's folder.
     subject : str, optional
         Read this person only; the audit trail stays whole.
+    site : Path, optional
+        The site's folder; :func:`tacs.sitelog.site_folder` where left out.
+    use_cache : bool
+        Whether a record that is the same to the byte as when it was last verified is taken as it
+        was read then (:mod:`tacs.projection_cache`).
 
     Returns
     -------
@@ -183,13 +209,16 @@ def project(dataset: str | Path, subject: str | None = None) -> Projection:
     rows = _Rows()
     entries = Journal(root).entries()
     _journal(rows, entries, subject)
+    folder = site_folder() if site is None else site
+    cache = RecordCache(root, folder, f"{SCHEMA}", use=use_cache)
     for paths in records:
         if subject in {None, paths.subject}:
-            _record(rows, paths)
+            _record(rows, paths, cache)
+    cache.save()
     for paths in _derived(root, rows, subject):
         _peak(rows, paths)
         _outcome(rows, paths)
-    _courses(rows)
+    _courses(rows, site)
     for name, value in (("schema", str(SCHEMA)), ("dataset", root.resolve().name),
                         ("journal_head", entries[-1].hash if entries else GENESIS)):  # fmt: skip
         rows.add("meta", name=name, value=value)
@@ -223,6 +252,8 @@ def _journal(rows: _Rows, entries: Sequence[Entry], wanted: str | None) -> None:
             _rating(rows, entry, corrected.get(entry.hash), seen)
         elif entry.kind in FORM_KINDS:
             _form(rows, entry, corrected.get(entry.hash))
+        elif entry.kind == "frequency_decision":
+            _decision(rows, entry, corrected.get(entry.hash))
 
 
 def _rating(rows: _Rows, entry: Entry, corrected_by: str | None, seen: Entry | None) -> None:
@@ -266,56 +297,93 @@ def _form(rows: _Rows, entry: Entry, corrected_by: str | None) -> None:
         rows.add("form_answers", entry=entry.hash, item=str(item), answer=_text(answer))
 
 
-def _record(rows: _Rows, paths: SessionPaths) -> None:
-    where = paths.relative.as_posix()
-    row = rows.session(paths.subject, paths.session)
+def _decision(rows: _Rows, entry: Entry, corrected_by: str | None) -> None:
+    try:
+        made = decision_of(entry)
+    except (KeyError, TypeError, ValueError):
+        rows.problem(f"journal entry {entry.hash[:8]}", "holds no decision")
+        return
+    low, high = made.ci95_hz or (None, None)
+    rows.add(
+        "decisions", entry=entry.hash, subject=made.subject, session=made.session,
+        at_utc=_utc(made.at), choice=made.choice, verdict=made.verdict,
+        planned_hz=made.planned_hz, measured_hz=_number(made.measured_hz), ci_low_hz=low,
+        ci_high_hz=high, mismatch_hz=_number(made.mismatch_hz), limit_hz=_number(made.limit_hz),
+        frequency_hz=made.frequency_hz, reason=made.reason, operator=made.operator,
+        role=made.role, corrected_by=corrected_by,
+    )  # fmt: skip
+
+
+def _record(rows: _Rows, paths: SessionPaths, cache: RecordCache) -> None:
+    """A session's row and doses from its record, as it was read or as it is kept."""
+    facts = cache.facts(paths.record, paths.subject, lambda: _record_facts(paths))
+    rows.session(paths.subject, paths.session).update(facts["session"])
+    for problem in facts["problems"]:
+        rows.problem(paths.relative.as_posix(), problem)
+    if facts["operator"] is not None:
+        rows.operators.add((facts["operator"][0], facts["operator"][1]))
+    for dose in facts["doses"]:
+        rows.add("doses", subject=paths.subject, session=paths.session, **dose)
+
+
+def _record_facts(paths: SessionPaths) -> dict[str, Any]:
+    """What the tables need of a record, every line of it verified; plain JSON types."""
+    empty: dict[str, Any] = {"problems": [], "operator": None, "doses": []}
     try:
         view = RecordView(paths.record)
     except (TacsError, OSError) as exc:
-        rows.problem(where, exc)
-        row.update(blinded=1, record_verifies=0)
-        return
-    if view.problem is not None:
-        rows.problem(where, f"record: {view.problem}")
+        return {**empty, "session": {"blinded": 1, "record_verifies": 0}, "problems": [str(exc)]}
+    problems = [] if view.problem is None else [f"record: {view.problem}"]
     hidden, began = view.blinded, view.began
     operator, role = str(view.first.get("operator") or ""), str(view.first.get("role") or "")
-    row.update(
-        began_utc=None if began is None else _utc(began),
-        outcome=view.outcome,
-        cause=view.cause,
-        blinded=int(hidden),
-        emulated=_flag(view.first.get("emulated")),
-        device=_text(view.first.get("device")),
-        operator=operator or None,
-        record_head=view.head,
-        record_verifies=int(view.problem is None),
-    )
-    if operator and role:
-        rows.operators.add((operator, role))
+    session: dict[str, Value] = {
+        "began_utc": None if began is None else _utc(began),
+        "outcome": view.outcome,
+        "cause": view.cause,
+        "blinded": int(hidden),
+        "emulated": _flag(view.first.get("emulated")),
+        "device": _text(view.first.get("device")),
+        "operator": operator or None,
+        "record_head": view.head,
+        "record_verifies": int(view.problem is None),
+    }
+    found = {
+        **empty,
+        "session": session,
+        "problems": problems,
+        "operator": [operator, role] if operator and role else None,
+    }
     if hidden:
-        return
-    row["protocol_sha256"] = _text(view.first.get("protocol_sha256"))
+        return found
+    session["protocol_sha256"] = _text(view.first.get("protocol_sha256"))
+    doses: list[dict[str, Value]] = []
     protocol = view.protocol
     if protocol is not None:
-        row["waveform"] = str(protocol.waveform)
+        session["waveform"] = str(protocol.waveform)
         wave = Waveform(protocol)
-        rows.add(
-            "doses", subject=paths.subject, session=paths.session, what="planned",
-            duration_s=protocol.duration_s, frequency_hz=protocol.frequency_hz,
-            current_peak_ma=max(wave.peak_ma(name) for name in wave.electrodes),
-            rectified_charge_c=max(wave.rectified_charge_c(name) for name in wave.electrodes),
-            source="protocol",
-        )  # fmt: skip
+        doses.append(
+            {
+                "what": "planned",
+                "duration_s": protocol.duration_s,
+                "frequency_hz": protocol.frequency_hz,
+                "current_peak_ma": max(wave.peak_ma(name) for name in wave.electrodes),
+                "rectified_charge_c": max(
+                    wave.rectified_charge_c(name) for name in wave.electrodes
+                ),
+                "source": "protocol",
+            }
+        )
     delivered = None if view.end is None else view.end.get("delivered")
     if isinstance(delivered, Mapping):
-        rows.add(
-            "doses", subject=paths.subject, session=paths.session, what="delivered",
-            duration_s=_number(delivered.get("duration_s")),
-            frequency_hz=_number(delivered.get("frequency_hz")),
-            current_peak_ma=_number(delivered.get("current_peak_ma")),
-            rectified_charge_c=_number(delivered.get("rectified_charge_c")),
-            source=_text(delivered.get("source")),
-        )  # fmt: skip
+        numbers = ("duration_s", "frequency_hz", "current_peak_ma", "rectified_charge_c")
+        doses.append(
+            {
+                "what": "delivered",
+                **{name: _number(delivered.get(name)) for name in numbers},
+                "source": _text(delivered.get("source")),
+            }
+        )
+    return {**found, "doses": doses}
 
 
 def _derived(root: Path, rows: _Rows, wanted: str | None) -> Iterator[SessionPaths]:
@@ -365,6 +433,8 @@ def _outcome(rows: _Rows, paths: SessionPaths) -> None:
     low, high = _pair(power.get("ci95_percent"))
     band_low, band_high = _pair(power.get("band_hz"))
     coherence_change = _at(data, "connectivity", "imcoh", "power_matched_change")
+    decay = _at(data, "time_course", "decay")
+    w0_low, w0_high = _pair(_at(decay, "w0_ci95"))
     rows.add(
         "outcomes", subject=paths.subject, session=paths.session,
         ln_ratio=_number(power.get("ln_ratio")), percent=_number(power.get("percent")),
@@ -374,20 +444,21 @@ def _outcome(rows: _Rows, paths: SessionPaths) -> None:
         expected_direction=None if hidden else _text(data.get("expected_direction")),
         as_predicted=None if hidden else _flag(data.get("as_predicted")),
         peak_shift_hz=_number(data.get("peak_shift_hz")),
-        imcoh_matched_change=_number(coherence_change),
+        imcoh_matched_change=_number(coherence_change), decay_w0=_number(_at(decay, "w0")),
+        decay_w0_low=w0_low, decay_w0_high=w0_high, decay_tau_min=_number(_at(decay, "tau_min")),
+        decay_reason=_text(_at(decay, "reason")),
         file_sha256=hashlib.sha256(paths.outcome.read_bytes()).hexdigest(),
     )  # fmt: skip
+    # Without the minutes from the end of the current the bins have no place in time.
+    if _at(data, "time_course", "start_known") is True:
+        _after_effects(rows, paths, _at(data, "time_course", "bins"))
 
 
-def _courses(rows: _Rows) -> None:
+def _courses(rows: _Rows, site: Path | None) -> None:
     """Courses of the people of this data set, from the site's folder."""
     for emulated in (False, True):
-        courses = Courses(emulated=emulated)
-        for subject in courses.subjects():
+        for subject, course in Courses(site, emulated=emulated).everybody().items():
             if subject not in rows.subjects:
-                continue
-            course = courses.of(subject)
-            if course is None:
                 continue
             rows.add(
                 "courses", subject=subject, emulated=int(emulated), schedule=course.schedule.name,
@@ -399,7 +470,32 @@ def _courses(rows: _Rows) -> None:
                     "course_events", subject=subject, emulated=int(emulated), number=number,
                     at_utc=_utc(entry.at), kind=entry.kind,
                     operator=_text(entry.data.get("operator")),
+                    role=_text(entry.data.get("role")), reason=_text(entry.data.get("reason")),
+                    noted=noted_words(entry.data),
                 )  # fmt: skip
+
+
+def _after_effects(rows: _Rows, paths: SessionPaths, bins: Any) -> None:
+    """Power in the bins of time after a session, where recordings at known times were compared."""
+    for number, one in enumerate(bins if isinstance(bins, list) else []):
+        low, high = _pair(_at(one, "ci95_percent"))
+        rows.add(
+            "after_effects", subject=paths.subject, session=paths.session, number=number,
+            from_min=_number(_at(one, "from_min")), to_min=_number(_at(one, "to_min")),
+            percent=_number(_at(one, "percent")), ci_low_percent=low, ci_high_percent=high,
+        )  # fmt: skip
+
+
+def noted_words(data: Mapping[str, Any]) -> str | None:
+    """Return what a note of a course says, in words; None where it is no note."""
+    told = []
+    if (severity := data.get("adverse_event")) is not None:
+        told.append(f"{severity} adverse event")
+    if (nrs := data.get("discomfort_nrs")) is not None:
+        told.append(f"discomfort {nrs:g}")
+    if (rating := data.get("rating")) is not None:
+        told.append(f"{rating['instrument']} {rating['value']:g}")
+    return ", ".join(told) or None
 
 
 def _json(rows: _Rows, paths: SessionPaths, path: Path) -> Mapping[str, Any] | None:

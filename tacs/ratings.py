@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
+from tacs.clearing import unseen_alerts
 from tacs.errors import InputError
 from tacs.forms import text_problem
 from tacs.journal import Entry, Journal, NewEntry
@@ -277,17 +278,7 @@ def open_alerts(dataset: str | Path, subject: str | None = None) -> list[OpenAle
 
 def alerts_in(entries: Sequence[Entry]) -> list[OpenAlert]:
     """Return the open alerts among the entries of a journal."""
-    seen = {
-        one
-        for entry in entries
-        if entry.kind == "alert_acknowledged"
-        for one in entry.data["entries"]
-    }
-    return [
-        OpenAlert(entry, entry.data["alerts"])
-        for entry in entries
-        if entry.kind == "rating" and entry.data["alerts"] and entry.hash not in seen
-    ]
+    return [OpenAlert(entry, entry.data["alerts"]) for entry in unseen_alerts(entries)]
 
 
 def acknowledge(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from tacs.anchors import record_breaches
 from tacs.by_hand import sheet_of
 from tacs.checking import check
-from tacs.clock import utc_now
+from tacs.clock import calendar_is_pretended, utc_now
 from tacs.double_entry import differences
 from tacs.errors import InputError
 from tacs.people import session_ready
@@ -60,6 +60,17 @@ def refusals(request: SessionRequest) -> list[Breach]:
     found += record_breaches(
         request.dataset, request.subject, setup.site, emulated=setup.device.emulated
     )
+    if calendar_is_pretended() and not setup.device.emulated:
+        found.append(
+            Breach(
+                limit="calendar",
+                value="a pretended one",
+                allowed="this computer's own",
+                unit="",
+                source="intervals between sessions are counted in time that has passed",
+                where="a rehearsed course runs on emulated devices only",
+            )
+        )
     return [breach for breach in found if breach.limit not in request.overrides]
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -208,7 +208,8 @@ def load_scale(name: str) -> Scale:
     Parameters
     ----------
     name : str
-        Of a scale that ships, or of the site's folder.
+        Of a scale that ships, or of the site's folder; upper and lower case, hyphens, underscores
+        and spaces do not matter (``PHQ-9`` is ``phq9``, ``BDI-II`` is ``bdi2``).
 
     Raises
     ------
@@ -223,6 +224,7 @@ def load_scale(name: str) -> Scale:
         raise InputError(
             f"{own[both[0]]}: {both[0]} ships with the suite; give your own scale another id"
         )
+    name = _id_of(name, [*shipped, *own])
     if name in shipped:
         return _shipped_scale(name)
     if name not in own:
@@ -231,6 +233,20 @@ def load_scale(name: str) -> Scale:
             f"go into {site_folder() / 'scales'}"
         )
     return Scale.read(own[name])
+
+
+def _id_of(name: str, known: Sequence[str]) -> str:
+    """The id that a name as papers write it stands for; the name itself where it is none."""
+    if name in known:
+        return name
+    plain = _plain(name)
+    found = [one for one in known if _plain(one) == plain]
+    return found[0] if len(found) == 1 else name
+
+
+def _plain(name: str) -> str:
+    plain = re.sub(r"[-_ ]", "", name).lower()
+    return {"bdiii": "bdi2"}.get(plain, plain)
 
 
 @functools.cache

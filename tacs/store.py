@@ -29,7 +29,8 @@ REAL = {
     "frequency_hz", "ci_low_hz", "ci_high_hz", "band_low_hz", "band_high_hz", "prominence_db",
     "duration_s", "current_peak_ma", "rectified_charge_c", "ln_ratio", "percent",
     "ci_low_percent", "ci_high_percent", "p", "adjusted_ln_ratio", "peak_shift_hz",
-    "imcoh_matched_change", "total",
+    "imcoh_matched_change", "total", "planned_hz", "measured_hz", "mismatch_hz", "limit_hz",
+    "decay_w0", "decay_w0_low", "decay_w0_high", "decay_tau_min", "from_min", "to_min",
 }  # fmt: skip
 WHOLE = {
     "emulated", "blinded", "record_verifies", "replication", "as_predicted", "prorated",
@@ -44,6 +45,8 @@ REFERENCES: dict[str, tuple[tuple[tuple[str, ...], str], ...]] = {
     "course_events": ((("subject", "emulated"), "courses"),),
     "peaks": ((("subject", "session"), "sessions"),),
     "doses": ((("subject", "session"), "sessions"),),
+    "decisions": ((("subject", "session"), "sessions"),),
+    "after_effects": ((("subject", "session"), "outcomes"),),
     "outcomes": ((("subject", "session"), "sessions"),),
     "ratings": ((("subject",), "subjects"), (("subject", "session"), "sessions")),
     "rating_items": ((("entry",), "ratings"),),
@@ -51,7 +54,10 @@ REFERENCES: dict[str, tuple[tuple[tuple[str, ...], str], ...]] = {
     "forms": ((("subject",), "subjects"), (("subject", "session"), "sessions")),
     "form_answers": ((("entry",), "forms"),),
 }
-INDEXED = {"ratings": ("subject", "scale", "at_utc"), "forms": ("subject",), "audit": ("subject",)}
+INDEXED = {
+    "ratings": ("subject", "scale", "at_utc"), "forms": ("subject",), "audit": ("subject",),
+    "alerts": ("subject",), "decisions": ("subject",),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +129,9 @@ def store_url(url: str) -> sa.URL:
     return made.set(drivername="postgresql+psycopg")
 
 
-def rebuild(dataset: str | Path, url: str = "") -> Rebuilt:
+def rebuild(
+    dataset: str | Path, url: str = "", *, site: Path | None = None, use_cache: bool = True
+) -> Rebuilt:
     """Make the store again from the data set.
 
     Parameters
@@ -132,6 +140,10 @@ def rebuild(dataset: str | Path, url: str = "") -> Rebuilt:
         The data set.
     url : str
         Of the database; the data set's own SQLite file where empty.
+    site : Path, optional
+        The site's folder, with the courses; :func:`tacs.sitelog.site_folder` where left out.
+    use_cache : bool
+        Whether records that are the same to the byte are taken as they were verified before.
 
     Raises
     ------
@@ -140,7 +152,7 @@ def rebuild(dataset: str | Path, url: str = "") -> Rebuilt:
     RecordError
         The journal or the site's courses do not verify.
     """
-    projection = project(dataset)
+    projection = project(dataset, site=site, use_cache=use_cache)
     target = store_url(url) if url else _own_url(dataset)
     with _engine(target) as engine, engine.begin() as connection:
         _clear(connection, projection)

@@ -14,9 +14,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from tacs.clock import utc_now
 from tacs.dataset import check_label
 from tacs.errors import InputError
 from tacs.projection import Projection, project
+from tacs.track_calendar import after_effects, course_calendar, decisions
 from tacs.track_scales import (
     RatingPoint,
     ScaleCourse,
@@ -87,7 +89,7 @@ class Event:
 
     at: datetime
     what: str
-    kind: Literal["adverse", "alert", "course", "session"]
+    kind: Literal["adverse", "alert", "course", "decision", "session"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +112,14 @@ class Track:
         Why there is no comparison.
     links : tuple of mapping
         Between band power and scores, exploratory.
+    course : mapping or None
+        The calendar, as :func:`tacs.track_calendar.course_calendar` gives it.
+    course_reason : str or None
+        Why there is none.
+    decisions : tuple of mapping
+        On the frequency, as :func:`tacs.track_calendar.decisions` gives them.
+    after_effects : tuple of mapping
+        As :func:`tacs.track_calendar.after_effects` gives them.
     notes : tuple of str
         What a reader should know.
     """
@@ -124,6 +134,10 @@ class Track:
     n_of_1_kinds: tuple[str, str] | None
     n_of_1_reason: str | None
     links: tuple[Mapping[str, Any], ...]
+    course: Mapping[str, Any] | None
+    course_reason: str | None
+    decisions: tuple[Mapping[str, Any], ...]
+    after_effects: tuple[Mapping[str, Any], ...]
     notes: tuple[str, ...] = field(default=())
 
     def to_dict(self) -> dict[str, Any]:
@@ -147,6 +161,10 @@ class Track:
             "n_of_1_kinds": None if self.n_of_1_kinds is None else list(self.n_of_1_kinds),
             "n_of_1_reason": self.n_of_1_reason,
             "links": [dict(link) for link in self.links],
+            "course": None if self.course is None else dict(self.course),
+            "course_reason": self.course_reason,
+            "decisions": [dict(one) for one in self.decisions],
+            "after_effects": [dict(one) for one in self.after_effects],
             "notes": list(self.notes),
         }
 
@@ -160,6 +178,8 @@ def track(
     reliable: Mapping[str, tuple[float, float]] | None = None,
     peak_sd_hz: float = PEAK_SD_HZ,
     peak_reliability: float = PEAK_RELIABILITY,
+    site: Path | None = None,
+    now: datetime | None = None,
 ) -> Track:
     """Put a person's course together.
 
@@ -178,6 +198,11 @@ def track(
         By scale: standard deviation and reliability of the site, in place of the scale file's.
     peak_sd_hz, peak_reliability : float
         For the minimal detectable change of the peak.
+    site : Path, optional
+        The site's folder, with course and ledger; :func:`tacs.sitelog.site_folder` if left out.
+    now : datetime, optional
+        Up to when sessions of the calendar are done or missed; the present where left out. What
+        was measured or entered later is shown all the same.
 
     Raises
     ------
@@ -189,7 +214,7 @@ def track(
     check_label(subject, "subject")
     if measure not in MEASURES:
         raise InputError(f"--measure {measure}: give {', '.join(MEASURES)}")
-    tables = project(dataset, subject)
+    tables = project(dataset, subject, site=site)
     if not tables.rows("subjects", subject=subject):
         known = ", ".join(str(r["subject"]) for r in tables.rows("subjects")[:20]) or "nobody"
         raise InputError(f"{dataset}: nothing of subject {subject!r}; there is: {known}")
@@ -201,6 +226,7 @@ def track(
         raise InputError(f"--reliable {unknown[0]}: no rating of this scale in the data set")
     scales = scale_courses(tables, subject, began, reliable or {})
     compared, names, reason = _n_of_1(sessions, kinds, measure)
+    course, no_course = course_calendar(subject, now=now or utc_now(), site=site)
     return Track(
         subject=subject,
         peaks=peaks,
@@ -216,6 +242,10 @@ def track(
         n_of_1_kinds=names,
         n_of_1_reason=reason,
         links=tuple(link for scale in scales for link in _links(scale, sessions)),
+        course=course,
+        course_reason=no_course,
+        decisions=decisions(tables, subject),
+        after_effects=after_effects(tables, subject),
         notes=_notes(tables, subject, sessions, scales),
     )
 
@@ -368,7 +398,22 @@ def _events(
             what = f"serious unwanted effect: {serious}, session {row['session']}"
             found.append(Event(at=_at(row["utc"]), what=what, kind="adverse"))
     for row in tables.rows("course_events", subject=subject):
-        found.append(Event(at=_at(row["at_utc"]), what=f"course: {row['kind']}", kind="course"))
+        # Every rating is noted for the stop rules, too; it has a panel of its own.
+        if row["kind"] == "note" and "adverse" not in str(row["noted"]):
+            continue
+        who = f" by {row['operator']}" if row["operator"] else ""
+        what = str(row["noted"] or f"course: {row['kind']}{who}")
+        if row["reason"]:
+            what = f"{what} ({row['reason']})"
+        kind: Literal["adverse", "course"] = "adverse" if row["noted"] else "course"
+        found.append(Event(at=_at(row["at_utc"]), what=what, kind=kind))
+    for row in tables.rows("decisions", subject=subject):
+        if row["corrected_by"] is None and row["choice"] == "retune":
+            what = (
+                f"retuned from {row['planned_hz']:g} to {row['frequency_hz']:g} Hz before session "
+                f"{row['session']} by {row['operator']} ({row['reason']})"
+            )
+            found.append(Event(at=_at(row["at_utc"]), what=what, kind="decision"))
     return tuple(sorted(found, key=lambda e: (e.at, e.what)))
 
 

@@ -16,10 +16,11 @@ from tacs.scales import Scale, load_scale
 
 if TYPE_CHECKING:
     from analysis.longitudinal_cohort import Cohort
+    from analysis.longitudinal_mixed import CohortModel
 
 __all__ = ["CohortTrack", "cohort_words", "parse_visits", "plot_cohort", "track_cohort"]
 
-BLUE, INK = "#0072B2", "#333333"
+BLUE, ORANGE, INK = "#0072B2", "#D55E00", "#333333"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +39,10 @@ class CohortTrack:
         Numbers, means and who left.
     n_outside : int
         Ratings in no visit's window.
+    model : CohortModel or None
+        A mixed model over everybody's values.
+    model_reason : str or None
+        Why there is none.
     """
 
     scale: Scale
@@ -45,6 +50,8 @@ class CohortTrack:
     lines: Mapping[str, tuple[tuple[float, float], ...]]
     cohort: Cohort
     n_outside: int
+    model: CohortModel | None = None
+    model_reason: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON of ``tacs track cohort``."""
@@ -54,6 +61,8 @@ class CohortTrack:
             **self.cohort.to_dict(),
             "lines": {name: [list(p) for p in line] for name, line in self.lines.items()},
             "n_outside": self.n_outside,
+            "model": None if self.model is None else self.model.to_dict(),
+            "model_reason": self.model_reason,
         }
 
 
@@ -106,13 +115,30 @@ def track_cohort(dataset: str | Path, scale: str, days: Sequence[float]) -> Coho
         outside += left
     if not any(v is not None for row in values.values() for v in row):
         raise InputError(f"--visits: no rating on {scale} lies in the window of a visit")
+    names = [f"day {day:g}" for day in days]
+    model, why = _model(values, days, names)
     return CohortTrack(
         scale=chosen,
         days=tuple(days),
         lines=lines,
-        cohort=cohort_course(values, [f"day {day:g}" for day in days]),
+        cohort=cohort_course(values, names),
         n_outside=outside,
+        model=model,
+        model_reason=why,
     )
+
+
+def _model(
+    values: Mapping[str, Sequence[float | None]], days: Sequence[float], names: Sequence[str]
+) -> tuple[CohortModel | None, str | None]:
+    """The mixed model, or why there is none: the means of those present stand by themselves."""
+    from analysis.errors import AnalysisError
+    from analysis.longitudinal_mixed import cohort_model
+
+    try:
+        return cohort_model(values, days, names), None
+    except AnalysisError as exc:
+        return None, str(exc)
 
 
 def _lines(tables: Projection, scale: Scale) -> dict[str, tuple[tuple[float, float], ...]]:
@@ -160,6 +186,8 @@ def _at_visits(
 
 def cohort_words(found: CohortTrack) -> list[str]:
     """Return the lines of ``tacs track cohort``."""
+    from analysis.longitudinal_mixed import ASSUMPTION
+
     lines = [f"{found.scale.title}: {found.cohort.n} persons", "  visit        n  left  mean"]
     for visit in found.cohort.visits:
         mean = "–" if visit.mean is None else f"{visit.mean:.1f}"
@@ -171,6 +199,21 @@ def cohort_words(found: CohortTrack) -> list[str]:
                 text += f" ({visit.change_ci95[0]:+.1f} to {visit.change_ci95[1]:+.1f})"
         lines.append(text)
     lines.append(found.cohort.caution)
+    if found.model is None:
+        lines.append(f"no mixed model: {found.model_reason}")
+    else:
+        slope = found.model.slope
+        low, high = slope["ci95"]
+        lines.append(
+            f"mixed model: {slope['estimate']:+.2f} points a week ({low:+.2f} to {high:+.2f}), "
+            f"{found.model.linear.n_subjects} persons, {found.model.linear.n_observations} values"
+        )
+        for one in found.model.visits:
+            low, high = one["ci95"]
+            lines.append(f"  {one['name']:<10} {one['mean']:.1f} ({low:.1f} to {high:.1f})")
+        notes = [*found.model.linear.notes, *found.model.by_visit.notes]
+        lines += [f"  {note}" for note in dict.fromkeys(notes)]
+        lines.append(f"  {ASSUMPTION}")
     if found.n_outside:
         lines.append(f"{found.n_outside} ratings lie in no visit's window and are drawn only")
     return lines
@@ -194,6 +237,13 @@ def plot_cohort(found: CohortTrack) -> Any:
             axes.plot([day] * 2, visit.ci95, color=BLUE, lw=2.5)
     axes.plot([day for day, _ in known], [v.mean for _, v in known], "o-", color=BLUE,
               label="mean of those present, 95 % interval")  # fmt: skip
+    if found.model is not None:
+        shift = 0.008 * (found.days[-1] - found.days[0])  # beside the mean of those present
+        at = [visit["day"] + shift for visit in found.model.visits]
+        for day, one in zip(at, found.model.visits, strict=True):
+            axes.plot([day] * 2, one["ci95"], color=ORANGE, lw=1.5)
+        axes.plot(at, [v["mean"] for v in found.model.visits], "D--", color=ORANGE, ms=5,
+                  label="mixed model: everybody\n(missing at random)")  # fmt: skip
     axes.set_ylabel(f"{found.scale.id} (lower is better)")
     axes.set_ylim(bottom=min(0.0, float(found.scale.total_minimum)))
     axes.legend(frameon=False, fontsize=8)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from itertools import groupby
+from typing import Any
+
 from tacs.track import Track
 from tacs.track_scales import RatingPoint
 
@@ -11,10 +15,17 @@ __all__ = ["track_words"]
 def track_words(track: Track) -> list[str]:
     """Return the lines of ``tacs track show``."""
     lines = [f"subject {track.subject}"]
+    if track.course is not None:
+        lines += ["", *_course(track.course)]
     if track.peaks:
         lines += ["", "peak frequency", *_peaks(track), f"  {track.peak_assumption}"]
+    if track.decisions:
+        lines += ["", "frequency decided on", *(f"  {_decision(d)}" for d in track.decisions)]
     if track.sessions:
         lines += ["", "sessions", *_sessions(track)]
+    fading = [f"  {_fading(one)}" for one in track.after_effects if _spans(one)]
+    if fading:
+        lines += ["", "after-effects over the minutes after the current", *fading]
     for course in track.scales:
         lines += ["", f"{course.title}; baseline: {course.baseline_is}"]
         lines += [f"  {_rating(p, course.baseline)}" for p in course.points]
@@ -40,6 +51,68 @@ def track_words(track: Track) -> list[str]:
     if track.notes:
         lines += ["", *(f"note: {text}" for text in track.notes)]
     return lines
+
+
+SPAN_MIN = 20.0
+
+
+def _course(course: Mapping[str, Any]) -> list[str]:
+    """The calendar, runs of days with the same word in one line each."""
+    counts = course["counts"]
+    told = ", ".join(f"{counts[name]} {name}" for name in counts if counts[name])
+    head = (
+        f"course {course['schedule']} from {course['start']}, as of {course['as_of'][:10]}: {told}"
+    )
+    lines = [head + (" (emulated)" if course["emulated"] else "")]
+    for state, days in groupby(course["visits"], key=lambda v: v["state"]):
+        run = list(days)
+        if state in {"done", "late", "extra"}:
+            for visit in run:
+                late = f", {visit['late_d']} d after the first plan" if visit["late_d"] else ""
+                lines.append(f"  {visit['day']}  {state}  session {visit['session']}{late}")
+        else:
+            span = run[0]["day"] if len(run) == 1 else f"{run[0]['day']} to {run[-1]['day']}"
+            lines.append(f"  {span}  {state} ({len(run)})")
+    for breach in course["standing"]:
+        lines.append(f"  STANDS STILL: {breach['limit']}: {breach['value']}; {breach['where']}")
+    coming = course["next"]
+    if coming["allowed"]:
+        lines.append("  the next session is allowed now")
+    elif coming["earliest"] is not None:
+        lines.append(f"  the next session is allowed from {coming['earliest']['local'][:16]}")
+    for entry in course["entries"]:
+        if entry["kind"] != "note":
+            lines.append(
+                f"  {entry['at'][:10]}  {entry['kind']} by {entry['operator']} ({entry['role']}): "
+                f"{entry['reason']}"
+            )
+    return lines
+
+
+def _decision(one: Mapping[str, Any]) -> str:
+    measured = "no peak" if one["measured_hz"] is None else f"{one['measured_hz']:.2f} Hz"
+    return (
+        f"{one['at'][:10]}  session {one['session']}  {one['choice']} {one['frequency_hz']:g} Hz  "
+        f"(peak now {measured}, verdict {one['verdict']}; {one['operator']}, {one['role']}: "
+        f"{one['reason']})"
+    )
+
+
+def _spans(one: Mapping[str, Any]) -> bool:
+    return bool(one["bins"][-1]["to_min"] > SPAN_MIN)
+
+
+def _fading(one: Mapping[str, Any]) -> str:
+    bins = "; ".join(
+        f"{b['from_min']:.0f} to {b['to_min']:.0f} min {b['percent']:+.0f} %" for b in one["bins"]
+    )
+    text = f"session {one['session']}: {bins}"
+    if one["w0"] is None or one["tau_min"] is None:
+        return f"{text}; no curve: {one['reason']}"
+    return (
+        f"{text}; {100.0 * one['w0']:+.0f} % fading with a time constant of "
+        f"{one['tau_min']:.0f} min"
+    )
 
 
 def _peaks(track: Track) -> list[str]:

@@ -205,8 +205,13 @@ def show(
     peak_reliability: Annotated[
         float, typer.Option("--peak-reliability", help="test-retest reliability of the peak")
     ] = 0.9,
+    as_of: Annotated[
+        str, typer.Option("--as-of", help="day that the calendar is shown at; today if left out")
+    ] = "",
 ) -> None:
-    """Show a person's course: peak, power, dose, ratings and events on one axis of time."""
+    """Show a person's course: calendar, peak, power, dose, ratings and events on one time axis."""
+    from tacs.clock import utc_now
+    from tacs.ratings import parse_when
     from tacs.track import track
     from tacs.track_words import track_words
 
@@ -214,12 +219,56 @@ def show(
         dataset, subject, kinds=_pairs_of(kinds, "--kinds") or None, measure=measure,
         reliable=_own_reliability(reliable or []), peak_sd_hz=peak_sd,
         peak_reliability=peak_reliability,
+        now=parse_when(as_of, utc_now(), "--as-of"),
     )  # fmt: skip
     if figure:
         from tacs.track_figure import plot_track
 
         console.save(plot_track(found), figure)
     console.output.result(found.to_dict(), "\n".join(track_words(found)))
+
+
+@track_app.command()
+def decide(
+    dataset: Dataset,
+    subject: Subject,
+    session: Annotated[str, typer.Option("--session", help="session that is about to be run")],
+    protocol: Annotated[str, typer.Option("--protocol", help="the course's protocol")],
+    peak: Annotated[
+        str, typer.Option("--peak", help="JSON of `tacs peak`; the session's own if left out")
+    ] = "",
+    decision: Annotated[str, typer.Option("--decision", help="keep or retune")] = "keep",
+    reason: Annotated[
+        str, typer.Option("--reason", help="why; needed unless nothing speaks against keeping it")
+    ] = "",
+    corrects: Annotated[
+        str, typer.Option("--corrects", help="hash of the decision that this one corrects")
+    ] = "",
+    operator: Operator = "",
+    role: Role = "",
+) -> None:
+    """Enter whether a session keeps the planned frequency, beside the peak measured before it."""
+    from tacs.dataset import SessionPaths, find_records
+    from tacs.decisions import decide as keep
+    from tacs.planning import read_peak
+    from tacs.protocol import Protocol
+    from tacs.remeasure import remeasure
+
+    find_records(dataset)  # refuses what is no data set
+    file = peak or str(SessionPaths.of(dataset, subject, session).peak)
+    found = remeasure(read_peak(file), Protocol.from_toml(protocol), peak_file=file)
+    made = keep(
+        dataset, found, subject=subject, session=session, operator=operator, role=role,
+        choice=decision, reason=reason, corrects=corrects or None,
+    )  # fmt: skip
+    lines = [
+        f"session {session}: {made.choice}, {made.frequency_hz:g} Hz ({made.reason})",
+        found.advice,
+    ]
+    if made.choice == "retune":
+        lines.append("plan anew with this peak, and run the new protocol; this one is as it was")
+    data = {"decision": made.to_dict(), "remeasurement": found.to_dict()}
+    console.output.result(data, "\n".join(lines))
 
 
 @track_app.command()
@@ -251,15 +300,30 @@ def rebuild(
             help="postgresql://USER@HOST/DATABASE; the data set's own SQLite file where left out",
         ),
     ] = "",
+    verify_all: Annotated[
+        bool,
+        typer.Option("--verify-all", help="verify every record anew, unchanged ones too"),
+    ] = False,
 ) -> None:
     """Make the store again from the data set, row for row; what was in it is thrown away."""
     from tacs.store import rebuild as make
 
-    made = make(dataset, url)
+    made = make(dataset, url, use_cache=not verify_all)
     lines = [f"store: {made.url}"]
     lines += [f"  {table:<14} {count}" for table, count in made.rows.items()]
     lines += [f"problem: {text}" for text in made.problems]
     console.output.result(made.to_dict(), "\n".join([*lines, f"digest {made.digest}"]))
+
+
+@store_app.command()
+def phenotype(dataset: Dataset) -> None:
+    """Write the ratings as BIDS phenotype files, a table and a sidecar for every scale."""
+    from tacs.phenotype import write_phenotype
+
+    made = write_phenotype(dataset)
+    lines = [f"{path}: {made.rows[path.stem]} ratings" for path in made.files[::2]]
+    lines += [f"removed: {path}" for path in made.removed]
+    console.output.result(made.to_dict(), "\n".join(lines) or "nobody was rated yet")
 
 
 def _pairs_of(text: str, option: str) -> dict[str, str]:
@@ -274,12 +338,14 @@ def _pairs_of(text: str, option: str) -> dict[str, str]:
 
 
 def _own_reliability(given: Sequence[str]) -> dict[str, tuple[float, float]]:
+    from tacs.scales import load_scale
+
     found = {}
     for text in given:
         for scale, value in _pairs_of(text, "--reliable").items():
             sd, slash, reliability = value.partition("/")
             try:
-                found[scale] = (float(sd), float(reliability if slash else ""))
+                found[load_scale(scale).id] = (float(sd), float(reliability if slash else ""))
             except ValueError:
                 raise InputError(
                     f"--reliable {text[:40]}: give SCALE=SD/RELIABILITY, as in madrs=6/0.85"

@@ -22,11 +22,22 @@ def demo(
         str, typer.Option("--out", help="folder to make; tacs-demo, tacs-demo-2, … if left out")
     ] = "",
     seed: Annotated[int, typer.Option("--seed", help="of the virtual patient")] = 1,
+    course: Annotated[
+        int, typer.Option("--course", help="a course of this many sessions, 2 to 20, with ratings")
+    ] = 0,
 ) -> None:
     """Run the whole chain on a virtual patient and an emulated stimulator, ending in a report."""
     from tacs.demo import free_folder, run_demo
 
     folder = Path(out) if out else free_folder(Path())
+    if course:
+        from tacs.clock import utc_now
+        from tacs.demo_course import course_start, run_course
+
+        start = course_start(max(course, 1), utc_now().date())
+        found = run_course(folder, seed, course, start=start, say=console.output.say)
+        console.output.result(found, found["text"])
+        return
     summary = run_demo(folder, seed, say=console.output.say)
     console.output.result(summary, summary["text"])
 

@@ -136,3 +136,16 @@ def test_a_moment_moves_on_both_clocks_and_is_kept_whole():
     assert Moment(NOW).after(60.0) == Moment(NOW + timedelta(minutes=1))
     for made in (Moment(NOW, ("a", 12.345)), Moment(NOW)):
         assert Moment.from_dict(json.loads(json.dumps(made.to_dict()))) == made
+
+
+def test_a_pretended_calendar_ends_with_its_block_and_has_no_computer_start():
+    when = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+    with clock_module.pretended_calendar(lambda: when):
+        assert clock_module.calendar_is_pretended()
+        assert clock_module.utc_now() == when
+        assert moment_now() == Moment(when, None)
+    assert not clock_module.calendar_is_pretended()
+    assert clock_module.utc_now() > when
+    with pytest.raises(RuntimeError, match="x"), clock_module.pretended_calendar(lambda: when):
+        raise RuntimeError("x")
+    assert not clock_module.calendar_is_pretended()

@@ -25,7 +25,9 @@ from tacs.people import (
     people_breaches,
     session_ready,
 )
+from tacs.ratings import acknowledge, open_alerts, rate
 from tacs.safety import Breach
+from tacs.scales import load_scale
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 CLEAR: dict[str, Any] = {
@@ -534,6 +536,41 @@ def test_a_serious_event_blocks_every_later_session_until_somebody_has_decided(s
     assert site.names("serious_event") == ["adverse_effects_hard_block"]
     site.override("serious", event)
     assert site.names("serious_event") == []
+
+
+def rated(site: Site, suicidality: int, subject: str = "P01", **more: Any) -> Entry:
+    answers = {**dict.fromkeys(range(1, 9), 1), 9: suicidality}
+    site.at = NOW - timedelta(days=200)
+    return rate(
+        site.dataset, load_scale("phq9"), answers, subject=subject, at=site.at, now=site.at,
+        operator="AB", role="rater", **more,
+    ).entry  # fmt: skip
+
+
+def test_a_suicidality_alert_blocks_until_somebody_has_acknowledged_it(site: Site):
+    rated(site, 0)
+    rated(site, 3, subject="P02")
+    assert site.names("suicidality_alert") == []
+    alarming = rated(site, 1)
+    (found,) = site.breaches("suicidality_alert", session="02")
+    assert (found.limit, found.value) == ("suicidality_alert", "phq9 item 9 = 1, 2026-05-06")
+    assert "tacs track acknowledge" in found.where
+    assert site.names("suicidality_alert", now=NOW + timedelta(days=900)) == ["suicidality_alert"]
+    # Neither a correction nor an override of something else opens it.
+    rated(site, 0, corrects=alarming.hash)
+    site.override("suicidality", alarming)
+    assert site.names("suicidality_alert") == ["suicidality_alert"]
+    acknowledge(site.dataset, open_alerts(site.dataset, "P02"), name="Dr C", role="investigator")
+    assert site.names("suicidality_alert") == ["suicidality_alert"]
+    acknowledge(site.dataset, open_alerts(site.dataset, "P01"), name="Dr C", role="investigator")
+    assert site.names("suicidality_alert") == []
+
+
+def test_an_open_alert_alone_keeps_a_session_that_is_ready_from_being_armed(site: Site):
+    site.everything()
+    assert site.names() == []
+    rated(site, 2)
+    assert site.names() == ["suicidality_alert"]
 
 
 def test_an_event_that_nobody_knows_of_is_asked_about_again(site: Site):

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from analysis.longitudinal import reliable_change
 from tacs.errors import FileProblems, InputError
 from tacs.scale_score import score
 from tacs.scales import Scale, all_scales, load_scale
@@ -256,4 +257,67 @@ def test_a_scale_file_is_held_against_itself(changes: dict[str, Any], said: str)
 
 def test_an_unknown_scale_names_those_there_are():
     with pytest.raises(InputError, match="no such scale; there are: bdi2, gad7"):
-        load_scale("phq-9")
+        load_scale("mood")
+
+
+@pytest.mark.parametrize(
+    ("written", "scale"),
+    [
+        ("MADRS", "madrs"), ("PHQ-9", "phq9"), ("phq_9", "phq9"), ("GAD-7", "gad7"),
+        ("HAM-D17", "hamd17"), ("HAMD-17", "hamd17"), ("BDI-II", "bdi2"), ("Y-BOCS", "ybocs"),
+        ("PCL-5", "pcl5"), ("Panss", "panss"), ("ISI", "isi"),
+    ],
+)  # fmt: skip
+def test_the_name_of_a_scale_may_be_written_as_papers_write_it(written: str, scale: str):
+    assert load_scale(written).id == scale
+
+
+def test_a_scale_of_the_site_is_scored_as_the_others(site_folder: Path):
+    (site_folder / "scales").mkdir()
+    own = made(
+        id="mood_4", total_maximum=12,
+        items=[{"number": n, "minimum": 0, "maximum": 3} for n in (1, 2, 3)]
+        + [{"number": 4, "minimum": 0, "maximum": 3, "alert_at": 2}],
+        subscales=[{"id": "a", "items": [1, 2]}, {"id": "b", "items": [3, 4]}],
+        missing={"rule": "prorate", "most_missing": 1, **SOURCED},
+        bands={**SOURCED, "levels": [{"from": 0, "name": "low"}, {"from": 7, "name": "high"}]},
+        remission={"maximum": 3, **SOURCED},
+    )  # fmt: skip
+    Scale.from_data(own, "made").to_toml(site_folder / "scales" / "mood_4.toml")
+    scale = load_scale("Mood-4")
+    found = score(scale, {1: 3, 2: 1, 3: 1, 4: 2})
+    assert (found.total, found.band, found.in_remission) == (7.0, "high", False)
+    assert (dict(found.subscales), dict(found.alerts)) == ({"a": 4.0, "b": 3.0}, {4: 2})
+    # By hand: three answers of 1 + 0 + 2 stand for four: 3 · 4/3.
+    part = score(scale, {1: 1, 2: 0, 4: 2})
+    assert (part.total, part.prorated, part.missing) == (pytest.approx(4.0), True, (3,))
+    assert score(scale, {1: 1, 2: 0}).total is None
+
+
+@pytest.mark.parametrize(
+    ("name", "points", "source"),
+    [
+        # 1.96 · √2 · SD · √(1 - r): 6 and 0.85, 5 and 0.80, 10 and 0.93.
+        ("madrs", 6.441, "sd"), ("hamd17", 6.198, "sd"), ("bdi2", 7.3335, "sd"),
+        ("phq9", 6.0, "points"), ("gad7", 4.0, "points"), ("pcl5", 15.0, "points"),
+    ],
+)  # fmt: skip
+def test_reliable_change_of_every_scale_that_has_one(name: str, points: float, source: str):
+    rule = load_scale(name).reliable_change
+    assert rule is not None
+    assert (rule.sd is None) == (source == "points")
+    found = reliable_change(
+        20.0, 20.0 - points - 0.01, sd=rule.sd, reliability=rule.reliability,
+        threshold_points=rule.points,
+    )  # fmt: skip
+    assert (found.threshold_points, found.verdict) == (pytest.approx(points, abs=5e-4), "improved")
+    less = reliable_change(
+        20.0, 20.0 - points + 0.01, sd=rule.sd, reliability=rule.reliability,
+        threshold_points=rule.points,
+    )  # fmt: skip
+    assert less.verdict == "not reliable"
+
+
+def test_scales_without_a_known_reliability_have_no_reliable_change():
+    without = {name for name, scale in all_scales().items() if scale.reliable_change is None}
+    assert without == {"isi", "panss", "ybocs"}

@@ -168,7 +168,7 @@ def test_a_rebuild_that_fails_leaves_the_old_store(
     broken = project(filled.dataset)
     rows = (("f" * 64, 1, 3),)
     tables = {**broken.tables, "rating_items": (*broken.tables["rating_items"], *rows)}
-    monkeypatch.setattr(store, "project", lambda _: type(broken)(tables))
+    monkeypatch.setattr(store, "project", lambda _, **__: type(broken)(tables))
     with pytest.raises(InputError, match="the database refused it"):
         rebuild(filled.dataset, url)
     assert read_store(filled.dataset, url).tables == before

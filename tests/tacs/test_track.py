@@ -15,12 +15,19 @@ from scipy.stats import spearmanr
 
 from analysis.errors import AnalysisError
 from tacs.cli import call
+from tacs.clock import Moment
+from tacs.course import Courses
+from tacs.decisions import decide
 from tacs.errors import InputError
+from tacs.ledger import Ledger
+from tacs.limits import effective_limits
 from tacs.scales import load_scale
+from tacs.schedule import load_schedule
 from tacs.track import track
 from tacs.track_figure import plot_track
 from tacs.track_words import track_words
 from tests.tacs.courses import START, Clinic
+from tests.tacs.test_decisions import far
 
 
 def made_course(clinic: Clinic, n: int = 10) -> Clinic:
@@ -241,11 +248,117 @@ def test_nobody_of_that_name(clinic: Clinic):
 def test_the_figure_has_a_panel_for_everything(clinic: Clinic):
     figure = plot_track(track(made_course(clinic).dataset, "P01"))
     labels = [axis.get_ylabel().split("\n")[0] for axis in figure.axes]
-    assert labels == ["peak (Hz)", "band power,", "charge per", "madrs", "phq9"]
+    assert labels == [
+        "peak (Hz)", "band power,", "connectivity,", "charge per", "madrs", "phq9",
+    ]  # fmt: skip
     shared = {axis.get_xlim() for axis in figure.axes}
     assert len(shared) == 1
     assert "Not a medical device" in figure.get_suptitle()
     plt.close("all")
+
+
+def enrolled(site: Path) -> Courses:
+    """P01 on twenty sessions from START on, on real devices."""
+    courses = Courses(site, emulated=False)
+    courses.enrol(
+        "P01", load_schedule("classic-20"), start=START.date(), time_zone="UTC", operator="AB",
+        limits=effective_limits(), history=Ledger(site, emulated=False).history("P01", START),
+        now=Moment(START),
+    )  # fmt: skip
+    return courses
+
+
+def test_the_calendar_says_what_was_missed_and_what_stands_still(clinic: Clinic, site_folder: Path):
+    clinic.rated("madrs", 31, 0.0)
+    assert track(clinic.dataset, "P01").course is None
+    assert track(clinic.dataset, "P01").course_reason == "on no course of this site"
+    courses = enrolled(site_folder)
+    found = track(clinic.dataset, "P01", now=START + timedelta(days=2)).course
+    assert found is not None
+    assert (found["counts"]["missed"], found["counts"]["planned"]) == (2, 20)
+    assert (found["emulated"], found["next"]["allowed"], found["standing"]) == (False, True, [])
+    # The fourth day: three sessions missed in a row stop the course.
+    now = START + timedelta(days=3)
+    found = track(clinic.dataset, "P01", now=now).course
+    assert found is not None
+    assert [b["limit"] for b in found["standing"]] == ["course_stop_rule"]
+    assert "3 sessions missed in a row" in found["standing"][0]["value"]
+    courses.stop("P01", operator="Dr C", role="clinician", reason="holiday", now=Moment(now))
+    shown = track(clinic.dataset, "P01", now=now + timedelta(hours=1))
+    assert shown.course is not None
+    assert shown.course["counts"]["planned"] == 0
+    assert shown.course["standing"][0]["limit"] == "course_stopped"
+    (entry,) = shown.course["entries"]
+    assert (entry["kind"], entry["operator"], entry["role"], entry["reason"]) == (
+        "stop", "Dr C", "clinician", "holiday",
+    )  # fmt: skip
+    assert [e.what for e in shown.events] == ["course: stop by Dr C (holiday)"]
+    assert any("STANDS STILL: course_stopped" in line for line in track_words(shown))
+    courses.resume("P01", operator="Dr C", role="investigator", reason="back", now=Moment(now))
+    # Half a year later every working day since was missed: three weeks of them are drawn.
+    late = track(clinic.dataset, "P01", now=START + timedelta(days=180))
+    figure = plot_track(late)
+    told = [text.get_text() for text in figure.axes[0].texts]
+    assert any("more missed until 2026-08-29" in text for text in told)
+    low, high = figure.axes[0].get_xlim()
+    assert high - low < 30.0
+
+
+def test_a_course_that_does_not_verify_is_told_and_the_rest_is_shown(
+    clinic: Clinic, site_folder: Path
+):
+    clinic.rated("madrs", 31, 0.0)
+    courses = enrolled(site_folder)
+    rows = track(clinic.dataset, "P01")
+    assert rows.course is not None
+    ledger = Ledger(site_folder, emulated=False)
+    ledger.path.write_text("{}\n")
+    found = track(clinic.dataset, "P01")
+    assert found.course is None
+    assert "the course is not shown" in str(found.course_reason)
+    assert [len(s.points) for s in found.scales] == [1]
+    assert courses.path.exists()
+
+
+def test_a_retuning_is_an_event_and_the_frequency_is_drawn(clinic: Clinic):
+    for number, hz in ((1, 10.2), (2, 11.5)):
+        clinic.session(f"{number:02d}", float(number), peak_hz=hz)
+    clinic.day(2.0)
+    decide(
+        clinic.dataset, far(), subject="P01", session="02", operator="AB", role="operator",
+        choice="retune", reason="moved",
+    )  # fmt: skip
+    found = track(clinic.dataset, "P01")
+    assert [e.what for e in found.events if e.kind == "decision"] == [
+        "retuned from 10.27 to 11.5 Hz before session 02 by AB (moved)"
+    ]
+    assert found.to_dict()["decisions"][0]["choice"] == "retune"
+    assert any("retune 11.5 Hz" in line for line in track_words(found))
+    labels = plot_track(found).axes[0].get_legend_handles_labels()[1]
+    assert {"frequency decided on", "retuned"} <= set(labels)
+
+
+def test_an_after_effect_over_the_minutes(clinic: Clinic):
+    paths = clinic.session("01", 0.0, ln_ratio=0.2)
+    data = json.loads(paths.outcome.read_text())
+    bins = [
+        {"from_min": a, "to_min": b, "percent": p, "ci95_percent": [p - 9.0, p + 9.0]}
+        for a, b, p in ((2.0, 3.0, 28.0), (20.0, 22.0, 21.0), (40.0, 42.0, 15.0))
+    ]
+    decay = {"w0": 0.3, "w0_ci95": [0.2, 0.4], "tau_min": 60.0, "reason": None}
+    data["time_course"] = {"bins": bins, "decay": decay, "start_known": True}
+    paths.outcome.write_text(json.dumps(data))
+    (shown,) = track(clinic.dataset, "P01").after_effects
+    assert (shown["w0"], shown["w0_ci95"], shown["tau_min"]) == (0.3, [0.2, 0.4], 60.0)
+    assert shown["bins"] == bins
+    text = "\n".join(track_words(track(clinic.dataset, "P01")))
+    assert "40 to 42 min +15 %; +30 % fading with a time constant of 60 min" in text
+    foot = plot_track(track(clinic.dataset, "P01")).axes
+    assert any(axis.get_xlabel() == "minutes after the current ended" for axis in foot)
+    # Without the time of the first sample the bins have no place.
+    data["time_course"]["start_known"] = False
+    paths.outcome.write_text(json.dumps(data))
+    assert track(clinic.dataset, "P01").after_effects == ()
 
 
 def test_show_from_the_command_line(

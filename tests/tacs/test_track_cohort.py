@@ -37,7 +37,7 @@ def test_the_rating_of_each_visit(cohort: Clinic):
     assert found.cohort.visits[1].change == pytest.approx((-10 - 2) / 2)
     assert found.n_outside == 1
     assert found.lines["P01"][0] == (pytest.approx(-9.0, abs=0.01), 40.0)
-    assert "2 of 3 left before the last visit" in cohort_words(found)[-2]
+    assert "2 of 3 left before the last visit" in "\n".join(cohort_words(found))
 
 
 def test_the_figure_draws_everybody(cohort: Clinic):
@@ -68,3 +68,26 @@ def test_cohort_from_the_command_line(
     told = json.loads(capsys.readouterr().out)
     assert (told["n"], told["n_complete"], len(told["visits"])) == (3, 1, 3)
     assert figure.stat().st_size > 10_000
+
+
+def test_a_cohort_of_many_has_a_model_beside_the_means(
+    clinic: Clinic, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    for person in range(10):
+        name = f"Q{person:02d}"
+        for week in range(4 if person % 2 else 3):
+            total = 30 - 3 * week + person % 3 + (week * person) % 2
+            clinic.rated("madrs", total, 7.0 * week, subject=name)
+    found = track_cohort(clinic.dataset, "MADRS", (0.0, 7.0, 14.0, 21.0))
+    assert found.model is not None
+    # Everybody falls by 3 points a week, give or take one.
+    assert found.model.slope["estimate"] == pytest.approx(-3.0, abs=0.4)
+    assert [visit["name"] for visit in found.model.visits][-1] == "day 21"
+    figure = tmp_path / "cohort.png"
+    line = ["track", "cohort", str(clinic.dataset), "--scale", "MADRS", "--visits", "0,7,14,21"]
+    assert call([*line, "--json", "--figure", str(figure)]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["scale"], told["model_reason"]) == ("madrs", None)
+    assert told["model"]["slope_per_week"]["ci95"][1] < 0.0
+    assert call(line) == 0
+    assert "missing at random" in capsys.readouterr().out
