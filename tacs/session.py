@@ -55,6 +55,7 @@ __all__ = [
 ]
 
 CLOCK_SLIP_S = 1e-6  # less than this is rounding, not a clock that went back
+ZERO_LEVEL = 1e-5  # of a train's fall: below, a tick came a hair early
 TICK_SLIP_S = 0.05  # a gap between trains is shorter by a late tick at most
 
 
@@ -374,7 +375,7 @@ def _stepped(session: Session, now_s: float) -> float:
 def _run_in(session: Session, now_s: float) -> tuple[Session, float]:
     """Hold the level after an ordinary ramp until it counts as tolerated; then fall by an edge."""
     level = session.level
-    if not now_s - session.held_from_s >= session.plan.trains.tolerated_s - 1e-9:
+    if not now_s - session.held_from_s >= session.plan.trains.tolerated_s - CLOCK_SLIP_S:
         return session, level
     return _ramp(session, Trigger.TRAIN_OVER, level, now_s, tolerated=level), level
 
@@ -382,7 +383,7 @@ def _run_in(session: Session, now_s: float) -> tuple[Session, float]:
 def _next_train(session: Session, now_s: float) -> tuple[Session, float]:
     """Begin the train that is due, where it fits before the end."""
     plan, due_s = session.plan, session.next_train_s
-    if not now_s >= due_s - 1e-9:  # also where none is due
+    if not now_s >= due_s - CLOCK_SLIP_S:  # also where none is due
         return session, 0.0
     trains = plan.trains
     from_s = max(due_s, now_s - min(plan.rise_span_s, trains.span_s))
@@ -411,7 +412,7 @@ def _train(session: Session, now_s: float) -> tuple[Session, float]:
         if share >= 1.0:
             session = _go(session, Trigger.TOP)
     fall_s = session.train_from_s + trains.on_s - trains.edge_s
-    if now_s >= fall_s - 1e-9:
+    if now_s >= fall_s - CLOCK_SLIP_S:
         return _train_fall(_ramp(session, Trigger.TRAIN_OVER, level, fall_s), now_s)
     return session, level
 
@@ -420,7 +421,7 @@ def _train_fall(session: Session, now_s: float) -> tuple[Session, float]:
     """Fall by an edge; at zero, say when the next train may come."""
     trains = session.plan.trains
     level = session.ramp_from_level * (1.0 - _into_ramp_s(session, now_s) / trains.edge_s)
-    if level > 1e-9:
+    if level > ZERO_LEVEL:
         return session, level
     if session.pausing:
         return _go(session, Trigger.ZERO_PAUSED), 0.0

@@ -143,7 +143,7 @@ BUGS = (
     Bug(
         "a train begins before the amplitude was tolerated",
         "_run_in",
-        "session.plan.trains.tolerated_s - 1e-9",
+        "session.plan.trains.tolerated_s - CLOCK_SLIP_S",
         "0.0",
     ),
     Bug(
@@ -179,7 +179,7 @@ BUGS = (
     Bug(
         "a train does not fall to zero",
         "_train_fall",
-        "if level > 1e-9:",
+        "if level > ZERO_LEVEL:",
         "level = max(level, 0.05)\n    if session.level > 0.06 or session.level == 0.0:",
     ),
     Bug(
