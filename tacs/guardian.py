@@ -576,6 +576,7 @@ class Guardian:
             )
         elif action.do is Do.RETUNE:
             achieved_hz = driver.set_frequency(action.value)
+            driver.check_achieved(action.value, achieved_hz)
             if self._watcher is not None:
                 self._watcher.judge.retune(achieved_hz)
         elif action.do is Do.READ_STATUS:
