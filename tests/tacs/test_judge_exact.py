@@ -814,3 +814,49 @@ def test_each_stranger_is_told():
         assert {(f.rule, f.urgency) for f in found} <= {("monitor_foreign", "warn")}
     (found,) = judge.take([], MonitorCounts(foreign=4), BEGIN_S)
     assert found.text == "4 frames do not carry this session's number; rejected"
+
+
+def edged(frequency_hz: float = 8.0, *, edges: bool = True) -> Bench:
+    bench = Bench(frequency_hz)
+    bench.judge = Judge(
+        effective_limits(), BOTH, frequency_hz, frame_s=FRAME_S, soft_stop_s=SOFT_STOP_S,
+        edges=edges,
+    )  # fmt: skip
+    bench.judge.command(1.0, -1.0)
+    return bench
+
+
+def test_what_an_edge_leaves_of_a_cycle_is_no_direct_current():
+    # A level that moved by 0.5 within a second: 0.5 / (pi 8) = 0.0199 mA more are allowed.
+    more_ma = 0.5 / (math.pi * 8.0)
+    for extra, edges, found_any in (
+        (0.99, True, False), (1.01, True, True), (0.99, False, True),
+    ):  # fmt: skip
+        bench = edged(edges=edges)
+        bench.until(64, 1.0, 0.0)
+        bench.judge.command(0.5, bench.at_s)
+        bench.level = 0.5
+        _, found = bench.until(64, 0.5, 0.05 + extra * more_ma)
+        assert set(rules(found)) == ({"dc_offset"} if found_any else set()), (extra, edges)
+
+
+def test_a_level_that_has_stood_still_allows_no_more_than_the_limit():
+    bench = edged()
+    bench.judge.command(0.5, BEGIN_S)
+    bench.judge.command(1.0, BEGIN_S + 0.25)
+    # The window is a second, and a frame may be 0.3 s older than a command.
+    bench.at_s = BEGIN_S + 1.0
+    bench.until(round((0.25 + 1.0 + LATENCY_S) * 64), 1.0, 0.0)
+    _, found = bench.until(130, 1.0, 0.051)
+    assert "dc_offset" in rules(found)
+    assert edged().until(130, 1.0, 0.05) == (0, [])
+
+
+def test_a_new_frequency_is_judged_by_its_own_cycles():
+    bench = Bench(8.0)
+    bench.judge.retune(4.0)
+    assert bench.judge._half_cycle_s == 0.125
+    assert bench.judge._window_s == 1.0
+    bench.judge.retune(2.5)
+    assert bench.judge._window_s == pytest.approx(1.2)
+    assert bench.judge._frequency_hz == 2.5
