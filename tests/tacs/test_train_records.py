@@ -65,6 +65,16 @@ def test_gaps_are_no_time_with_current():
     assert seen(np.zeros((2, 5000)), gap_s=1.0).bursts == 0
 
 
+def test_the_frequency_is_that_of_one_train_wherever_the_phase_begins():
+    times_s = np.arange(0.0, 20.0, 1.0 / RATE_HZ)
+    trace = np.zeros((2, len(times_s)))
+    for from_s, to_s, phase in ((1.0, 6.0, 0.3), (8.0, 12.0, 2.0), (14.0, 18.0, 4.4)):
+        here = (times_s >= from_s) & (times_s < to_s)
+        trace[0, here] = np.sin(2.0 * np.pi * 10.27 * (times_s[here] - from_s) + phase)
+    trace[1] = -trace[0]
+    assert seen(trace, gap_s=1.0).frequency_hz == pytest.approx(10.27, abs=1e-3)
+
+
 def test_the_mean_is_over_the_time_with_current():
     got = seen(bursts((1.0, 5.0), (9.0, 13.0), mean_ma=0.02), gap_s=1.0)
     assert got.mean_ma["Oz"] == pytest.approx(0.02, abs=1e-4)
