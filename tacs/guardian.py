@@ -92,6 +92,12 @@ class Telemetry:
     word, instruction : str
         Of a device that a person works: the word that is wanted of that person (``started``,
         ``silent``, or none), and what to do.
+    trains, refused : int
+        Trains that were begun; requests that were refused.
+    refusal : str
+        Why the last request was; empty where it was granted.
+    frequency_hz : float or None
+        Commanded last; None before the start.
     """
 
     state: State
@@ -108,6 +114,10 @@ class Telemetry:
     by_person: bool = False
     word: str = ""
     instruction: str = ""
+    trains: int = 0
+    refused: int = 0
+    refusal: str = ""
+    frequency_hz: float | None = None
 
 
 class RecordJournal:
@@ -318,7 +328,7 @@ class Guardian:
         self.timer = LoopTimer()
         self.marks: dict[str, float] = {}
         self._said: set[str] = set()
-        self.refused = 0
+        self.refused, self.refusal = 0, ""
 
     def prepare(self) -> tuple[Identity, Achieved]:
         """Connect, silence the device and load the programme; current is still impossible.
@@ -418,6 +428,10 @@ class Guardian:
             measured_at_s=self._measured_at_s,
             warnings=tuple(self._warnings),
             by_person=self.session.cause in self._said,
+            trains=self.session.trains,
+            refused=self.refused,
+            refusal=self.refusal,
+            frequency_hz=_known(self.session.frequency_hz),
         )
 
     def _stops(self, message: str) -> bool:
@@ -465,8 +479,7 @@ class Guardian:
             refusal = after.refusal
         elif after.state is not before.state:
             refusal = after.cause
-        if refusal:
-            self.refused += 1
+        self.refused, self.refusal = self.refused + bool(refusal), refusal
         value = event.value if math.isfinite(event.value) else None
         asked = {"asked": word, "reason": event.cause, "value": value, "granted": not refusal}
         if refusal:
@@ -531,7 +544,8 @@ class Guardian:
         self.session, actions = step(before, event, now_s)
         state = self.session.state
         stops = any(action.do in STOPS for action in actions)
-        if before.tolerated > self.session.tolerated:
+        paused = state is State.PAUSED and state is not before.state
+        if paused or before.tolerated > self.session.tolerated:
             self.driver.forget_tolerated()
         if state is not before.state:
             try:
@@ -677,6 +691,11 @@ def _request(word: str, text: str) -> Event:
     elif isinstance(given, int | float) and not isinstance(given, bool) and abs(given) < 1e9:
         value = float(given)
     return Event(ASKS[word], str(data.get("reason", ""))[:200], value)
+
+
+def _known(value: float) -> float | None:
+    """A number; None where it is none yet."""
+    return None if math.isnan(value) else value
 
 
 def _number(text: str) -> float:

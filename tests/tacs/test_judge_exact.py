@@ -816,40 +816,51 @@ def test_each_stranger_is_told():
     assert found.text == "4 frames do not carry this session's number; rejected"
 
 
-def edged(frequency_hz: float = 8.0, *, edges: bool = True) -> Bench:
-    bench = Bench(frequency_hz)
+def edged(frequency_hz: float = 8.0, **options: bool) -> Bench:
+    """Two milliampere at Oz and Cz."""
+    bench = Bench(frequency_hz, peaks_ma={"Oz": 2.0, "Cz": 2.0})
     bench.judge = Judge(
-        effective_limits(), BOTH, frequency_hz, frame_s=FRAME_S, soft_stop_s=SOFT_STOP_S,
-        edges=edges,
+        effective_limits(), bench.peaks_ma, frequency_hz, frame_s=FRAME_S,
+        soft_stop_s=SOFT_STOP_S, **options,
     )  # fmt: skip
     bench.judge.command(1.0, -1.0)
     return bench
 
 
 def test_what_an_edge_leaves_of_a_cycle_is_no_direct_current():
-    # A level that moved by 0.5 within a second: 0.5 / (pi 8) = 0.0199 mA more are allowed.
-    more_ma = 0.5 / (math.pi * 8.0)
-    for extra, edges, found_any in (
-        (0.99, True, False), (1.01, True, True), (0.99, False, True),
+    # 2 mA that moved by a half within a second: 0.5 * 2 / (pi 8) = 0.0398 mA more are allowed.
+    more_ma = 0.5 * 2.0 / (math.pi * 8.0)
+    for extra, options, found_any in (
+        (0.99, {"edges": True}, False), (1.01, {"edges": True}, True), (0.99, {}, True),
     ):  # fmt: skip
-        bench = edged(edges=edges)
-        bench.until(64, 1.0, 0.0)
+        bench = edged(**options)
+        bench.until(64, 2.0, 0.0)
         bench.judge.command(0.5, bench.at_s)
         bench.level = 0.5
-        _, found = bench.until(64, 0.5, 0.05 + extra * more_ma)
-        assert set(rules(found)) == ({"dc_offset"} if found_any else set()), (extra, edges)
+        _, found = bench.until(64, 1.0, 0.05 + extra * more_ma)
+        assert set(rules(found)) == ({"dc_offset"} if found_any else set()), (extra, options)
+
+
+def test_the_first_edge_comes_from_nothing():
+    bench = edged(edges=True)
+    bench.judge = Judge(
+        effective_limits(), bench.peaks_ma, 8.0, frame_s=FRAME_S, soft_stop_s=SOFT_STOP_S,
+        edges=True,
+    )  # fmt: skip
+    bench.judge.command(1.0, BEGIN_S)
+    assert bench.until(70, 2.0, 0.05 + 0.99 * 2.0 / (math.pi * 8.0)) == (0, [])
 
 
 def test_a_level_that_has_stood_still_allows_no_more_than_the_limit():
-    bench = edged()
+    bench = edged(edges=True)
     bench.judge.command(0.5, BEGIN_S)
     bench.judge.command(1.0, BEGIN_S + 0.25)
     # The window is a second, and a frame may be 0.3 s older than a command.
     bench.at_s = BEGIN_S + 1.0
-    bench.until(round((0.25 + 1.0 + LATENCY_S) * 64), 1.0, 0.0)
-    _, found = bench.until(130, 1.0, 0.051)
+    bench.until(round((0.25 + 1.0 + LATENCY_S) * 64), 2.0, 0.0)
+    _, found = bench.until(130, 2.0, 0.051)
     assert "dc_offset" in rules(found)
-    assert edged().until(130, 1.0, 0.05) == (0, [])
+    assert edged(edges=True).until(130, 2.0, 0.05) == (0, [])
 
 
 def test_a_new_frequency_is_judged_by_its_own_cycles():

@@ -14,6 +14,7 @@ from tacs.ledger import whole_dose
 from tacs.limits import LIMITS, EffectiveLimits, effective_limits
 from tacs.protocol import Protocol
 from tacs.safety import (
+    cautions,
     command_breaches,
     device_breaches,
     margins,
@@ -173,6 +174,20 @@ def test_a_command_of_a_train_is_held_to_the_limits_of_an_edge_and_of_a_step() -
     assert command_breaches(at, retune_hz=0.5) == []
     (far,) = command_breaches(at, retune_hz=0.51)
     assert (far.limit, far.value, far.where) == ("retune_step_hz", 0.51, "frequency")
+
+
+def test_an_operator_is_told_of_trains_before_arming() -> None:
+    def told(**trains: Any) -> list[str]:
+        return [text for text in cautions(made(trains)) if "trains" in text]
+
+    assert told() == [
+        "14 trains of 2 s, at least 1.5 s apart: each rises within 0.5 s, once the full current "
+        "was held for 10 s"
+    ]
+    (asked,) = told(start="request")
+    assert asked.startswith("14 trains of 2 s at most, each on request, at least 1.5 s apart")
+    sham = made(waveform="active_sham", sham_plateau_s=5.0)
+    assert not any("trains" in text for text in [*cautions(sham), *cautions(protocol())])
 
 
 def test_both_ends_of_what_may_be_retuned_are_held_to_the_limits() -> None:
