@@ -450,3 +450,14 @@ def test_a_session_knows_nothing_of_trains_before_it_begins():
     assert (plain.trains, plain.retune_step_hz, plain.retune_playing) == (NO_TRAINS, 0.0, False)
     begun = started(PLAN, 3.0)
     assert (begun.frequency_hz, begun.retuned_s) == (10.0, 3.0)
+
+
+def test_what_is_due_is_due_within_a_millionth_and_that_counts_too():
+    slip_s = 1e-6
+    zero = dict.fromkeys(("started_s", "tick_s", "renewed_s", "asked_s", "alive_s"), 0.0)
+    held = at(5.0)._replace(held_from_s=0.0, **{**zero, "tick_s": 1.5, "renewed_s": 1.5})
+    assert send(held, Trigger.TICK, 2.0 - slip_s).state is State.TRAIN_FALL
+    gap = at(6.5)._replace(next_train_s=0.5, **zero)
+    assert send(gap, Trigger.TICK, 0.5 - slip_s).state is State.TRAIN_RISE
+    on = at(7.25)._replace(train_from_s=0.0, **zero)
+    assert send(on, Trigger.TICK, 0.75 - slip_s).state is State.TRAIN_FALL
