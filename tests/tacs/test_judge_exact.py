@@ -871,3 +871,17 @@ def test_a_new_frequency_is_judged_by_its_own_cycles():
     bench.judge.retune(2.5)
     assert bench.judge._window_s == pytest.approx(1.2)
     assert bench.judge._frequency_hz == 2.5
+
+
+def test_what_an_edge_leaves_is_spread_over_whole_cycles():
+    # At 2.5 Hz the mean is taken over three cycles, 1.2 s.
+    more_ma = 0.5 * 2.0 / (math.pi * 2.5 * 1.2)
+    for extra, found_any in ((0.99, False), (1.01, True)):
+        bench = edged(2.5, edges=True)
+        bench.judge.command(0.5, -0.5)
+        bench.level = 0.5
+        bench.until(80, 1.0, 0.0)
+        bench.judge.command(1.0, bench.at_s)
+        bench.level = 1.0
+        _, found = bench.until(78, 2.0, 0.05 + extra * more_ma)
+        assert ("dc_offset" in rules(found)) is found_any, extra

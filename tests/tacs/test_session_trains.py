@@ -461,3 +461,33 @@ def test_what_is_due_is_due_within_a_millionth_and_that_counts_too():
     assert send(gap, Trigger.TICK, 0.5 - slip_s).state is State.TRAIN_RISE
     on = at(7.25)._replace(train_from_s=0.0, **zero)
     assert send(on, Trigger.TICK, 0.75 - slip_s).state is State.TRAIN_FALL
+
+
+def test_a_train_that_was_due_too_late_is_forgotten():
+    asked = ask(at(18.0, ON_REQUEST), 19.0, 18.0)
+    assert asked.next_train_s == 19.0
+    late = send(asked._replace(tick_s=18.9, renewed_s=18.9), Trigger.TICK, 19.5)
+    assert (late.state, late.trains) == (State.BETWEEN_TRAINS, 0)
+    assert math.isnan(late.next_train_s)
+
+
+def test_a_step_of_a_sweep_is_a_share_of_the_accepted_level():
+    course = ((9.5, 0.5), (10.5, 1.0))
+    plan = replace(
+        PLAN, titration_step=0.5, transition_s=0.5, duration_s=30.0, hold_end_s=28.0,
+        trains=replace(TRAINS, course=course),
+    )  # fmt: skip
+    session, _ = run(send(started(plan, 0.0), Trigger.HIGHER, 0.0), 0.0, 1.0)
+    session, levels = run(send(session, Trigger.ACCEPT, 1.0), 1.0, 6.5)
+    gap = levels.index(0.0)
+    first = max(levels[gap : gap + round(2.0 / TICK_S)])
+    assert (first, max(levels[gap:])) == (0.25, 0.5)
+
+
+def test_a_tick_past_the_top_of_an_edge_is_at_the_top():
+    session = at(7.0 - TICK_S)
+    assert session.state is State.TRAIN_RISE
+    over = send(session, Trigger.TICK, 7.01)
+    assert (over.state, over.level) == (State.TRAIN_ON, 1.0)
+    begun = at(6.75)
+    assert (begun.ramp_from_level, begun.ramp_from_s, begun.train_level) == (0.0, 6.75, 1.0)
