@@ -24,13 +24,28 @@ def held(for_s: float = 10.0, *, trains: bool = True, level: float = 1.0) -> Gua
     return guard
 
 
+def edge(guard: GuardedDriver, from_s: float, to: float = 1.0, edge_s: float = EDGE_S) -> None:
+    """Rise in twenty steps."""
+    for step in range(1, 21):
+        guard.set_level(to * step / 20.0, from_s + step * edge_s / 20.0)
+
+
 def test_a_train_may_rise_by_its_edge_up_to_what_was_held():
     guard = held()
-    guard.set_level(1.0, 20.5 + EDGE_S)
+    edge(guard, 20.5)
     assert guard.level == 1.0
-    found = refused(lambda: held().set_level(1.0, 20.5 + 0.98 * EDGE_S))
+    found = refused(lambda: edge(held(), 20.5, edge_s=0.98 * EDGE_S))
     assert set(found) == {"train_envelope_slew_ma_per_s"}
     assert found["train_envelope_slew_ma_per_s"][1:] == (2.0, "Cz")
+
+
+def test_a_gap_does_not_make_up_for_an_edge():
+    # A tenth of a second is made up for, however long ago the last command was: 2 mA/s, 0.75 mA.
+    guard = held()
+    guard.set_level(0.2 / 0.75, 60.0)
+    assert set(refused(lambda: held().set_level(0.21 / 0.75, 60.0))) == {
+        "train_envelope_slew_ma_per_s"
+    }
 
 
 def test_what_was_held_too_short_or_not_at_all_is_an_ordinary_rise():
@@ -40,12 +55,12 @@ def test_what_was_held_too_short_or_not_at_all_is_an_ordinary_rise():
     fresh, _ = guarded(TRAINS)
     fresh.start(1.0, 0.0)
     assert "envelope_slew_ma_per_s" in refused(lambda: fresh.set_level(1.0, EDGE_S))
-    held(10.0 - 5e-7).set_level(1.0, 20.5 + EDGE_S)
+    edge(held(10.0 - 5e-7), 20.5)
 
 
 def test_above_what_was_held_the_ordinary_limit_holds():
     guard = held(level=0.5)
-    guard.set_level(0.5, 20.5 + EDGE_S)
+    edge(guard, 20.5, 0.5)
     found = refused(lambda: guard.set_level(0.51, 20.5 + EDGE_S + 0.02))
     assert set(found) == {"envelope_slew_ma_per_s"}
 
@@ -54,12 +69,11 @@ def test_a_train_goes_on_in_steps_and_the_next_one_too():
     guard = held()
     for train in range(2):
         from_s = 20.5 + 10.0 * train
-        for step in range(1, 21):
-            guard.set_level(step / 20.0, from_s + step * EDGE_S / 20.0)
+        edge(guard, from_s)
         guard.set_level(0.5, from_s + 5.0)
-        assert "envelope_slew_ma_per_s" not in refused(
-            lambda s=from_s: guard.set_level(1.0, s + 5.01)
-        )
+        assert set(refused(lambda s=from_s: guard.set_level(1.0, s + 5.01))) == {
+            "train_envelope_slew_ma_per_s"
+        }
         guard.set_level(0.0, from_s + 10.0)
 
 
