@@ -491,3 +491,20 @@ def test_a_tick_past_the_top_of_an_edge_is_at_the_top():
     assert (over.state, over.level) == (State.TRAIN_ON, 1.0)
     begun = at(6.75)
     assert (begun.ramp_from_level, begun.ramp_from_s, begun.train_level) == (0.0, 6.75, 1.0)
+
+
+def test_the_very_edge_of_what_can_be_asked_for_can_be():
+    low = replace(PLAN, retune_from_hz=0.0)
+    held = at(5.0, low)._replace(frequency_hz=0.0, retuned_s=0.0)
+    assert tune(held, 0.5 + 1e-9, 5.0).refused == 0
+    quick = at(5.0)._replace(**dict.fromkeys(("tick_s", "renewed_s", "retuned_s"), 0.0))
+    assert tune(quick, 10.25, 1.0 - 1e-9).refused == 0
+    zero = dict.fromkeys(("started_s", "tick_s", "renewed_s"), 0.0)
+    gap = at(8.5, ON_REQUEST)._replace(ready_s=0.5, **zero)
+    assert ask(gap, 0.5 - 1e-9, 0.25).refused == 0
+    last = gap._replace(plan=replace(ON_REQUEST, duration_s=1.0), ready_s=0.0)
+    assert ask(last, 1e-6, 0.0).refused == 0
+    assert ask(last, 1.1e-6, 0.0).refused == 1
+    now = gap._replace(ready_s=0.0)
+    assert ask(now, -1e-6, 0.0).refused == 0
+    assert ask(now, -1.1e-6, 0.0).refused == 1
