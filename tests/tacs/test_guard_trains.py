@@ -6,7 +6,12 @@ from dataclasses import replace
 
 import pytest
 
+from tacs.capabilities import Capabilities
 from tacs.guard import GuardedDriver
+from tacs.limits import effective_limits
+from tacs.protocol import Protocol
+from tacs.rig import load_rig
+from tests.tacs.made import protocol
 from tests.tacs.test_guard_exact import HALF, Port, guarded, refused
 
 TRAINS = replace(HALF, trains=True)
@@ -139,3 +144,27 @@ def test_what_a_device_makes_of_a_frequency_may_be_off_by_little():
         )
     }  # fmt: skip
     assert refused(lambda: guard.check_achieved(10.0, float("nan")))
+
+
+def test_before_a_start_nothing_was_held():
+    guard, _ = guarded(TRAINS)
+    assert (guard._tolerated, guard._in_train) == (0.0, False)
+
+
+class Rigged(Port):
+    @classmethod
+    def capabilities_on(cls, rig: object) -> Capabilities:
+        return cls.capabilities
+
+
+def test_only_a_protocol_with_trains_has_them_and_no_sham():
+    def told(made: Protocol) -> bool:
+        rig = load_rig("emulated-synthpal")
+        guard = GuardedDriver.of(Rigged(), made, rig, effective_limits(), Port())  # type: ignore[arg-type]
+        return guard._program.trains
+
+    trains = {"on_s": 2.0, "off_s": 1.5, "edge_s": 0.5, "settle_s": 10.0, "count": 1}
+    one = {"duration_s": 70.0, "trains": trains}
+    assert told(protocol(**one)) is True
+    assert told(protocol(**one, waveform="active_sham", sham_plateau_s=1.0)) is False
+    assert told(protocol()) is False

@@ -505,6 +505,6 @@ def test_the_very_edge_of_what_can_be_asked_for_can_be():
     last = gap._replace(plan=replace(ON_REQUEST, duration_s=1.0), ready_s=0.0)
     assert ask(last, 1e-6, 0.0).refused == 0
     assert ask(last, 1.1e-6, 0.0).refused == 1
-    now = gap._replace(ready_s=0.0)
+    now = gap._replace(ready_s=-1.0)
     assert ask(now, -1e-6, 0.0).refused == 0
     assert ask(now, -1.1e-6, 0.0).refused == 1
