@@ -201,6 +201,10 @@ def telemetry_of(data: dict[str, Any]) -> Telemetry:
         warnings=tuple(data["warnings"]),
         word=data["word"],
         instruction=data["instruction"],
+        trains=data["trains"],
+        refused=data["refused"],
+        refusal=data["refusal"],
+        frequency_hz=data["frequency_hz"],
     )
 
 

@@ -110,6 +110,10 @@ def telemetry_to_data(telemetry: Telemetry, *, blinded: bool) -> dict[str, Any]:
         "warnings": [] if blinded else list(telemetry.warnings),
         "word": telemetry.word,
         "instruction": telemetry.instruction,
+        "trains": telemetry.trains,
+        "refused": telemetry.refused,
+        "refusal": telemetry.refusal,
+        "frequency_hz": None if blinded else telemetry.frequency_hz,
     }
 
 
