@@ -32,6 +32,9 @@ STATES = {
     "hold": "the current as prescribed",
     "ramp_down": "the current falls as prescribed, until the device says that it is silent",
     "paused": "a pause: no current once it has fallen",
+    "train_rise": "a train begins: the current rises by its edge",
+    "train_on": "a train at its full current",
+    "train_fall": "a train, or the run-in, ends: the current falls by the edge",
     "between_trains": "between two trains: no current",
     "stopping": "a stop: the current falls in the device's stop ramp",
 }

@@ -205,6 +205,8 @@ class _Session:
 
     def left_out(self) -> list[str]:
         told = ["positions: not measured, labels only", "the current trace: stays in the data set"]
+        if self.protocol.trains is not None:
+            told.append("trains one by one: stimulus_description has them, events.tsv of the set")
         if self.blinded:
             told.append("arm, current as delivered, impedances: the session is blinded")
         elif self.delivered is None or self.delivered.get("source") != "measured":
@@ -266,7 +268,7 @@ class _Session:
             "tES",
             "stimulator",
             "|".join(names),
-            "Sinusoid" if sine else "Custom",
+            "Sinusoid" if sine and plan.trains is None else "Custom",
             "|".join(_num(shared[name]) for name in names) if sine else "n/a",
             _num(top) if sine else "n/a",
             "absolute",
@@ -340,7 +342,23 @@ def _in_words(plan: Protocol) -> str:
     )
     carrier = "" if plan.carrier_hz is None else f" on a carrier of {plan.carrier_hz:g} Hz"
     arm = "; as planned, the arm is blinded" if plan.blinding is not None else ""
-    return f"{plan.waveform} {plan.frequency_hz:g} Hz{carrier}: {loops}, zero-to-peak{arm}"
+    return (
+        f"{plan.waveform} {plan.frequency_hz:g} Hz{carrier}: {loops}, zero-to-peak"
+        f"{_trains(plan)}{arm}"
+    )
+
+
+def _trains(plan: Protocol) -> str:
+    """The trains in words; the proposal's pattern columns know no run-in and no edges."""
+    trains = plan.trains
+    if trains is None:
+        return ""
+    steps = ", ".join(f"{x.frequency_hz:g} Hz at {x.level:g}" for x in trains.steps)
+    return (
+        f"; after {trains.run_in_s(plan.ramp_up_s):g} s of run-in at most {plan.n_trains} trains "
+        f"of {trains.on_s:g} s, {trains.off_s:g} s apart at least, edges {trains.edge_s:g} s in "
+        f"them{f', in turn {steps} ({trains.order})' if steps else ''}"
+    )
 
 
 def _write_root(root: Path, subjects: Sequence[str]) -> None:

@@ -62,6 +62,22 @@ def test_the_bytes_of_a_session(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert validate(out) == []
 
 
+def test_trains_are_no_plain_sinusoid(tmp_path: Path) -> None:
+    trains = {"on_s": 3.0, "off_s": 2.0, "edge_s": 0.5, "settle_s": 10.0, "count": 2}
+    plan = made_protocol(duration_s=60.0, frequency_hz=10.0, trains=trains)
+    stimulate(tmp_path / "ds", "P01", protocol=plan)
+    told = export_nibs(tmp_path / "ds", tmp_path / "out")
+    (row,) = rows(next((tmp_path / "out").rglob("*_nibs.tsv")))
+    assert (row["stimulus_shape"], row["frequency"]) == ("Custom", "10")
+    assert row["stimulus_description"].endswith(
+        "; after 40.5 s of run-in at most 2 trains of 3 s, 2 s apart at least, edges 0.5 s in them"
+    )
+    assert any("trains one by one" in text for text in told.left_out)
+    events = [one["trial_type"] for one in rows(next((tmp_path / "ds").rglob("*tacs_events.tsv")))]
+    assert [events.count(f"train_{part}") for part in ("rise", "on", "fall")] == [2, 2, 3]
+    assert validate(tmp_path / "ds") == validate(tmp_path / "out") == []
+
+
 def test_intensities_sum_to_nothing(tmp_path: Path) -> None:
     montage = montage_data(("F3", "Cz", 0.2), ("F4", "Cz", 0.3))
     plan = made_protocol(duration_s=60.0, frequency_hz=10.0, montage=montage)
