@@ -187,3 +187,8 @@ def test_the_very_edge_of_what_was_held_and_of_what_was_achieved():
     guard.set_level(0.0, 10.5)
     edge(guard, 10.5)
     guard.check_achieved(0.0, 0.05 + 1e-9)
+
+
+def test_without_a_start_nothing_rises():
+    guard, _ = guarded()
+    assert "envelope_slew_ma_per_s" in refused(lambda: guard.set_level(0.01, 1.0))
