@@ -168,3 +168,27 @@ def test_only_a_protocol_with_trains_has_them_and_no_sham():
     assert told(protocol(**one)) is True
     assert told(protocol(**one, waveform="active_sham", sham_plateau_s=1.0)) is False
     assert told(protocol()) is False
+
+
+def test_what_is_held_after_a_pause_is_no_train():
+    guard = held()
+    edge(guard, 20.5, 0.1)
+    guard.forget_tolerated()
+    guard.set_level(0.05, 40.0)
+    found = refused(lambda: guard.set_level(0.1, 40.05))
+    assert set(found) == {"envelope_slew_ma_per_s"}
+
+
+def test_the_very_edge_of_what_was_held_and_of_what_was_achieved():
+    guard, _ = guarded(TRAINS)
+    guard.start(1.0, -10.0)
+    guard.set_level(1.0, 0.0)
+    guard.set_level(0.5, 10.0 - 1e-6)
+    guard.set_level(0.0, 10.5)
+    edge(guard, 10.5)
+    guard.check_achieved(0.0, 0.05 + 1e-9)
+
+
+def test_without_a_start_nothing_rises():
+    guard, _ = guarded()
+    assert "envelope_slew_ma_per_s" in refused(lambda: guard.set_level(0.01, 1.0))

@@ -885,3 +885,12 @@ def test_what_an_edge_leaves_is_spread_over_whole_cycles():
         bench.level = 1.0
         _, found = bench.until(78, 2.0, 0.05 + extra * more_ma)
         assert ("dc_offset" in rules(found)) is found_any, extra
+
+
+def test_a_level_that_is_exactly_old_enough_is_forgotten():
+    bench = edged(edges=True)
+    last_s = BEGIN_S + 96 * FRAME_S
+    bench.judge.command(0.5, BEGIN_S + 0.1)
+    bench.judge.command(1.0, last_s - 1.0 - LATENCY_S)
+    count, found = bench.until(200, 2.0, 0.051)
+    assert (count, set(rules(found))) == (97, {"dc_offset"})
