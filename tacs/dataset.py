@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -34,6 +34,7 @@ __all__ = [
     "ensure_dataset",
     "find_recordings",
     "find_records",
+    "folder_names",
     "refuse_other_spelling",
     "task_label",
     "write_json",
@@ -375,8 +376,25 @@ def find_recordings(
     return sorted(found, key=lambda r: (r.session, r.task, r.when != "pre", r.path.name))
 
 
-def refuse_other_spelling(paths: SessionPaths) -> None:
+def folder_names(folder: Path) -> tuple[str, ...]:
+    """Return the names in a folder; none where there is no such folder."""
+    try:
+        return tuple(sorted(os.listdir(folder)))
+    except (FileNotFoundError, NotADirectoryError):
+        return ()
+
+
+def refuse_other_spelling(
+    paths: SessionPaths, names: Callable[[Path], Sequence[str]] = folder_names
+) -> None:
     """Refuse a label that differs from an existing one by upper and lower case only.
+
+    Parameters
+    ----------
+    paths : SessionPaths
+        Of the session.
+    names : callable
+        Names in a folder; whoever checks many sessions at once looks into each folder once.
 
     Raises
     ------
@@ -385,11 +403,11 @@ def refuse_other_spelling(paths: SessionPaths) -> None:
     """
     for folder in (paths.dataset, paths.dataset / "sourcedata" / "tacs"):
         for part, what in zip(paths.relative.parts, ("subject", "session"), strict=True):
-            for other in folder.glob("???-*"):
-                if other.name != part and other.name.lower() == part.lower():
+            for other in names(folder):
+                if other != part and other.lower() == part.lower():
                     raise InputError(
-                        f"{what} {part[4:]!r}: {other} is there already and differs by upper and "
-                        f"lower case only; use one spelling"
+                        f"{what} {part[4:]!r}: {folder / other} is there already and differs by "
+                        f"upper and lower case only; use one spelling"
                     )
             folder = folder / part
 

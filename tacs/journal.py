@@ -11,6 +11,7 @@ elsewhere (a run record keeps it); :meth:`Journal.holds` says whether it is stil
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import re
@@ -21,7 +22,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from tacs.dataset import SessionPaths, check_label, ensure_dataset, refuse_other_spelling
+from tacs.dataset import (
+    SessionPaths,
+    check_label,
+    ensure_dataset,
+    folder_names,
+    refuse_other_spelling,
+)
 from tacs.errors import FileProblems, InputError, RecordError
 from tacs.forms import text_problem
 from tacs.locks import held
@@ -211,9 +218,10 @@ class Journal:
             if problems:
                 raise FileProblems(f"journal entry {draft.kind}", problems)
         ensure_dataset(self.dataset)
+        names = functools.cache(folder_names)  # each folder is looked into once
         for subject, session in {(d.subject, d.session) for d in drafts}:
             if subject is not None and session is not None:
-                refuse_other_spelling(SessionPaths.of(self.dataset, subject, session))
+                refuse_other_spelling(SessionPaths.of(self.dataset, subject, session), names)
         with self._locked():
             known = _Known(self.entries())
             for draft in drafts:
