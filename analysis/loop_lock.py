@@ -1,0 +1,173 @@
+"""Continuous phase lock: the current's frequency is steered so that its phase keeps a lag.
+
+Only where the signal is free of artefact while current flows: amplitude-modulated stimulation,
+whose carrier lies outside the band, or a peripheral sensor (tremor). The scalp under conventional
+current shows the current, not the brain; a loop that follows it follows itself: that is refused.
+
+References
+----------
+Haslacher et al. 2024, *Brain Stimulation* 17(4) (CLAM-tACS). Schreglmann et al. 2021, *Nature
+Communications* 12:363 (tremor).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from analysis.errors import AnalysisError
+from analysis.loop_control import Control, offset_rad
+from analysis.loop_terms import TURN, Decision, Request, Seen, hold, wrapped
+
+__all__ = ["LockHistory", "LockRule", "Signal", "lock_refusal", "predicted_lag_sd_rad"]
+
+Signal = Literal["scalp", "am", "peripheral"]
+LEAST_CHANGE_HZ: Final = 0.005
+REDRAW_S: Final = 5.0  # random-phase: how long one phase is kept
+
+
+def lock_refusal(signal: Signal, waveform: str, *, with_current: bool) -> str:
+    """Why a continuous lock cannot be: empty where it can.
+
+    Parameters
+    ----------
+    signal : {"scalp", "am", "peripheral"}
+        What the phase is read from: EEG, EEG under amplitude-modulated current, or a sensor that
+        the current does not reach.
+    waveform : str
+        Of the protocol.
+    with_current : bool
+        Whether current will flow at all.
+    """
+    if not with_current or signal == "peripheral":
+        return ""
+    if signal == "am":
+        if waveform == "am_tacs":
+            return ""
+        return "signal 'am' needs an amplitude-modulated protocol (waveform am_tacs)"
+    if waveform == "am_tacs":
+        return ""
+    return (
+        "a continuous lock cannot read scalp EEG under conventional tACS: the current's artefact "
+        "has the phase of the current itself, and no known method separates the two; use rule onoff, "
+        "an am_tacs protocol, or a peripheral sensor (--signal peripheral)"
+    )
+
+
+def predicted_lag_sd_rad(width_hz: float, interval_s: float, phase_error_rad: float) -> float:
+    """Lag that a lock cannot avoid, as a standard deviation.
+
+    Parameters
+    ----------
+    width_hz : float
+        Full width at half maximum of the rhythm's line.
+    interval_s : float
+        From one change of the frequency to the next.
+    phase_error_rad : float
+        Of the estimate.
+
+    Notes
+    -----
+    The phase diffuses with variance ``2 pi w`` per second, on average half an interval long.
+    """
+    return math.hypot(phase_error_rad, math.sqrt(TURN * width_hz * interval_s / 2.0))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockRule:
+    """Rule: steer the frequency so that the current keeps its lag to the rhythm.
+
+    Parameters
+    ----------
+    lag_rad : float
+        Phase of the current minus that of the rhythm.
+    centre_hz, within_hz : float
+        Where the frequency may be.
+    step_hz : float
+        Largest change at once.
+    interval_s : float
+        Least time from one change to the next.
+    control : str
+        See :mod:`analysis.loop_control`.
+    seed : int
+        Of what is drawn.
+    """
+
+    lag_rad: float
+    centre_hz: float
+    within_hz: float
+    step_hz: float
+    interval_s: float
+    control: Control = "closed"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.lag_rad):
+            raise AnalysisError(f"lag {self.lag_rad}: write a phase")
+        if not 0.0 < self.within_hz < self.centre_hz < math.inf:
+            raise AnalysisError(
+                f"frequency {self.centre_hz:g} ± {self.within_hz:g} Hz: write a range above 0 Hz"
+            )
+        if not (self.step_hz > 0.0 and self.interval_s > 0.0):
+            raise AnalysisError("lock: the step and the interval must be above 0")
+
+    def decide(self, seen: Seen, history: LockHistory) -> tuple[Decision, LockHistory]:
+        """Decide.
+
+        Parameters
+        ----------
+        seen : Seen
+            Now.
+        history : LockHistory
+            Before.
+        """
+        if self.control == "open-loop":
+            return hold("open loop: the frequency stays"), history
+        if seen.paused:
+            return hold("no current to be steered"), history
+        if not seen.estimate.valid:
+            return hold("the phase is not known"), history
+        if seen.carrier is None:
+            return hold("the phase of the current is not known"), history
+        if not seen.now_s - history.retuned_s >= self.interval_s - 1e-9:
+            return hold("too soon after the last change"), history
+        effect_s = seen.effect_s
+        number = int((seen.now_s - history.begun_s) / REDRAW_S)
+        wanted = self.lag_rad + offset_rad(self.control, self.seed, number)
+        behind = wrapped(seen.rhythm_at(effect_s) + wanted - seen.carrier.phase_at(effect_s))
+        # Where the lag will be right again after one interval.
+        aim_hz = seen.estimate.frequency_hz + behind / (TURN * self.interval_s)
+        low = max(self.centre_hz - self.within_hz, seen.carrier.frequency_hz - self.step_hz)
+        high = min(self.centre_hz + self.within_hz, seen.carrier.frequency_hz + self.step_hz)
+        new_hz = min(max(aim_hz, low), high)
+        numbers = {
+            "lag_error_rad": -behind,
+            "aim_hz": aim_hz,
+            "rhythm_hz": seen.estimate.frequency_hz,
+        }
+        if abs(new_hz - seen.carrier.frequency_hz) < LEAST_CHANGE_HZ:
+            return hold("the lag is kept", **numbers), history
+        reason = "the lag is corrected"
+        if new_hz != aim_hz:
+            reason = "the lag is corrected as far as step and range allow"
+        after = LockHistory(begun_s=history.begun_s, retuned_s=seen.now_s)
+        return Decision(
+            reason=reason, requests=(Request("retune", new_hz),), numbers=numbers
+        ), after
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockHistory:
+    """What happened before.
+
+    Parameters
+    ----------
+    begun_s : float
+        When the loop began.
+    retuned_s : float
+        When a change was asked for last.
+    """
+
+    begun_s: float
+    retuned_s: float
