@@ -50,7 +50,7 @@ def lock_refusal(signal: Signal, waveform: str, *, with_current: bool) -> str:
         return ""
     return (
         "a continuous lock cannot read scalp EEG under conventional tACS: the current's artefact "
-        "has the phase of the current itself, and no known method separates the two; use rule onoff, "
+        "has the phase of the current itself, and no known method parts the two; use rule onoff, "
         "an am_tacs protocol, or a peripheral sensor (--signal peripheral)"
     )
 
