@@ -44,8 +44,8 @@ benchmarks: $(VENV)/.installed-test
 
 # Every branch of the kernel, by its own tests.
 kernel: $(VENV)/.installed-test
-	$(BIN)/python -m pytest -q -n 0 tests/tacs/test_session.py --cov=tacs.session \
-	  --cov=tacs.transitions --cov-branch --cov-report=term-missing --cov-fail-under=100
+	$(BIN)/python -m pytest -q -n 0 tests/tacs/test_session.py tests/tacs/test_session_trains.py \
+	  --cov=tacs.session --cov=tacs.session_plan --cov=tacs.transitions --cov-branch --cov-report=term-missing --cov-fail-under=100
 
 # A million random sequences that must break no rule; minutes on all cores.
 campaign: $(VENV)/.installed

@@ -32,7 +32,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 ALLOWED = ROOT / "tests" / "mutants.toml"
 TARGETS: dict[str, tuple[str, ...]] = {
-    "tacs/session.py": ("tests/tacs/test_session.py",),
+    "tacs/session.py": ("tests/tacs/test_session.py", "tests/tacs/test_session_trains.py"),
+    "tacs/session_plan.py": ("tests/tacs/test_session.py", "tests/tacs/test_session_trains.py"),
     "tacs/transitions.py": ("tests/tacs/test_session.py",),
     "tacs/limits.py": ("tests/tacs/test_limits.py", "tests/tacs/test_limits_exact.py"),
     "tacs/guard.py": ("tests/tacs/test_guard_exact.py", "tests/tacs/test_guard.py"),
@@ -43,7 +44,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
         "tests/devices/test_synthpal_wire.py",
     ),
 }
-WITH_TEXTS = {"tacs/session.py", "tacs/transitions.py"}
+WITH_TEXTS = {"tacs/session.py", "tacs/session_plan.py", "tacs/transitions.py"}
 SCRATCH = tempfile.TemporaryDirectory(prefix="mutants-")
 JUDGED = {0, 1, 2, None}  # passed, failed, could not be loaded, took too long
 OURS = ("tacs", "devices", "analysis", "tests", "conftest")

@@ -85,6 +85,7 @@ class NiDaq(Driver):
         soft_stop_s=SOFT_STOP_S,
         emergency_stop_s=EMERGENCY_STOP_S,
         reaction_s=QUEUE_S,
+        no_trains="",
         on_host_loss=(
             f"the card plays the {QUEUE_S:g} s that it has and then HOLDS THE LAST VALUE: a direct "
             f"current of up to the full peak flows until somebody switches the stimulator off"

@@ -112,6 +112,7 @@ class SynthPal(Driver):
             f"stop ramp"
         ),
         host_loss_worst_case_s=LEASE_S + SOFT_STOP_S,
+        no_trains="",
         not_detectable=(
             "open or detached electrode",
             "short circuit or gel bridge between electrodes",

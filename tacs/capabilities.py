@@ -61,6 +61,11 @@ class Capabilities:
     reaction_s : float
         How long what is on its way already goes on after a command, of a device with a queue: a
         stop in a ramp may still rise for that long, at the ramp's rate.
+    no_trains : str
+        Why this device cannot play trains; empty where it can: the level goes to zero and back
+        while it plays, and at level 0 no current flows.
+    train_edge_min_s : float
+        Shortest edge of a train that its steps can follow.
     on_host_loss : str
         What happens to the current when the host vanishes, in one sentence.
     host_loss_worst_case_s : float
@@ -105,6 +110,8 @@ class Capabilities:
     host_loss_worst_case_s: float
     host_loss: Literal["lease", "programme", "never"] = "lease"
     reaction_s: float = 0.0
+    no_trains: str = "its driver does not declare that it can"
+    train_edge_min_s: float = 0.0
     not_detectable: tuple[str, ...] = ()
     not_detectable_monitored: tuple[str, ...] = ()
 

@@ -279,6 +279,7 @@ class Conduct:
             frame_s=kind.capabilities.frame_s,
             soft_stop_s=self.setup.capabilities.soft_stop_s,
             battery_min=rig.monitor.battery_min,
+            edges=protocol.n_trains > 0 and not protocol.is_sham,
         )
         return Watcher(monitor, judge, self.clock)
 

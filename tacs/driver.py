@@ -57,6 +57,8 @@ class Program:
         it by itself.
     carrier_hz : float or None
         Of an amplitude-modulated waveform, ``½(1 - cos 2πft)·sin 2πf_c t``; None of a sine.
+    trains : bool
+        Whether the envelope comes back to zero and rises again by the steep edges of trains.
     """
 
     frequency_hz: float
@@ -66,6 +68,7 @@ class Program:
     emergency_stop_s: float
     envelope: tuple[tuple[float, float], ...] = ((0.0, 0.0), (0.0, 0.0))
     carrier_hz: float | None = None
+    trains: bool = False
 
     @property
     def duration_s(self) -> float:

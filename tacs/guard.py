@@ -19,6 +19,8 @@ from tacs.wiring import wire
 
 __all__ = ["GuardedDriver", "Journal"]
 
+TICK_SLACK_S = 1e-6
+
 
 class Journal(Protocol):
     """Where intents and answers are written; injected, so that the guard needs no record."""
@@ -69,6 +71,9 @@ class GuardedDriver:
         self._journal = journal
         self._level = 0.0
         self._level_at_s: float | None = None
+        self._frequency_hz = program.frequency_hz
+        self._tolerated = 0.0
+        self._in_train = False  # risen from zero after a level had been tolerated
 
     @classmethod
     def of(
@@ -108,6 +113,7 @@ class GuardedDriver:
                 emergency_stop_s=capabilities.emergency_stop_s,
                 envelope=waveform.knots,
                 carrier_hz=protocol.carrier_hz,
+                trains=protocol.n_trains > 0 and not protocol.is_sham,
             ),
             {e.name: e.area_cm2 for e in protocol.montage.electrodes},
             {w.channel: w.electrodes for w in channels},
@@ -178,6 +184,7 @@ class GuardedDriver:
         self._refuse(self._lease_breaches(lease_s))
         self._journal.intent("start", {"lease_s": lease_s}, sync=True)
         self._level, self._level_at_s = 0.0, now_s
+        self.forget_tolerated()
         self._driver.start(lease_s)
 
     def set_level(self, level: float, now_s: float) -> None:
@@ -195,7 +202,11 @@ class GuardedDriver:
         SafetyRefusal
             Outside 0 to 1, past a current limit, or rising too fast; the device keeps its level.
         """
-        breaches = self._breaches(level, self._program.frequency_hz)
+        breaches = self._breaches(level, self._frequency_hz)
+        self._tolerate(now_s)
+        in_train = self._in_train
+        if self._level == 0.0:
+            in_train = self._program.trains and self._tolerated > 0.0
         if level > self._level:
             since_s = self._level_at_s
             slews = {
@@ -204,11 +215,26 @@ class GuardedDriver:
                 else math.inf
                 for name, peak in self._peaks_ma(1.0).items()
             }
-            breaches += command_breaches(self._limits, slews_ma_per_s=slews)
+            if in_train and level <= self._tolerated:
+                breaches += command_breaches(self._limits, edge_slews_ma_per_s=slews)
+            else:
+                breaches += command_breaches(self._limits, slews_ma_per_s=slews)
         self._refuse(breaches)
         self._journal.intent("set_level", {"level": round(level, 6)}, sync=False)
+        self._in_train = in_train
         self._level, self._level_at_s = level, now_s
         self._driver.set_level(level)
+
+    def forget_tolerated(self) -> None:
+        """Let no rise be a train's edge until a level has been held long enough again."""
+        self._tolerated, self._in_train = 0.0, False
+
+    def _tolerate(self, now_s: float) -> None:
+        """Take the level held up to now as tolerated, where that was long enough."""
+        since_s = self._level_at_s
+        least_s = self._limits["train_tolerated_s"] - TICK_SLACK_S
+        if since_s is not None and now_s - since_s >= least_s:
+            self._tolerated = max(self._tolerated, self._level)
 
     def extend_lease(self, elapsed_s: float, lease_s: float) -> None:
         """Renew the lease."""
@@ -219,8 +245,20 @@ class GuardedDriver:
         self._driver.extend_lease(elapsed_s, lease_s)
 
     def set_frequency(self, frequency_hz: float) -> float:
-        """Retune; refused where the device cannot keep its phase while current flows."""
+        """Retune; refused where the device cannot keep its phase while current flows.
+
+        While current flows, a change is also held against the limit of one step; at zero a new
+        frequency is a new train.
+
+        Raises
+        ------
+        SafetyRefusal
+            Past a limit, or the device made another frequency of it than the limits allow.
+        """
         breaches = self._breaches(self._level, frequency_hz)
+        if self._level > 0.0:
+            step_hz = abs(frequency_hz - self._frequency_hz)
+            breaches += command_breaches(self._limits, retune_hz=step_hz - 1e-9)
         if self._level > 0.0 and self.capabilities.frequency_change != "phase_continuous":
             breaches.append(
                 Breach(
@@ -236,6 +274,19 @@ class GuardedDriver:
         self._journal.intent("set_frequency", {"frequency_hz": frequency_hz}, sync=True)
         achieved_hz = self._driver.set_frequency(frequency_hz)
         self._journal.answer("set_frequency", {"frequency_hz": achieved_hz})
+        self._frequency_hz = frequency_hz
+        allowed_hz = self._limits["frequency_error_hz"]
+        if not abs(achieved_hz - frequency_hz) <= allowed_hz + 1e-9:
+            self._refuse([
+                Breach(
+                    limit="frequency_error_hz",
+                    value=abs(achieved_hz - frequency_hz),
+                    allowed=allowed_hz,
+                    unit="Hz",
+                    source=self._limits.source("frequency_error_hz"),
+                    where=f"{frequency_hz:g} Hz asked for, {achieved_hz:g} Hz achieved",
+                )
+            ])  # fmt: skip
         return achieved_hz
 
     def soft_stop(self) -> None:

@@ -13,6 +13,7 @@ exception leaves a running guardian before the current has been told to end.
 from __future__ import annotations
 
 import contextlib
+import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -29,16 +30,30 @@ from tacs.loop_timer import LoopTimer
 from tacs.protocol import Protocol
 from tacs.record import RecordWriter
 from tacs.safety import DoseHistory
-from tacs.session import TERMINAL, Action, Do, Event, Plan, Session, State, Trigger, step
+from tacs.session import (
+    NO_TRAINS,
+    TERMINAL,
+    Action,
+    Do,
+    Event,
+    Plan,
+    Session,
+    State,
+    Trains,
+    Trigger,
+    step,
+)
 from tacs.watcher import Watcher
 from tacs.waveform import Waveform
 
 __all__ = ["Guardian", "RecordJournal", "Telemetry", "event_of", "kernel_plan"]
 
 RAMP_TICK_S = 0.02
+EDGE_SHARE = 0.1  # of a train's edge: the most that one tick may make up for
 HOLD_TICK_S = 0.04
 SYNC_S = 0.5  # of lines, at most, are lost with the host
 SYNC_EVERY_S = 0.4  # the next tick, and the disk, take time too
+ASKS = {"train": Trigger.TRAIN, "retune": Trigger.RETUNE}
 ROUNDING_S = 1.0  # the kernel books whole ticks: what a planned session may be over by
 MEASURED_EVERY_S = 0.5
 STOPS = frozenset({Do.SOFT_STOP, Do.EMERGENCY_STOP})
@@ -173,11 +188,18 @@ def kernel_plan(
     waveform, montage = Waveform(protocol), protocol.montage
     largest_ma = max(montage.current_peak_ma(e.name) for e in montage.electrodes)
     falls = [s for s in waveform.segments if s.kind == "ramp_down"]
+    hold_end_s = falls[0].start_s if falls else 0.0
+    trains = _trains_of(protocol)
+    if trains.course:
+        hold_end_s = protocol.duration_s - protocol.ramp_down_s
+    retune, within_hz = protocol.retune is not None and not protocol.is_sham, 0.0
+    if protocol.retune is not None:
+        within_hz = protocol.retune.within_hz
     return Plan(
         duration_s=protocol.duration_s,
         ramp_up_s=protocol.ramp_up_s,
         ramp_down_s=protocol.ramp_down_s,
-        hold_end_s=falls[0].start_s if falls else 0.0,
+        hold_end_s=hold_end_s,
         silent=protocol.waveform == "passive_sham",
         lease_s=limits["lease_ttl_s"],
         renew_s=limits["heartbeat_period_s"],
@@ -196,6 +218,40 @@ def kernel_plan(
             limits["daily_duration_min"] - history.current_on_24h_min,
         ),
         level_seconds_max=ROUNDING_S + _level_seconds_left(waveform, limits, history),
+        trains=trains,
+        frequency_hz=protocol.frequency_hz,
+        retune_from_hz=max(
+            protocol.frequency_hz - within_hz,
+            limits["frequency_lowest_hz"],
+            capabilities.frequency_min_hz,
+        ),
+        retune_to_hz=min(
+            protocol.frequency_hz + within_hz,
+            limits["frequency_highest_hz"],
+            capabilities.frequency_max_hz,
+        ),
+        retune_step_hz=limits["retune_step_hz"] if retune else 0.0,
+        retune_every_s=limits["retune_interval_s"],
+        retune_playing=capabilities.frequency_change == "phase_continuous",
+    )
+
+
+def _trains_of(protocol: Protocol) -> Trains:
+    """The trains that are played: none of a sham."""
+    trains = protocol.trains
+    if trains is None or protocol.is_sham:
+        return NO_TRAINS
+    return Trains(
+        on_s=trains.on_s,
+        off_s=trains.off_s,
+        edge_s=trains.edge_s,
+        tolerated_s=trains.settle_s,
+        course=tuple(
+            (math.nan, 1.0) if step is None else (step.frequency_hz, step.level)
+            for step in trains.course(protocol.n_trains)
+        ),
+        span_s=EDGE_SHARE * trains.edge_s,
+        on_request=trains.start == "request",
     )
 
 
@@ -262,6 +318,7 @@ class Guardian:
         self.timer = LoopTimer()
         self.marks: dict[str, float] = {}
         self._said: set[str] = set()
+        self.refused = 0
 
     def prepare(self) -> tuple[Identity, Achieved]:
         """Connect, silence the device and load the programme; current is still impossible.
@@ -379,6 +436,9 @@ class Guardian:
     def _hear(self, message: str, now_s: float) -> None:
         """One message of the operator side: what a person did is written down."""
         word, _, text = message.partition(":")
+        if word in ASKS:
+            self._ask(word, text, event_of(message), now_s)
+            return
         if word == "stop":
             self._said.add(text)
         if word in WRITTEN:
@@ -393,6 +453,28 @@ class Guardian:
                 self._apply(Event(Trigger.STOP, f"the record failed: {exc}"), now_s)
         if word != "mark":
             self._apply(event_of(message), now_s)
+
+    def _ask(self, word: str, text: str, event: Event, now_s: float) -> None:
+        """A request for a train or another frequency: what was asked, why, and what came of it."""
+        before = self.session
+        self._apply(event, now_s)
+        after, refusal = self.session, ""
+        if after is before:
+            refusal = f"not in state {before.state.value}"
+        elif after.refused > before.refused:
+            refusal = after.refusal
+        elif after.state is not before.state:
+            refusal = after.cause
+        if refusal:
+            self.refused += 1
+        value = event.value if math.isfinite(event.value) else None
+        asked = {"asked": word, "reason": event.cause, "value": value, "granted": not refusal}
+        if refusal:
+            asked |= {"refusal": refusal, "refused": self.refused}
+        try:
+            self.journal.write("request", asked, sync=False)
+        except RecordError as exc:
+            self._apply(Event(Trigger.STOP, f"the record failed: {exc}"), now_s)
 
     def _look(self, now_s: float) -> None:
         """Ask the monitor, and have the session act on what it found."""
@@ -436,6 +518,7 @@ class Guardian:
             State.RAMP_DOWN,
             State.STOPPING,
         }
+        quick = quick or bool(self.session.plan.trains.course)
         return RAMP_TICK_S if quick or self._watcher is not None else HOLD_TICK_S
 
     def _apply(self, event: Event, now_s: float) -> None:
@@ -448,6 +531,8 @@ class Guardian:
         self.session, actions = step(before, event, now_s)
         state = self.session.state
         stops = any(action.do in STOPS for action in actions)
+        if before.tolerated > self.session.tolerated:
+            self.driver.forget_tolerated()
         if state is not before.state:
             try:
                 self._write_state(before, sync=not stops)
@@ -489,6 +574,10 @@ class Guardian:
             driver.extend_lease(
                 action.value, min(self.session.plan.lease_s, max(left_s, 0.0) + 0.5)
             )
+        elif action.do is Do.RETUNE:
+            achieved_hz = driver.set_frequency(action.value)
+            if self._watcher is not None:
+                self._watcher.judge.retune(achieved_hz)
         elif action.do is Do.READ_STATUS:
             self._read_status(now_s)
         elif action.do is Do.SOFT_STOP:
@@ -544,8 +633,16 @@ class Guardian:
 
 
 def event_of(message: str) -> Event:
-    """Return one message of the operator side as an event; an unknown word is a stop."""
+    """Return one message of the operator side as an event; an unknown word is a stop.
+
+    A request for a train or another frequency carries one JSON object after its colon:
+    ``train:{"at_s": 61.24, "reason": "..."}`` with the session time of its beginning, or without
+    ``at_s`` for one as soon as it may come, and ``retune:{"frequency_hz": 10.1, "reason": "..."}``.
+    What is no such object is a request that the kernel refuses.
+    """
     word, _, cause = message.partition(":")
+    if word in ASKS:
+        return _request(word, cause)
     trigger = {
         "pause": Trigger.PAUSE,
         "resume": Trigger.RESUME,
@@ -562,6 +659,23 @@ def event_of(message: str) -> Event:
     if trigger is Trigger.STOP and word != "stop":
         cause = f"unknown message {message!r}"
     return Event(trigger, cause or "the operator")
+
+
+def _request(word: str, text: str) -> Event:
+    """A request as an event; one that cannot be read has the value NaN."""
+    try:
+        data = json.loads(text) if text else {}
+    except (ValueError, RecursionError):
+        data = None
+    if not isinstance(data, dict):
+        return Event(ASKS[word], "unreadable", math.nan)
+    given = data.get("at_s" if word == "train" else "frequency_hz")
+    value = math.nan
+    if given is None and word == "train":
+        value = -math.inf
+    elif isinstance(given, int | float) and not isinstance(given, bool) and abs(given) < 1e9:
+        value = float(given)
+    return Event(ASKS[word], str(data.get("reason", ""))[:200], value)
 
 
 def _number(text: str) -> float:

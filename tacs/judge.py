@@ -108,6 +108,9 @@ class Judge:
         How long current may go on after a stop.
     battery_min : float
         Share of the battery below which nothing is started or continued.
+    edges : bool
+        Whether the level moves by the steep edges of trains: the part of a cycle that an edge
+        leaves over is then no direct current.
     """
 
     def __init__(
@@ -119,16 +122,16 @@ class Judge:
         frame_s: float,
         soft_stop_s: float,
         battery_min: float = 0.2,
+        edges: bool = False,
     ) -> None:
         self._limits = limits
-        self._frequency_hz = frequency_hz
+        self._edges = edges
+        self._moves: deque[tuple[float, float]] = deque([(-math.inf, 0.0)])
         self._frame_s = frame_s
         self._soft_stop_s = soft_stop_s
         self._battery_min = battery_min
         self._electrodes = {name: _Electrode(name, peak) for name, peak in peaks_ma.items()}
-        self._half_cycle_s = 0.5 / frequency_hz
-        # A second, in whole cycles: the mean of a part of a cycle is no direct current.
-        self._window_s = math.ceil(frequency_hz) / frequency_hz
+        self.retune(frequency_hz)
         self._levels: deque[tuple[float, float]] = deque([(-math.inf, 0.0)])
         self._stopped_s = math.nan
         self._last_frame_s = math.nan  # before the first frame nothing is late
@@ -145,6 +148,15 @@ class Judge:
     def command(self, level: float, now_s: float) -> None:
         """Take note of a level that was sent."""
         self._levels.append((now_s, level))
+        if self._edges:
+            self._moves.append((now_s, level))
+
+    def retune(self, frequency_hz: float) -> None:
+        """Take note of the frequency that is played from now on."""
+        self._frequency_hz = frequency_hz
+        self._half_cycle_s = 0.5 / frequency_hz
+        # A second, in whole cycles: the mean of a part of a cycle is no direct current.
+        self._window_s = math.ceil(frequency_hz) / frequency_hz
 
     def stopped(self, now_s: float) -> None:
         """Take note that a stop was sent: what still flows must be gone after its ramp."""
@@ -316,9 +328,24 @@ class Judge:
         if not self._full(len(means), self._window_s):
             return []
         mean_ma = sum(means) / len(means)
-        if abs(mean_ma) <= self._limits["measured_dc_offset_ma"]:
+        allowed_ma = self._limits["measured_dc_offset_ma"]
+        if self._edges:
+            allowed_ma += (
+                self._moved(electrode.frames[-1][1].received_s)
+                * electrode.peak_ma
+                / (math.pi * self._frequency_hz * self._window_s)
+            )
+        if abs(mean_ma) <= allowed_ma:
             return []
         return [Finding("dc_offset", "soft", f"{name} carries {mean_ma:+.3f} mA of direct current")]
+
+    def _moved(self, now_s: float) -> float:
+        """How far the commanded level moved in the time that a mean is taken over."""
+        since_s = now_s - self._window_s - LATENCY_S
+        while len(self._moves) > 1 and self._moves[1][0] <= since_s:
+            self._moves.popleft()
+        levels = [level for _, level in self._moves]
+        return max(levels) - min(levels)
 
     def _balance(self, frame: CurrentFrame, highest: float) -> list[Finding]:
         residual_ma = abs(sum(frame.mean_ma[name] for name in self._electrodes))

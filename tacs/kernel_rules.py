@@ -7,14 +7,16 @@ belong to the guard, the journal and the ledger, and are tested there.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 
-from tacs.kernel_witness import RISING, SLACK_S, STOPS, Witness
+from tacs.kernel_witness import SLACK_S, STOPS, Witness
 from tacs.session import Action, Do, Event, Session
 from tacs.transitions import (
     DERIVED,
     ENERGISED,
+    IN_TRAIN,
     TERMINAL,
     TRANSITIONS,
     WITH_CURRENT,
@@ -28,9 +30,11 @@ S, T = State, Trigger
 ROUNDING = 1e-9
 WAITING_ASKS_S = 0.1
 ROUNDING_DOSE = 1e-5
-SENDS_CURRENT = frozenset({Do.SET_LEVEL, Do.EXTEND_LEASE})
+GAP_SLIP_S = 0.05
+SENDS_CURRENT = frozenset({Do.SET_LEVEL, Do.EXTEND_LEASE, Do.RETUNE})
 AFTER_STOP = frozenset({Do.SOFT_STOP, Do.EMERGENCY_STOP, Do.READ_STATUS})
 NOTHING: frozenset[Do] = frozenset()
+OBEYED = {**dict.fromkeys(IN_TRAIN, S.TRAIN_FALL), S.BETWEEN_TRAINS: S.PAUSED}
 ANY_STATE = frozenset(
     {T.TICK, T.ALIVE, T.PLAYING, T.SILENT, T.RATING, T.STOP, T.SOFT_FAULT, T.FAULT}
 )
@@ -42,7 +46,10 @@ DERIVED_FROM = {
     T.SILENT: (T.LATCH, T.ENDED),
     T.PAUSE: (T.STOP,),
     T.RATING: (T.PAUSE, T.STOP),
-    T.TICK: (T.TOP, T.HOLD_OVER, T.ZERO_PAUSED, T.ZERO_QUIET, T.STOP),
+    T.TICK: (
+        *(T.TOP, T.HOLD_OVER, T.ZERO_PAUSED, T.ZERO_QUIET),
+        *(T.NEXT_TRAIN, T.TRAIN_OVER, T.STOP),
+    ),
 }
 
 
@@ -138,11 +145,106 @@ def _ceiling(m: Move) -> bool:
 @_rule("rise no faster than the ramp", acting=True)
 def _rise_no_faster(m: Move) -> bool:
     """A level rises no faster than its ramp, and a late tick makes no step that makes up for it."""
+    # Up to what was tolerated a train has rules of its own, below.
     w, plan = m.witness, m.witness.plan
     rate = plan.titration_step / plan.transition_s if w.titrating else 1.0 / plan.ramp_up_s
     span_s = min(m.now_s - w.looked_before_s, plan.rise_span_s)
-    most = w.level_before + rate * span_s + ROUNDING
+    most = max(w.level_before + rate * span_s, w.tolerated) + ROUNDING
     return all(level <= most for level in m.levels)
+
+
+@_rule("no train above what was tolerated", acting=True)
+def _no_train_above_what_was_tolerated(m: Move) -> bool:
+    """After a gap no level passes one that was held, on an ordinary ramp, since the last pause."""
+    w = m.witness
+    if math.isnan(w.train_since_s):
+        return True
+    return all(level <= max(w.tolerated, w.level_before) + ROUNDING for level in m.levels)
+
+
+@_rule("a train rises no faster than its edge", acting=True)
+def _a_train_rises_no_faster_than_its_edge(m: Move) -> bool:
+    """A train's level rises by its edge at most, and a late tick makes up for a tenth of one."""
+    w, plan = m.witness, m.witness.plan
+    if math.isnan(w.train_since_s):
+        # Outside of a train there is the ordinary ramp only, whatever was tolerated.
+        rate, span_s = 1.0 / plan.ramp_up_s, plan.rise_span_s
+        if w.titrating:
+            rate = plan.titration_step / plan.transition_s
+    else:
+        rate, span_s = 1.0 / plan.trains.edge_s, min(plan.trains.span_s, plan.rise_span_s)
+    most = w.level_before + rate * min(m.now_s - w.looked_before_s, span_s) + ROUNDING
+    return all(level <= most for level in m.levels)
+
+
+@_rule("no current between trains")
+def _no_current_between_trains(m: Move) -> bool:
+    """Between two trains the device's level is zero, and it stays with its session."""
+    w = m.witness
+    if m.after.state is not S.BETWEEN_TRAINS or w.ended or w.lost:
+        return True
+    return w.device.level == 0.0 and w.device.playing
+
+
+@_rule("a train keeps its gap", acting=True)
+def _a_train_keeps_its_gap(m: Move) -> bool:
+    """A train begins no sooner after the last current than its gap, but for one late tick."""
+    w = m.witness
+    if w.train_since_s != m.now_s or w.level_before > 0.0 or not any(m.levels):
+        return True
+    slip_s = min(w.zero_late_s, GAP_SLIP_S) + SLACK_S
+    return m.now_s - w.zero_since_s >= w.plan.trains.off_s - slip_s
+
+
+@_rule("a train ends when it is due", on={T.TICK})
+def _a_train_ends_when_it_is_due(m: Move) -> bool:
+    """No train has current for longer than its time."""
+    w = m.witness
+    if math.isnan(w.train_since_s) or w.ended or w.lost:
+        return True
+    over = m.now_s - w.train_since_s > w.plan.trains.on_s + SLACK_S
+    return not over or w.device.level == 0.0
+
+
+@_rule("no more trains than planned", acting=True)
+def _no_more_trains_than_planned(m: Move) -> bool:
+    """A session has no more trains than its plan."""
+    return m.witness.trains <= len(m.witness.plan.trains.course)
+
+
+@_rule("a train on request comes when asked for", acting=True)
+def _a_train_on_request_comes_when_asked_for(m: Move) -> bool:
+    """Where trains come on request, none begins unasked, or before its time."""
+    w = m.witness
+    begins = w.train_since_s == m.now_s and w.level_before == 0.0 and any(m.levels)
+    return not begins or not w.plan.trains.on_request or w.asked_in_time
+
+
+@_rule("a frequency within the plan", acting=True)
+def _a_frequency_within_the_plan(m: Move) -> bool:
+    """A frequency is that of the next train, at zero, or within what may be asked for."""
+    w, plan = m.witness, m.witness.plan
+    for action in m.actions:
+        if action.do is not Do.RETUNE:
+            continue
+        if m.event.trigger is T.RETUNE:
+            if not plan.retune_from_hz <= action.value <= plan.retune_to_hz:
+                return False
+        elif w.device.level > 0.0 or all(action.value != hz for hz, _ in plan.trains.course):
+            return False
+    return True
+
+
+@_rule("a frequency moves in steps", acting=True, on={T.RETUNE})
+def _a_frequency_moves_in_steps(m: Move) -> bool:
+    """On request it moves by one step at most, not too often, and only as the device can."""
+    w, plan = m.witness, m.witness.plan
+    if Do.RETUNE not in m.did:
+        return True
+    moved_hz = abs(w.frequency_hz - w.frequency_before_hz)
+    since_s = m.now_s - w.retuned_before_s
+    slow = moved_hz <= plan.retune_step_hz + SLACK_S and since_s >= plan.retune_every_s - SLACK_S
+    return slow and (plan.retune_playing or w.device.level == 0.0)
 
 
 @_rule("titration on request", acting=True)
@@ -272,10 +374,11 @@ def _a_pause_falls(m: Move) -> bool:
 
 @_rule("a pause is obeyed", on={T.PAUSE, T.RATING})
 def _a_pause_is_obeyed(m: Move) -> bool:
-    """A pause, or a rating that asks for one, begins the ramp down."""
-    if not m.witness.pausing or m.witness.ended or m.before.state not in RISING:
+    """A pause, or a rating that asks for one, begins the ramp down, or what comes after it."""
+    w, before = m.witness, m.before.state
+    if not w.pausing or w.ended or not w.can_be_paused(before):
         return True
-    return m.after.state is S.RAMP_DOWN
+    return m.after.state is OBEYED.get(before, S.RAMP_DOWN)
 
 
 @_rule("the end does not move", on={T.TICK})

@@ -20,7 +20,7 @@ SLACK_S = 2e-6
 STOPS = frozenset({Do.SOFT_STOP, Do.EMERGENCY_STOP})
 STOP_EVENTS = frozenset({Trigger.STOP, Trigger.FAULT, Trigger.SOFT_FAULT})
 PREPARING = {Trigger.CONNECTED: 1, Trigger.CHECKED: 2, Trigger.ARM: 3}
-RISING = frozenset({State.TITRATING, State.RAMP_UP, State.HOLD})
+RISING = frozenset({State.TITRATING, State.RAMP_UP, State.HOLD, State.TRAIN_RISE, State.TRAIN_ON})
 OVER = frozenset({State.DONE, State.STOPPED, State.FAULT})
 
 
@@ -154,9 +154,26 @@ class Witness:
         Why this step must stop the session; empty where nothing asks for it.
     level_before, was_live, dose_at_start : float, bool, tuple
         Of the device before this step's actions, and of kernel and device at the start.
+    tolerated, held_since_s : float
+        Highest level that was held long enough since the start or the last pause; when the present
+        level was reached.
+    zero_since_s, zero_late_s : float
+        When the level last came to zero, and how late the tick was that brought it there.
+    anew : bool
+        Whether the next rise is the first one after a start or a resumption.
+    train_since_s, trains : float, int
+        When the present train first had current, NaN outside of one; how many there were.
+    wanted_s : list of float
+        Clock times that trains were asked for, each in time, since the last one began.
+    asked_in_time : bool
+        Whether the present train was.
+    frequency_hz, retuned_s, frequency_before_hz, retuned_before_s : float
+        Sent last, and when; and the same before this step.
     """
 
     __slots__ = (
+        "anew",
+        "asked_in_time",
         "asked_s",
         "ceiling",
         "device",
@@ -165,7 +182,10 @@ class Witness:
         "ended",
         "ended_before",
         "ends",
+        "frequency_before_hz",
+        "frequency_hz",
         "heard_s",
+        "held_since_s",
         "latching",
         "level_before",
         "looked_before_s",
@@ -176,12 +196,20 @@ class Witness:
         "prepared",
         "renewed_s",
         "requested",
+        "retuned_before_s",
+        "retuned_s",
         "started_s",
         "stop_sent_before_s",
         "stop_sent_s",
         "titrating",
+        "tolerated",
+        "train_since_s",
+        "trains",
         "under_way",
+        "wanted_s",
         "was_live",
+        "zero_late_s",
+        "zero_since_s",
     )
 
     def __init__(self, plan: Plan) -> None:
@@ -202,6 +230,12 @@ class Witness:
         self.started_s = self.heard_s = self.renewed_s = self.asked_s = math.nan
         self.stop_sent_s = self.stop_sent_before_s = math.nan
         self.looked_s = self.looked_before_s = math.nan
+        self.tolerated, self.trains, self.anew = 0.0, 0, True
+        self.held_since_s = self.zero_since_s = self.train_since_s = math.nan
+        self.zero_late_s, self.asked_in_time = 0.0, False
+        self.wanted_s: list[float] = []
+        self.frequency_hz = self.frequency_before_hz = self.plan.frequency_hz
+        self.retuned_s = self.retuned_before_s = math.nan
 
     def hear(self, before: Session, event: Event, now_s: float) -> None:
         """Let the device's time pass, note what happened, and judge whether a stop is due."""
@@ -211,17 +245,23 @@ class Witness:
         self.level_before, self.was_live = device.level, device.live
         self.looked_before_s, self.ended_before = self.looked_s, self.ended
         self.stop_sent_before_s = self.stop_sent_s
+        self.frequency_before_hz, self.retuned_before_s = self.frequency_hz, self.retuned_s
         if trigger is Trigger.ACKNOWLEDGE and before.state in OVER:
             self._forget()
         running = self.under_way and not self.ended
         self.due = self.why_stop(event, now_s, SLACK_S) if running else ""
-        if running and not self.plan.can_pause and before.state in RISING:
+        if running and not self.plan.can_pause and self.can_be_paused(before.state):
             if trigger is Trigger.PAUSE or self._is_bad(event):
                 self.due = self.due or "no pause"
         if self.due or trigger in STOP_EVENTS:
             self.ended = True
         if trigger is Trigger.TICK:
             self.looked_s = now_s
+            self._tolerate(now_s)
+        elif trigger is Trigger.TRAIN and before.state is State.BETWEEN_TRAINS:
+            at_s = now_s if event.value == -math.inf else self.started_s + event.value
+            if now_s - SLACK_S <= at_s < math.inf:
+                self.wanted_s.append(at_s)
         elif trigger is Trigger.ALIVE:
             self.heard_s = now_s
         elif trigger in PREPARING:
@@ -238,9 +278,23 @@ class Witness:
             self.requested = device.level
         elif trigger is Trigger.RESUME:
             if before.state is State.PAUSED:
-                self.pausing, self.requested = False, 0.0
+                self.pausing, self.requested, self.anew = False, 0.0, True
         elif trigger is Trigger.PAUSE or self._is_bad(event):
-            self.pausing = self.pausing or before.state in RISING
+            self.pausing = self.pausing or self.can_be_paused(before.state)
+            self.tolerated, self.held_since_s, self.wanted_s = 0.0, now_s, []
+
+    def can_be_paused(self, state: State) -> bool:
+        """Whether a pause means anything in a state: where current flows, or soon flows again."""
+        if state in RISING or state is State.TRAIN_FALL:
+            return True
+        return state is State.BETWEEN_TRAINS and bool(self.plan.trains.course)
+
+    def _tolerate(self, now_s: float) -> None:
+        """Take the level that has been held all along as tolerated, once that is long enough."""
+        trains = self.plan.trains
+        held_s = now_s - self.held_since_s
+        if trains.course and self.under_way and held_s >= trains.tolerated_s - SLACK_S:
+            self.tolerated = max(self.tolerated, self.device.level)
 
     def why_stop(self, event: Event, now_s: float, slack: float) -> str:
         """Why an event ends a session that is under way; empty where nothing asks for it.
@@ -296,6 +350,10 @@ class Witness:
                 self.asked_s = now_s
             elif do in STOPS:
                 self.ended, self.stop_sent_s = True, now_s
+            elif do is Do.SET_LEVEL:
+                self._set(action.value, now_s)
+            elif do is Do.RETUNE:
+                self.frequency_hz, self.retuned_s = action.value, now_s
             if not self.lost and (arrive is None or i < arrive):
                 self.device.obey(action, self.plan.lease_s)
         if self.ended and not self.ended_before:
@@ -304,12 +362,26 @@ class Witness:
         if event.trigger is Trigger.ACCEPT and after.state is not before.state:
             self.titrating, self.ceiling = False, self.device.level
 
+    def _set(self, level: float, now_s: float) -> None:
+        """Note what a new level begins or ends."""
+        self.held_since_s = now_s
+        if level == 0.0:
+            self.zero_since_s, self.train_since_s = now_s, math.nan
+            self.zero_late_s = now_s - self.looked_before_s
+        elif self.level_before == 0.0:
+            if self.plan.trains.course and not (self.anew or self.titrating):
+                self.trains += 1
+                self.asked_in_time = any(at_s <= now_s + SLACK_S for at_s in self.wanted_s)
+                self.train_since_s, self.wanted_s = now_s, []
+            self.anew = False
+
     def _start(self, after: Session, now_s: float) -> None:
         plan, device = self.plan, self.device
         self.under_way = True
         self.titrating = plan.titration_step > 0.0
         self.started_s = self.heard_s = self.renewed_s = self.asked_s = self.looked_s = now_s
         self.requested = 0.0
+        self.retuned_s = now_s
         self.dose_at_start = (
             after.current_on_s, after.level_seconds, device.on_s, device.level_seconds,
         )  # fmt: skip

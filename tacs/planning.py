@@ -328,6 +328,7 @@ def _protocol(recipe: Recipe, choice: FrequencyChoice, montage: Montage) -> Prot
         "sham_plateau_s": recipe.sham_plateau_s,
         "montage": montage.model_dump(mode="json"),
         "expected_effect": recipe.expected_effect.model_dump(mode="json"),
+        "trains": None if recipe.trains is None else recipe.trains.to_data(),
         "individual": choice.individual,
         "fallback_note": choice.fallback_note,
     }

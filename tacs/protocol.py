@@ -16,6 +16,7 @@ from pydantic import Field, field_validator, model_validator
 
 from tacs.electrodes import site_problem
 from tacs.files import StrictModel
+from tacs.trains import Retune, Trains, train_problems
 
 __all__ = ["Blinding", "Electrode", "ExpectedEffect", "Individual", "Loop", "Montage", "Protocol"]
 
@@ -162,6 +163,10 @@ class Protocol(StrictModel):
         default=None, description="set where the frequency is fixed because no peak was found"
     )
     blinding: Blinding | None = None
+    trains: Trains | None = Field(default=None, description="current in trains; else without gaps")
+    retune: Retune | None = Field(
+        default=None, description="whether the frequency may be changed while it runs"
+    )
     note: str | None = None
 
     @classmethod
@@ -171,6 +176,7 @@ class Protocol(StrictModel):
             *_montage_problems(data.get("montage")),
             *_timing_problems(data),
             *_carrier_problems(data),
+            *train_problems(data),
         ]
 
     @model_validator(mode="after")
@@ -183,6 +189,20 @@ class Protocol(StrictModel):
     def is_sham(self) -> bool:
         """Whether this is a sham arm."""
         return self.waveform not in ACTIVE
+
+    @property
+    def n_trains(self) -> int:
+        """Trains that are planned at most; a sham states those of its active arm."""
+        if self.trains is None:
+            return 0
+        return self.trains.number(self.duration_s, self.ramp_up_s)
+
+    @property
+    def current_on_s(self) -> float:
+        """Planned time with current, the gaps between trains left out; a sham's as if active."""
+        if self.trains is None:
+            return self.duration_s
+        return self.trains.run_in_s(self.ramp_up_s) + self.n_trains * self.trains.on_s
 
 
 def _montage_problems(montage: Any) -> list[str]:

@@ -16,6 +16,7 @@ from pydantic import Field
 from tacs.errors import InputError
 from tacs.files import StrictModel
 from tacs.protocol import ExpectedEffect, Montage, Protocol
+from tacs.trains import Trains
 
 __all__ = [
     "GRADES",
@@ -108,6 +109,7 @@ class Recipe(StrictModel):
     ramp_up_s: float = Field(gt=0.0)
     ramp_down_s: float = Field(gt=0.0)
     sham_plateau_s: float | None = Field(default=None, ge=0.0)
+    trains: Trains | None = Field(default=None, description="current in trains; else without gaps")
     executable: bool = Field(description="false for an entry that documents and must not be run")
     published_dose: str = Field(min_length=1)
     frequency_rule: FrequencyRule

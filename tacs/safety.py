@@ -179,6 +179,8 @@ def command_breaches(
     areas_cm2: Mapping[str, float] | None = None,
     frequency_hz: float | None = None,
     slews_ma_per_s: Mapping[str, float] | None = None,
+    edge_slews_ma_per_s: Mapping[str, float] | None = None,
+    retune_hz: float | None = None,
     lease_s: float | None = None,
 ) -> list[Breach]:
     """Check one command: only what it sets is looked at.
@@ -193,6 +195,10 @@ def command_breaches(
         Frequency.
     slews_ma_per_s : mapping of str to float, optional
         Rise of the envelope at each electrode.
+    edge_slews_ma_per_s : mapping of str to float, optional
+        The same in a train, up to a level that was tolerated.
+    retune_hz : float, optional
+        Size of a change of the frequency.
     lease_s : float, optional
         Time after which current ends by itself.
 
@@ -209,6 +215,10 @@ def command_breaches(
     for name, slew in (slews_ma_per_s or {}).items():
         # A host that ticks late makes up for it in one step: allow a hundredth of the limit.
         found.append(_margin(limits, "envelope_slew_ma_per_s", slew / 1.01, name))
+    for name, slew in (edge_slews_ma_per_s or {}).items():
+        found.append(_margin(limits, "train_envelope_slew_ma_per_s", slew / 1.01, name))
+    if retune_hz is not None:
+        found.append(_margin(limits, "retune_step_hz", retune_hz, "frequency"))
     if lease_s is not None:
         found.append(_margin(limits, "lease_ttl_s", lease_s, "lease"))
     return _broken(found)
@@ -246,10 +256,34 @@ def margins(protocol: Protocol, limits: EffectiveLimits) -> list[Margin]:
     for name, peak_ma in peaks_ma.items():
         slew = peak_ma / protocol.ramp_up_s
         found.append(_margin(limits, "envelope_slew_ma_per_s", slew, name))
+    found += _train_margins(protocol, limits, peaks_ma)
+    if protocol.retune is not None:
+        for edge_hz in (-protocol.retune.within_hz, protocol.retune.within_hz):
+            found += _frequency_margins(limits, protocol.frequency_hz + edge_hz)
     found.append(_margin(limits, "session_duration_min", protocol.duration_s / 60.0, "duration_s"))
     for name in peaks_ma:
         charge_c = waveform.rectified_charge_c(name)
         found.append(_margin(limits, "rectified_charge_session_c", charge_c, name))
+    return found
+
+
+def _train_margins(
+    protocol: Protocol, limits: EffectiveLimits, peaks_ma: Mapping[str, float]
+) -> list[Margin]:
+    """Edges, run-in, gaps and frequencies of trains."""
+    trains = protocol.trains
+    if trains is None:
+        return []
+    found = [
+        _margin(limits, "train_edge_s", trains.edge_s, "trains.edge_s"),
+        _margin(limits, "train_tolerated_s", trains.settle_s, "trains.settle_s"),
+        _margin(limits, "train_duty_cycle", trains.duty_cycle, "trains.on_s, trains.off_s"),
+    ]
+    for name, peak_ma in peaks_ma.items():
+        slew = peak_ma / trains.edge_s
+        found.append(_margin(limits, "train_envelope_slew_ma_per_s", slew, name))
+    for step in trains.steps:
+        found += _frequency_margins(limits, step.frequency_hz)
     return found
 
 
@@ -303,13 +337,28 @@ def device_breaches(
     if waveform not in capabilities.waveforms:
         playable = ", ".join(capabilities.waveforms)
         refuse("device_waveform", waveform, playable, "", f"{name} cannot play it")
-    for played_hz in [hz for hz in (protocol.frequency_hz, protocol.carrier_hz) if hz is not None]:
+    retuned_hz = _retuned_hz(protocol)
+    carriers_hz = () if protocol.carrier_hz is None else (protocol.carrier_hz,)
+    for played_hz in (protocol.frequency_hz, *carriers_hz, *retuned_hz):
         if not played_hz >= capabilities.frequency_min_hz:
             refuse("device_frequency_min_hz", played_hz, capabilities.frequency_min_hz, "Hz", name)
         if not played_hz <= capabilities.frequency_max_hz:
             refuse("device_frequency_max_hz", played_hz, capabilities.frequency_max_hz, "Hz", name)
-    frequency_hz = protocol.frequency_hz
-    error_hz = abs(capabilities.achieved_frequency_hz(frequency_hz) - frequency_hz)
+    error_hz = max(
+        abs(capabilities.achieved_frequency_hz(wanted_hz) - wanted_hz)
+        for wanted_hz in (protocol.frequency_hz, *retuned_hz)
+    )
+    if retuned_hz and capabilities.frequency_change == "stop_first":
+        what = "trains.steps" if protocol.retune is None else "retune"
+        refuse("device_frequency_change", "stop_first", "phase_continuous", "",
+               f"{what}: {name} cannot change its frequency in a session")  # fmt: skip
+    if protocol.trains is not None and capabilities.no_trains:
+        refuse("device_trains", "trains", "no trains", "", f"{name}: {capabilities.no_trains}")
+    elif protocol.trains is not None and not (
+        protocol.trains.edge_s >= capabilities.train_edge_min_s
+    ):
+        refuse("device_train_edge_s", protocol.trains.edge_s, capabilities.train_edge_min_s, "s",
+               f"{name} cannot follow a steeper edge")  # fmt: skip
     if not protocol.duration_s <= capabilities.play_duration_max_s:
         refuse(
             "device_duration_s", protocol.duration_s, capabilities.play_duration_max_s, "s", name
@@ -407,6 +456,14 @@ def device_breaches(
     return breaches + _broken(found)
 
 
+def _retuned_hz(protocol: Protocol) -> tuple[float, ...]:
+    """Frequencies that a session may change to: of every step, or the ends of a stated range."""
+    if protocol.retune is not None:
+        within_hz = protocol.retune.within_hz
+        return (protocol.frequency_hz - within_hz, protocol.frequency_hz + within_hz)
+    return () if protocol.trains is None else tuple(s.frequency_hz for s in protocol.trains.steps)
+
+
 def person_breaches(
     protocol: Protocol,
     limits: EffectiveLimits,
@@ -475,7 +532,7 @@ def person_breaches(
             )
     if subject is not None:
         waveform = Waveform(protocol)
-        on_min = history.current_on_24h_min + protocol.duration_s / 60.0
+        on_min = history.current_on_24h_min + protocol.current_on_s / 60.0
         found.append(_margin(limits, "daily_duration_min", on_min, f"subject {subject}"))
         before = history.rectified_charge_24h_c or {}
         for electrode in waveform.electrodes:
@@ -654,7 +711,7 @@ def waits_s(
         ),
     }
     if protocol is not None:
-        room_min = limits["daily_duration_min"] - protocol.duration_s / 60.0
+        room_min = limits["daily_duration_min"] - protocol.current_on_s / 60.0
         found["daily_duration_min"] = _until_room(
             [(s.since_end_s, s.current_on_s / 60.0) for s in history.sessions], room_min, DAY_S
         )

@@ -11,17 +11,20 @@ pauses can lengthen the time with current. A tick that is late while the current
 rise: what was missed is not made up for in one step. Where the operator titrates, the level rises
 in steps on request only, and the level that was accepted is the session's ceiling from then on.
 
+Trains rise by their steep edge only up to a level that was held long enough after an ordinary ramp
+in this session; a pause takes that back, and the next rise is an ordinary one. Between trains the
+level is zero, and the lease runs. Requests for a train or for another frequency are granted or
+refused here, and those refused are counted.
+
 The dose is counted as commanded, and never too low: a stop adds its ramp, a fault what the device
 plays on until its lease has run out. It outlives an acknowledgement.
 """
 
 from __future__ import annotations
 
-import enum
 import math
-from dataclasses import dataclass
-from typing import NamedTuple
 
+from tacs.session_plan import NO_TRAINS, Action, Do, Event, Plan, Session, Trains
 from tacs.transitions import (
     DERIVED,
     ENERGISED,
@@ -35,6 +38,7 @@ from tacs.transitions import (
 )
 
 __all__ = [
+    "NO_TRAINS",
     "RUNNING",
     "TERMINAL",
     "TRANSITIONS",
@@ -45,172 +49,14 @@ __all__ = [
     "Plan",
     "Session",
     "State",
+    "Trains",
     "Trigger",
     "step",
 ]
 
 CLOCK_SLIP_S = 1e-6  # less than this is rounding, not a clock that went back
-
-
-class Do(enum.Enum):
-    """What the guardian is to do."""
-
-    START = "start"
-    SET_LEVEL = "set_level"
-    EXTEND_LEASE = "extend_lease"
-    READ_STATUS = "read_status"
-    SOFT_STOP = "soft_stop"
-    EMERGENCY_STOP = "emergency_stop"
-
-
-@dataclass(frozen=True, slots=True)
-class Action:
-    """One thing to do, with its value where it has one (a level, or seconds since the start)."""
-
-    do: Do
-    value: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """Something that happened, with the cause or the number that a person or a monitor gave."""
-
-    trigger: Trigger
-    cause: str = ""
-    value: float = math.nan
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """What the kernel needs to know of a protocol.
-
-    Parameters
-    ----------
-    duration_s : float
-        From start to end, ramps included.
-    ramp_up_s, ramp_down_s : float
-        Ramps.
-    hold_end_s : float
-        When the ramp-down begins, from the start; of an active sham, when its plateau ends.
-    silent : bool
-        A passive sham: the level stays zero throughout.
-    lease_s : float
-        The device ends by itself after this silence.
-    renew_s : float
-        How often the lease is renewed.
-    status_s : float
-        How often the device is asked for its state.
-    soft_stop_s : float
-        Time a soft stop takes in the device.
-    stop_grace_s : float
-        How much longer than that a stop may take to be confirmed.
-    operator_lease_s : float or None
-        The operator side is gone after this silence; None where a script operates.
-    titration_step : float
-        Largest change of the level on one request while the operator titrates; 0 where the session
-        ramps up by itself.
-    transition_s : float
-        Time that such a change takes.
-    rise_span_s : float
-        Longest time that one rise may make up for; a tick that comes later delays the ramp.
-    can_pause : bool
-        Whether the level can be changed while the device plays; where not, a pause is a stop.
-    discomfort_pause, discomfort_stop : float
-        Ratings, 0 to 10, from which a session pauses and stops.
-    current_on_max_s, level_seconds_max : float
-        What the limits leave this person: time with current, and the integral of the level.
-    """
-
-    duration_s: float
-    ramp_up_s: float
-    ramp_down_s: float
-    hold_end_s: float
-    silent: bool
-    lease_s: float
-    renew_s: float = 0.25
-    status_s: float = 0.5
-    soft_stop_s: float = 0.8
-    stop_grace_s: float = 1.0
-    operator_lease_s: float | None = None
-    titration_step: float = 0.0
-    transition_s: float = 1.0
-    rise_span_s: float = 0.1
-    can_pause: bool = True
-    discomfort_pause: float = 6.0
-    discomfort_stop: float = 7.0
-    current_on_max_s: float = math.inf
-    level_seconds_max: float = math.inf
-
-
-class Session(NamedTuple):
-    """A session at one instant; every step makes a new one.
-
-    A named tuple, not a dataclass: a step copies it several times, and a million sequences of fifty
-    steps are verified with every change.
-
-    Parameters
-    ----------
-    plan : Plan
-        What is to happen.
-    state : State
-        Where it stands.
-    cause : str
-        Why it stopped or failed; empty while it runs and when it ended as planned.
-    level, level_before : float
-        Commanded fraction of the full current, and the one before the last tick or stop: what
-        flows where the last command did not arrive.
-    started_s : float
-        Clock time of the start; NaN before.
-    ramp_from_s, ramp_from_level : float
-        Where the present ramp began.
-    stopping_since_s : float
-        When the stop, or the planned end, was sent.
-    tick_s, alive_s, renewed_s, asked_s : float
-        Last tick, last sign of the operator, last renewal, last question to the device.
-    current_on_s, level_seconds : float
-        Time with current, and the integral of the level over time: the commanded dose, with what
-        a stop ramp adds, and after a fault with what the device's lease may have added.
-    top_level : float
-        Highest level commanded.
-    ceiling, target : float
-        Highest level of this session (0 until a titration has found it), and the level that a
-        titration is on its way to.
-    pausing, ending : bool
-        Whether a ramp-down leads into a pause, and whether the planned end was sent.
-    latching : bool
-        Whether the stop under way ends in a fault.
-    """
-
-    plan: Plan
-    state: State = State.IDLE
-    cause: str = ""
-    level: float = 0.0
-    level_before: float = 0.0
-    started_s: float = math.nan
-    ramp_from_s: float = math.nan
-    ramp_from_level: float = 0.0
-    stopping_since_s: float = math.nan
-    tick_s: float = math.nan
-    alive_s: float = math.nan
-    renewed_s: float = math.nan
-    asked_s: float = math.nan
-    current_on_s: float = 0.0
-    level_seconds: float = 0.0
-    top_level: float = 0.0
-    ceiling: float = 1.0
-    target: float = 0.0
-    pausing: bool = False
-    ending: bool = False
-    latching: bool = False
-
-    def elapsed_s(self, now_s: float) -> float:
-        """Return the time since the start."""
-        return now_s - self.started_s
-
-    @property
-    def energised(self) -> bool:
-        """Whether current may be flowing."""
-        return self.state in ENERGISED
+ZERO_LEVEL = 1e-5  # of a train's fall: below, a tick came a hair early
+TICK_SLIP_S = 0.05  # a gap between trains is shorter by a late tick at most
 
 
 Step = tuple[Session, tuple[Action, ...]]
@@ -263,6 +109,10 @@ def step(session: Session, event: Event, now_s: float) -> Step:
         return _pause(session, event.cause, now_s)
     if trigger is Trigger.RESUME:
         return _resume(session, now_s)
+    if trigger is Trigger.TRAIN:
+        return _request(session, event.value, now_s)
+    if trigger is Trigger.RETUNE:
+        return _retune(session, event.value, now_s)
     if trigger in TITRATION:
         return _titrate(session, trigger, now_s), ()
     if trigger is Trigger.ACKNOWLEDGE:
@@ -367,6 +217,8 @@ def _start(session: Session, now_s: float) -> Step:
         alive_s=now_s,
         renewed_s=now_s,
         asked_s=now_s,
+        frequency_hz=plan.frequency_hz,
+        retuned_s=now_s,
     )
     return after, (Action(Do.START, plan.lease_s),)
 
@@ -379,16 +231,23 @@ def _ramp(
 
 
 def _pause(session: Session, cause: str, now_s: float) -> Step:
+    if session.state is State.BETWEEN_TRAINS and not session.plan.trains.course:
+        return session, ()  # the silent rest of a sham
     if not session.plan.can_pause:
         return _stop(session, f"{cause}: the device cannot pause", now_s)
-    return _ramp(session, Trigger.PAUSE, session.level, now_s, pausing=True), ()
+    if session.state is State.BETWEEN_TRAINS:
+        return _go(session, Trigger.PAUSE, tolerated=0.0, next_train_s=math.nan), ()
+    if session.state is State.TRAIN_FALL:
+        return _go(session, Trigger.PAUSE, pausing=True, tolerated=0.0), ()
+    return _ramp(session, Trigger.PAUSE, session.level, now_s, pausing=True, tolerated=0.0), ()
 
 
 def _resume(session: Session, now_s: float) -> Step:
     plan = session.plan
     left_s = plan.hold_end_s - session.elapsed_s(now_s)
-    if left_s < plan.ramp_up_s:
-        # Not enough left for a whole ramp: the rest of the session stays silent.
+    course = plan.trains.course
+    if left_s < plan.ramp_up_s + plan.trains.again_s or (course and session.trains >= len(course)):
+        # Not enough left for a whole ramp and a train after it: the rest stays silent.
         return session, ()
     if session.ceiling == 0.0:
         # Paused before a level was accepted: titrate again, from nothing.
@@ -406,7 +265,7 @@ def _titrate(session: Session, trigger: Trigger, now_s: float) -> Session:
     elif trigger is Trigger.HIGHER:
         target = min(level + step_up, 1.0)
     elif level > 0.0:
-        return _go(session, trigger, ceiling=level)
+        return _go(session, trigger, ceiling=level, held_from_s=now_s)
     else:
         return session
     return session._replace(target=target, ramp_from_s=now_s, ramp_from_level=level)
@@ -443,15 +302,20 @@ def _tick(session: Session, now_s: float) -> Step:
     if now_s - session.renewed_s >= plan.renew_s - 1e-9:
         actions.append(Action(Do.EXTEND_LEASE, session.elapsed_s(now_s)))
         session = session._replace(renewed_s=now_s)
+    if session.state is State.BETWEEN_TRAINS:
+        session = _tune_the_next(session, actions)
     return _ask(session, now_s, actions)
 
 
 def _delayed(session: Session, now_s: float) -> Session:
     """Begin a rise later by what its tick is late, so that no late tick makes one large step."""
     titrates_up = session.state is State.TITRATING and session.target > session.level
-    if session.state is not State.RAMP_UP and not titrates_up:
+    span_s = session.plan.rise_span_s
+    if session.state is State.TRAIN_RISE:
+        span_s = min(span_s, session.plan.trains.span_s)
+    elif session.state is not State.RAMP_UP and not titrates_up:
         return session
-    late_s = now_s - max(session.tick_s, session.ramp_from_s) - session.plan.rise_span_s
+    late_s = now_s - max(session.tick_s, session.ramp_from_s) - span_s
     if not late_s > 0.0:
         return session
     return session._replace(ramp_from_s=session.ramp_from_s + late_s)
@@ -466,13 +330,21 @@ def _advance(session: Session, now_s: float) -> tuple[Session, float]:
         if elapsed_s >= plan.hold_end_s:
             return _ramp(session, Trigger.HOLD_OVER, level, now_s), level
         if level >= session.ceiling:
-            return _go(session, Trigger.TOP), level
+            return _go(session, Trigger.TOP, held_from_s=now_s), level
         return session, level
     if session.state in {State.HOLD, State.TITRATING}:
         level = session.level if session.state is State.HOLD else _stepped(session, now_s)
         if elapsed_s >= plan.hold_end_s:
             session = _ramp(session, Trigger.HOLD_OVER, level, now_s)
+        elif session.state is State.HOLD and plan.trains.course:
+            return _run_in(session, now_s)
         return session, level
+    if session.state in {State.TRAIN_RISE, State.TRAIN_ON}:
+        return _train(session, now_s)
+    if session.state is State.TRAIN_FALL:
+        return _train_fall(session, now_s)
+    if session.state is State.BETWEEN_TRAINS:
+        return _next_train(session, now_s)
     if session.state is State.RAMP_DOWN:
         share = _into_ramp_s(session, now_s) / plan.ramp_down_s
         level = max(session.ramp_from_level - share, 0.0)
@@ -498,6 +370,136 @@ def _stepped(session: Session, now_s: float) -> float:
     if session.target > session.ramp_from_level:
         return min(session.ramp_from_level + moved, session.target)
     return max(session.ramp_from_level - moved, session.target)
+
+
+def _run_in(session: Session, now_s: float) -> tuple[Session, float]:
+    """Hold the level after an ordinary ramp until it counts as tolerated; then fall by an edge."""
+    level = session.level
+    if not now_s - session.held_from_s >= session.plan.trains.tolerated_s - CLOCK_SLIP_S:
+        return session, level
+    return _ramp(session, Trigger.TRAIN_OVER, level, now_s, tolerated=level), level
+
+
+def _next_train(session: Session, now_s: float) -> tuple[Session, float]:
+    """Begin the train that is due, where it fits before the end."""
+    plan, due_s = session.plan, session.next_train_s
+    if not now_s >= due_s - CLOCK_SLIP_S:  # also where none is due
+        return session, 0.0
+    trains = plan.trains
+    from_s = max(due_s, now_s - min(plan.rise_span_s, trains.span_s))
+    session = session._replace(next_train_s=math.nan)
+    if _why_no_train(session, from_s):
+        return session, 0.0
+    _, share = trains.course[session.trains]
+    session = _ramp(
+        session,
+        Trigger.NEXT_TRAIN,
+        0.0,
+        from_s,
+        train_from_s=from_s,
+        train_level=min(share * session.ceiling, session.tolerated),
+        trains=session.trains + 1,
+    )
+    return _train(session, now_s)
+
+
+def _train(session: Session, now_s: float) -> tuple[Session, float]:
+    """Rise by an edge, hold, and begin the fall so that it ends when the train does."""
+    trains, level = session.plan.trains, session.level
+    if session.state is State.TRAIN_RISE:
+        share = min(_into_ramp_s(session, now_s) / trains.edge_s, 1.0)
+        level = session.train_level * share
+        if share >= 1.0:
+            session = _go(session, Trigger.TOP)
+    fall_s = session.train_from_s + trains.on_s - trains.edge_s
+    if now_s >= fall_s - CLOCK_SLIP_S:
+        return _train_fall(_ramp(session, Trigger.TRAIN_OVER, level, fall_s), now_s)
+    return session, level
+
+
+def _train_fall(session: Session, now_s: float) -> tuple[Session, float]:
+    """Fall by an edge; at zero, say when the next train may come."""
+    trains = session.plan.trains
+    level = session.ramp_from_level * (1.0 - _into_ramp_s(session, now_s) / trains.edge_s)
+    if level > ZERO_LEVEL:
+        return session, level
+    if session.pausing:
+        return _go(session, Trigger.ZERO_PAUSED), 0.0
+    # On the grid of the schedule, so that ticks between do not add up.
+    on_grid_s = session.ramp_from_s + trains.edge_s + trains.off_s
+    ready_s = max(on_grid_s, now_s + trains.off_s - TICK_SLIP_S)
+    next_s = math.nan if trains.on_request else ready_s
+    return _go(session, Trigger.ZERO_QUIET, ready_s=ready_s, next_train_s=next_s), 0.0
+
+
+def _why_no_train(session: Session, from_s: float) -> str:
+    """Why no train may begin at a time; empty where one may."""
+    plan = session.plan
+    if not session.tolerated > 0.0:
+        return "no amplitude has been tolerated yet"
+    if session.trains >= len(plan.trains.course):
+        return f"all {session.trains} trains have been given"
+    if not session.elapsed_s(from_s) + plan.trains.on_s <= plan.duration_s + 1e-6:
+        return "no whole train fits before the end"
+    return ""
+
+
+def _request(session: Session, earliest_s: float, now_s: float) -> Step:
+    """A request for a train, at the earliest at a session time."""
+    trains = session.plan.trains
+    at_s = session.started_s + earliest_s
+    if earliest_s == -math.inf:
+        at_s = max(now_s, session.ready_s)
+    if not trains.on_request:
+        why = "trains of this protocol do not come on request"
+    elif not math.isfinite(at_s):
+        why = "the time of the train is no number"
+    elif at_s < now_s - CLOCK_SLIP_S:
+        why = f"the time of the train passed {now_s - at_s:.3f} s ago"
+    elif not math.isnan(session.next_train_s):
+        why = "a train is due already"
+    elif at_s < session.ready_s - 1e-9:
+        why = f"within the refractory time, by {session.ready_s - at_s:.3f} s"
+    else:
+        why = _why_no_train(session, at_s)
+    if why:
+        return session._replace(refused=session.refused + 1, refusal=why), ()
+    return session._replace(next_train_s=at_s, refusal=""), ()
+
+
+def _retune(session: Session, frequency_hz: float, now_s: float) -> Step:
+    """A request for another frequency."""
+    plan = session.plan
+    moved_hz = abs(frequency_hz - session.frequency_hz)
+    why = ""
+    if not plan.retune_step_hz > 0.0:
+        why = "this protocol does not allow it"
+    elif session.ending:
+        why = "the session is ending"
+    elif session.level > 0.0 and not plan.retune_playing:
+        why = "the device changes its frequency at zero current only"
+    elif not plan.retune_from_hz <= frequency_hz <= plan.retune_to_hz:
+        why = f"{frequency_hz:g} Hz is outside {plan.retune_from_hz:g} to {plan.retune_to_hz:g} Hz"
+    elif not moved_hz <= plan.retune_step_hz + 1e-9:
+        why = f"a step of {moved_hz:g} Hz; at most {plan.retune_step_hz:g} Hz at once"
+    elif not now_s - session.retuned_s >= plan.retune_every_s - 1e-9:
+        why = f"less than {plan.retune_every_s:g} s since the last change"
+    if why:
+        return session._replace(refused=session.refused + 1, refusal=why), ()
+    after = session._replace(frequency_hz=frequency_hz, retuned_s=now_s, refusal="")
+    return after, (Action(Do.RETUNE, frequency_hz),)
+
+
+def _tune_the_next(session: Session, actions: list[Action]) -> Session:
+    """At zero, set the frequency of the next train where it has one of its own."""
+    course = session.plan.trains.course
+    if session.trains >= len(course):
+        return session
+    frequency_hz, _ = course[session.trains]
+    if math.isnan(frequency_hz) or frequency_hz == session.frequency_hz:
+        return session
+    actions.append(Action(Do.RETUNE, frequency_hz))
+    return session._replace(frequency_hz=frequency_hz, retuned_s=session.tick_s)
 
 
 def _while_waiting(session: Session, overdue: str, now_s: float) -> Step:

@@ -9,6 +9,7 @@ from types import MappingProxyType
 __all__ = [
     "DERIVED",
     "ENERGISED",
+    "IN_TRAIN",
     "RUNNING",
     "TERMINAL",
     "TITRATION",
@@ -30,6 +31,9 @@ class State(enum.Enum):
     RAMP_UP = "ramp_up"
     HOLD = "hold"
     RAMP_DOWN = "ramp_down"
+    TRAIN_RISE = "train_rise"
+    TRAIN_ON = "train_on"
+    TRAIN_FALL = "train_fall"
     BETWEEN_TRAINS = "between_trains"
     PAUSED = "paused"
     DONE = "done"
@@ -56,6 +60,8 @@ class Trigger(enum.Enum):
     LOWER = "lower"
     ACCEPT = "accept"
     RATING = "rating"
+    TRAIN = "train"
+    RETUNE = "retune"
     STOP = "stop"
     SOFT_FAULT = "soft_fault"
     FAULT = "fault"
@@ -69,6 +75,8 @@ class Trigger(enum.Enum):
     HOLD_OVER = "hold_over"
     ZERO_PAUSED = "zero_paused"
     ZERO_QUIET = "zero_quiet"
+    NEXT_TRAIN = "next_train"
+    TRAIN_OVER = "train_over"
     ENDED = "ended"
 
 
@@ -97,14 +105,45 @@ TRANSITIONS: Mapping[State, Mapping[Trigger, State]] = MappingProxyType(
             **_CURRENT,
         },
         S.RAMP_UP: {T.TOP: S.HOLD, T.HOLD_OVER: S.RAMP_DOWN, T.PAUSE: S.RAMP_DOWN, **_CURRENT},
-        S.HOLD: {T.HOLD_OVER: S.RAMP_DOWN, T.PAUSE: S.RAMP_DOWN, **_CURRENT},
+        S.HOLD: {
+            T.HOLD_OVER: S.RAMP_DOWN,
+            T.TRAIN_OVER: S.TRAIN_FALL,
+            T.PAUSE: S.RAMP_DOWN,
+            T.RETUNE: S.HOLD,
+            **_CURRENT,
+        },
         S.RAMP_DOWN: {
             T.ZERO_PAUSED: S.PAUSED,
             T.ZERO_QUIET: S.BETWEEN_TRAINS,
             T.ENDED: S.DONE,
             **_CURRENT,
         },
-        S.BETWEEN_TRAINS: {T.ENDED: S.DONE, **_CURRENT},
+        S.TRAIN_RISE: {
+            T.TOP: S.TRAIN_ON,
+            T.TRAIN_OVER: S.TRAIN_FALL,
+            T.PAUSE: S.TRAIN_FALL,
+            **_CURRENT,
+        },
+        S.TRAIN_ON: {
+            T.TRAIN_OVER: S.TRAIN_FALL,
+            T.PAUSE: S.TRAIN_FALL,
+            T.RETUNE: S.TRAIN_ON,
+            **_CURRENT,
+        },
+        S.TRAIN_FALL: {
+            T.ZERO_QUIET: S.BETWEEN_TRAINS,
+            T.ZERO_PAUSED: S.PAUSED,
+            T.PAUSE: S.TRAIN_FALL,
+            **_CURRENT,
+        },
+        S.BETWEEN_TRAINS: {
+            T.NEXT_TRAIN: S.TRAIN_RISE,
+            T.TRAIN: S.BETWEEN_TRAINS,
+            T.RETUNE: S.BETWEEN_TRAINS,
+            T.PAUSE: S.PAUSED,
+            T.ENDED: S.DONE,
+            **_CURRENT,
+        },
         S.PAUSED: {
             T.RESUME: S.RAMP_UP,
             T.RESUME_LOW: S.TITRATING,
@@ -133,11 +172,14 @@ DERIVED = frozenset(
         T.HOLD_OVER,
         T.ZERO_PAUSED,
         T.ZERO_QUIET,
+        T.NEXT_TRAIN,
+        T.TRAIN_OVER,
         T.ENDED,
     }
 )
 TITRATION = frozenset({T.HIGHER, T.LOWER, T.ACCEPT})
 TERMINAL = frozenset({S.DONE, S.STOPPED, S.FAULT})
-WITH_CURRENT = frozenset({S.TITRATING, S.RAMP_UP, S.HOLD, S.RAMP_DOWN})
+IN_TRAIN = frozenset({S.TRAIN_RISE, S.TRAIN_ON, S.TRAIN_FALL})
+WITH_CURRENT = frozenset({S.TITRATING, S.RAMP_UP, S.HOLD, S.RAMP_DOWN}) | IN_TRAIN
 RUNNING = WITH_CURRENT | {S.BETWEEN_TRAINS, S.PAUSED}
 ENERGISED = RUNNING | {S.STOPPING}

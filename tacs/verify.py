@@ -20,7 +20,7 @@ from typing import Any
 from tacs import session as kernel
 from tacs.kernel_rules import RULES, Move, broken_rules, transition
 from tacs.kernel_witness import Witness
-from tacs.session import Do, Event, Plan, Session
+from tacs.session import NO_TRAINS, Do, Event, Plan, Session, Trains
 from tacs.transitions import TERMINAL, TRANSITIONS, State, Trigger
 
 __all__ = ["Campaign", "verify_kernel"]
@@ -35,7 +35,16 @@ ACCEPTED_AND_RESUMED = (
     *(T.HIGHER, T.TICK, T.TICK, T.ALIVE, T.TICK, T.ACCEPT, T.TICK, T.PAUSE),
     *(T.TICK, T.ALIVE, T.TICK, T.TICK, T.RESUME),
 )
+# And rare: it pauses early, and what is left is long enough to go on to the end.
+PAUSED_EARLY = (T.TICK, T.TICK, T.PAUSE, *[T.TICK] * 3, T.ALIVE, T.TICK, T.TICK, T.RESUME)
+# Rarer: the run-in is over, and trains come.
+INTO_TRAINS = (
+    *[T.TICK] * 4, T.ALIVE, *[T.TICK] * 4, T.ALIVE, T.TRAIN, *[T.TICK] * 4, T.ALIVE, T.TRAIN,
+    *[T.TICK] * 5, T.ALIVE, *[T.TICK] * 3,
+)  # fmt: skip
 BAD_TIMES_S = (math.nan, math.inf, -5.0)
+TRAINS_IN_S = (-math.inf, -math.inf, 0.0, 0.1, 0.5, -0.03, -0.5, math.nan, math.inf)
+RETUNES_HZ = (-0.2, 0.2, 0.4, -0.4, 3.0, math.nan)
 RATINGS = (math.nan, math.inf, -math.inf, -1.0, 0.0, 3.0, 5.0, 6.0, 6.5, 7.0, 10.0, 11.0)
 TWISTS = (T.STOP, T.SOFT_FAULT, T.FAULT, T.PAUSE)
 STATUS = frozenset({T.PLAYING, T.SILENT})
@@ -66,6 +75,7 @@ OPERATED = _Kind(
         *[T.RESUME] * 6,
         *[T.PAUSE] * 3,
         *[T.RATING] * 2,
+        *[T.RETUNE] * 2,
         T.LOWER,
         T.STOP,
     ),
@@ -77,6 +87,19 @@ WILD = _Kind(
     waits_s=(0.0, 0.02, 0.05, 0.25, 0.5, 0.9, 1.5),
     ratings=RATINGS,
     wild=True,
+)
+TRAINED = _Kind(
+    events=(
+        *[T.TICK] * 36,
+        *[T.ALIVE] * 5,
+        *[T.TRAIN] * 5,
+        *[T.RETUNE] * 3,
+        *[T.PAUSE] * 2,
+        *[T.RESUME] * 4,
+        T.RATING,
+    ),
+    waits_s=(0.02, 0.02, 0.02, 0.05, 0.1, 0.4),
+    ratings=(0.0, 3.0, 6.0, 6.5),
 )
 KINDS = (CALM, OPERATED, OPERATED, WILD, WILD)
 
@@ -238,10 +261,14 @@ class _Sequence:
         self.number, self.tally, self.states = number, tally, states
         self.kind = rng.choice(KINDS)
         self.plan = _plan(rng)
+        if self.plan.trains.course and rng.random() < 0.6:
+            self.kind = TRAINED
         self.witness = Witness(self.plan)
         # Nine in ten begin with a session that is under way, or is soon to be.
         self.script = self._opening() if rng.random() < 0.9 else []
         self.twist_at = rng.randrange(2 * STEPS) if self.kind is not CALM else STEPS
+        if self.kind is TRAINED:
+            self.twist_at = rng.randrange(STEPS // 2, STEPS + STEPS // 4)  # when trains have come
         self.frozen = rng.random() < 0.02
         lossy = self.kind.wild and rng.random() < 0.2
         self.lost_at = rng.randrange(STEPS) if lossy else STEPS
@@ -266,7 +293,7 @@ class _Sequence:
             if kind.wild and session.energised and rng.random() < 0.03:
                 bad_s = rng.choice(BAD_TIMES_S)
                 told_s = now_s + bad_s
-            event = Event(trigger, "campaign", self._value(trigger))
+            event = Event(trigger, "campaign", self._value(trigger, session, now_s))
             after = self._step(i, session, event, told_s)
             if after is None:
                 return
@@ -279,9 +306,18 @@ class _Sequence:
             script.insert(self.rng.randrange(len(script)), self.rng.choice(TWISTS))
         if self.kind is OPERATED and self.plan.titration_step and self.rng.random() < 0.3:
             script += ACCEPTED_AND_RESUMED
+        elif self.kind is CALM and self.rng.random() < 0.2:
+            script += PAUSED_EARLY
+        elif self.kind is TRAINED and self.rng.random() < 0.6:
+            first = (T.HIGHER, T.TICK, T.TICK, T.TICK, T.ACCEPT) if self.plan.titration_step else ()
+            script += [*first, *INTO_TRAINS]
         return script
 
-    def _value(self, trigger: Trigger) -> float:
+    def _value(self, trigger: Trigger, session: Session, now_s: float) -> float:
+        if trigger is T.TRAIN:
+            return session.elapsed_s(now_s) + self.rng.choice(TRAINS_IN_S)
+        if trigger is T.RETUNE:
+            return session.frequency_hz + self.rng.choice(RETUNES_HZ)
         return self.rng.choice(self.kind.ratings) if trigger is T.RATING else math.nan
 
     def _step(self, i: int, session: Session, event: Event, now_s: float) -> Session | None:
@@ -350,6 +386,11 @@ def _plan(rng: random.Random) -> Plan:
     up_s, down_s, hold_s = (rng.uniform(0.5, 3.0) for _ in range(3))
     quiet_s = rng.choice((0.0, 2.0))
     silent = rng.random() < 0.1
+    trains = NO_TRAINS if silent or rng.random() < 0.7 else _trains(rng)
+    if trains.course:
+        # A run-in that leaves most of the fifty steps to the trains.
+        up_s, hold_s = 0.1 * up_s, hold_s + rng.uniform(0.0, 4.0)
+    retuned = rng.random() < 0.7
     return Plan(
         duration_s=up_s + hold_s + down_s + quiet_s,
         ramp_up_s=up_s,
@@ -365,4 +406,28 @@ def _plan(rng: random.Random) -> Plan:
         can_pause=rng.random() < 0.95,
         current_on_max_s=rng.uniform(1.0, 8.0) if rng.random() < 0.2 else math.inf,
         level_seconds_max=rng.uniform(0.5, 4.0) if rng.random() < 0.2 else math.inf,
+        trains=trains,
+        frequency_hz=10.0,
+        retune_from_hz=9.9,
+        retune_to_hz=10.5,
+        retune_step_hz=0.3 if retuned else 0.0,
+        retune_every_s=rng.choice((0.1, 1.0)),
+        retune_playing=rng.random() < 0.5,
+    )
+
+
+def _trains(rng: random.Random) -> Trains:
+    """A few short trains; of a sweep, each with its frequency and level."""
+    edge_s, sweep = rng.choice((0.1, 0.2, 0.4)), rng.random() < 0.4
+    return Trains(
+        on_s=2.0 * edge_s + rng.choice((0.0, 0.1, 0.6)),
+        off_s=rng.choice((0.1, 0.2, 0.5)),
+        edge_s=edge_s,
+        tolerated_s=rng.choice((0.1, 0.3)),
+        course=tuple(
+            (rng.choice((9.0, 10.0, 11.0)), rng.choice((0.5, 1.0))) if sweep else (math.nan, 1.0)
+            for _ in range(rng.randrange(1, 8))
+        ),
+        span_s=rng.choice((0.1 * edge_s, 1.0, 1.0)),
+        on_request=rng.random() < 0.4,
     )

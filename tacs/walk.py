@@ -15,7 +15,7 @@ from typing import Any
 
 from tacs import session as kernel
 from tacs.kernel_rules import transition
-from tacs.session import Event, Plan, Session
+from tacs.session import Event, Plan, Session, Trains
 from tacs.transitions import ENERGISED, RUNNING, TERMINAL, TRANSITIONS, State, Trigger
 
 __all__ = ["Walk", "walk_kernel"]
@@ -45,6 +45,33 @@ PLANS = (
         silent=False,
         lease_s=1.0,
         level_seconds_max=2.0,
+    ),
+    *(
+        Plan(
+            duration_s=16.0,
+            ramp_up_s=2.0,
+            ramp_down_s=1.5,
+            hold_end_s=14.5,
+            silent=False,
+            rise_span_s=1.0,
+            lease_s=1.0,
+            titration_step=titration_step,
+            trains=Trains(
+                on_s=1.5,
+                off_s=1.0,
+                edge_s=0.5,
+                tolerated_s=1.0,
+                course=((9.5, 1.0), (10.5, 0.5)) if sweep else ((math.nan, 1.0),) * 2,
+                span_s=0.1 if titration_step else 1.0,
+                on_request=not sweep,
+            ),
+            frequency_hz=10.0,
+            retune_from_hz=9.5,
+            retune_to_hz=10.5,
+            retune_step_hz=0.0 if sweep else 0.3,
+            retune_playing=not sweep,
+        )
+        for sweep, titration_step in ((True, 0.0), (False, 0.0), (False, 0.5))
     ),
 )
 
@@ -124,7 +151,15 @@ class _Walker:
     def places(self, session: Session, now_s: float) -> Iterator[Place]:
         """Where one move leads from a place."""
         for trigger in Trigger:
-            if trigger is not Trigger.RATING:
+            if trigger is Trigger.TRAIN:
+                for in_s in (-math.inf, -1.0, 0.5):
+                    at_s = session.elapsed_s(now_s) + in_s
+                    yield self.step(session, Event(trigger, "walk", at_s), now_s), now_s
+            elif trigger is Trigger.RETUNE:
+                for moved_hz in (0.25, 2.0):
+                    to_hz = session.frequency_hz + moved_hz
+                    yield self.step(session, Event(trigger, "walk", to_hz), now_s), now_s
+            elif trigger is not Trigger.RATING:
                 yield self.step(session, Event(trigger, "walk"), now_s), now_s
         for rating in RATINGS:
             yield self.step(session, Event(Trigger.RATING, "walk", rating), now_s), now_s
@@ -196,6 +231,10 @@ def _key(session: Session, now_s: float) -> Key:
         (level > 0.0) + (level >= session.ceiling),
         session.ceiling == 0.0,
         (session.target > level) - (session.target < level),
+        min(session.trains, 2),
+        session.tolerated > 0.0,
+        math.isnan(session.next_train_s),
+        session.state in RUNNING and session.frequency_hz != plan.frequency_hz,
     )
 
 

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tacs.protocol import Loop, Protocol
+    from tacs.trains import Trains, TrainStep
 
-__all__ = ["PhaseTrack", "Segment", "Waveform", "envelope_segments"]
+__all__ = ["PhaseTrack", "Segment", "Waveform", "envelope_segments", "train_segments"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,8 @@ class Segment:
     Parameters
     ----------
     kind : str
-        ``"ramp_up"``, ``"hold"``, ``"ramp_down"`` or ``"silent"``.
+        ``"ramp_up"``, ``"hold"``, ``"ramp_down"`` or ``"silent"``; of trains also
+        ``"train_rise"``, ``"train_on"`` and ``"train_fall"``.
     start_s, end_s : float
         From the start of the session, in seconds.
     start_level, end_level : float
@@ -92,6 +94,50 @@ def envelope_segments(
     ]
     if duration_s > down_end_s:
         pieces.append(Segment("silent", down_end_s, duration_s, 0.0, 0.0))
+    return tuple(piece for piece in pieces if piece.end_s > piece.start_s)
+
+
+def train_segments(
+    trains: Trains, course: tuple[TrainStep | None, ...], duration_s: float, ramp_up_s: float
+) -> tuple[Segment, ...]:
+    """Lay out the envelope of a session with trains, as if each came when it is due.
+
+    Parameters
+    ----------
+    trains : Trains
+        Their times.
+    course : tuple of TrainStep or None
+        Of each train.
+    duration_s, ramp_up_s : float
+        Of the session.
+
+    Returns
+    -------
+    tuple of Segment
+        Gap-free from 0 to ``duration_s``: run-in, then gap and train in turn.
+    """
+    settled_s = ramp_up_s + trains.settle_s
+    at_s = settled_s + trains.edge_s
+    pieces = [
+        Segment("ramp_up", 0.0, ramp_up_s, 0.0, 1.0),
+        Segment("hold", ramp_up_s, settled_s, 1.0, 1.0),
+        Segment("train_fall", settled_s, at_s, 1.0, 0.0),
+    ]
+    for number, step in enumerate(course):
+        level = 1.0 if step is None else step.level
+        # From the beginning, so that the rounding of many periods does not add up.
+        from_s = at_s + number * trains.period_s + trains.off_s
+        top_s, fall_s, end_s = (
+            from_s + trains.edge_s, from_s + trains.on_s - trains.edge_s, from_s + trains.on_s,
+        )  # fmt: skip
+        pieces += [
+            Segment("silent", pieces[-1].end_s, from_s, 0.0, 0.0),
+            Segment("train_rise", from_s, top_s, 0.0, level),
+            Segment("train_on", top_s, fall_s, level, level),
+            Segment("train_fall", fall_s, end_s, level, 0.0),
+        ]
+    if duration_s > pieces[-1].end_s:
+        pieces.append(Segment("silent", pieces[-1].end_s, duration_s, 0.0, 0.0))
     return tuple(piece for piece in pieces if piece.end_s > piece.start_s)
 
 
@@ -157,14 +203,24 @@ class Waveform:
 
     def __init__(self, protocol: Protocol) -> None:
         self.protocol = protocol
-        self.segments = envelope_segments(
-            protocol.waveform,
-            protocol.duration_s,
-            protocol.ramp_up_s,
-            protocol.ramp_down_s,
-            protocol.sham_plateau_s,
-        )
         self.phase = PhaseTrack(protocol.frequency_hz)
+        if protocol.trains is not None and not protocol.is_sham:
+            course = protocol.trains.course(protocol.n_trains)
+            self.segments = train_segments(
+                protocol.trains, course, protocol.duration_s, protocol.ramp_up_s
+            )
+            rises = [i for i, s in enumerate(self.segments) if s.kind == "train_rise"]
+            for i, step in zip(rises, course, strict=True):
+                if step is not None:  # retuned where the gap before it begins
+                    self.phase.retune(self.segments[i - 1].start_s, step.frequency_hz)
+        else:
+            self.segments = envelope_segments(
+                protocol.waveform,
+                protocol.duration_s,
+                protocol.ramp_up_s,
+                protocol.ramp_down_s,
+                protocol.sham_plateau_s,
+            )
         self.carrier = None if protocol.carrier_hz is None else PhaseTrack(protocol.carrier_hz)
 
     @property

@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 
 from tacs.kernel_rules import Move, broken_rules
 from tacs.kernel_witness import Witness
-from tacs.session import Do, Event, Plan, Session, step
+from tacs.session import Do, Event, Plan, Session, Trains, step
 from tacs.transitions import (
     DERIVED,
     ENERGISED,
+    IN_TRAIN,
     RUNNING,
     TERMINAL,
     TITRATION,
@@ -302,6 +303,9 @@ def place(state: State) -> Session:
         State.RAMP_UP: lambda: ticked(started(replace(QUICK, ramp_up_s=4.0), 0.0), 0.5, 1, 1.5, 2),
         State.HOLD: lambda: session,
         State.RAMP_DOWN: lambda: send(session, Trigger.PAUSE, 2.0),
+        State.TRAIN_RISE: lambda: in_a_train(State.TRAIN_RISE, 2.0),
+        State.TRAIN_ON: lambda: in_a_train(State.TRAIN_ON, 2.0),
+        State.TRAIN_FALL: lambda: in_a_train(State.TRAIN_FALL, 2.0),
         State.BETWEEN_TRAINS: lambda: ticked(
             started(replace(QUICK, silent=True, hold_end_s=0.0), 0.0), 0.5, 1.0, 1.5, 2.0
         ),
@@ -311,6 +315,24 @@ def place(state: State) -> Session:
         State.FAULT: lambda: send(session, Trigger.FAULT, 2.0),
         State.DONE: lambda: done(),
     }[state]()
+
+
+def in_a_train(state: State, now_s: float) -> Session:
+    """Somewhere in the first train, at a time on the tick grid."""
+    trains = Trains(
+        on_s=0.5, off_s=0.25, edge_s=0.125, tolerated_s=0.25, course=((math.nan, 1.0),) * 4,
+        span_s=1.0,
+    )  # fmt: skip
+    plan = replace(QUICK, ramp_up_s=0.5, trains=trains)
+    session, at_s = started(plan, 0.0), 0.0
+    while session.state is not state or not session.trains:
+        at_s += 0.0625
+        session = ticked(session, at_s)
+    shift_s = now_s - at_s
+    names = ("started_s", "ramp_from_s", "tick_s", "alive_s", "renewed_s", "asked_s",
+             "train_from_s", "held_from_s", "ready_s", "retuned_s")  # fmt: skip
+    moved = {name: getattr(session, name) + shift_s for name in names}
+    return session._replace(**{**moved, "renewed_s": now_s, "asked_s": now_s})
 
 
 def done() -> Session:
@@ -343,6 +365,7 @@ def test_the_words_of_the_actions():
         "start",
         "set_level",
         "extend_lease",
+        "retune",
         "read_status",
         "soft_stop",
         "emergency_stop",
@@ -824,7 +847,7 @@ def test_a_pause_before_a_level_was_accepted_begins_the_titration_anew():
     assert session.level == pytest.approx(0.125)
 
 
-RISING = (State.TITRATING, State.RAMP_UP, State.HOLD)
+RISING = (State.TITRATING, State.RAMP_UP, State.HOLD, State.TRAIN_RISE, State.TRAIN_ON)
 
 
 @pytest.mark.parametrize("state", list(State))
@@ -850,8 +873,11 @@ def test_a_rating_of_discomfort_pauses_what_rises(state: State):
         after, actions = step(session, Event(Trigger.RATING, value=rating), now_s)
         assert actions == ()
         if state in RISING:
-            assert (after.state, after.pausing) == (State.RAMP_DOWN, True)
+            falls = State.TRAIN_FALL if state in IN_TRAIN else State.RAMP_DOWN
+            assert (after.state, after.pausing) == (falls, True)
             assert (after.ramp_from_s, after.ramp_from_level) == (now_s, session.level)
+        elif state is State.TRAIN_FALL:
+            assert after == session._replace(pausing=True, tolerated=0.0)
         else:
             assert after is session
 
@@ -984,7 +1010,9 @@ def test_energised_is_every_state_in_which_current_may_flow():
 
 def test_the_states_are_grouped_as_the_kernel_needs_them():
     assert TERMINAL == {State.DONE, State.STOPPED, State.FAULT}
-    assert WITH_CURRENT == {State.TITRATING, State.RAMP_UP, State.HOLD, State.RAMP_DOWN}
+    ordinary = {State.TITRATING, State.RAMP_UP, State.HOLD, State.RAMP_DOWN}
+    assert {State.TRAIN_RISE, State.TRAIN_ON, State.TRAIN_FALL} == IN_TRAIN
+    assert ordinary | IN_TRAIN == WITH_CURRENT
     assert RUNNING == WITH_CURRENT | {State.BETWEEN_TRAINS, State.PAUSED}
     assert ENERGISED == RUNNING | {State.STOPPING}
     assert TITRATION == {Trigger.HIGHER, Trigger.LOWER, Trigger.ACCEPT}
@@ -1001,10 +1029,18 @@ TABLE = {
     "pause>ramp_down stop>stopping soft_fault>stopping fault>fault",
     "ramp_up": "top>hold hold_over>ramp_down pause>ramp_down "
     "stop>stopping soft_fault>stopping fault>fault",
-    "hold": "hold_over>ramp_down pause>ramp_down stop>stopping soft_fault>stopping fault>fault",
+    "hold": "hold_over>ramp_down train_over>train_fall pause>ramp_down retune>hold "
+    "stop>stopping soft_fault>stopping fault>fault",
+    "train_rise": "top>train_on train_over>train_fall pause>train_fall "
+    "stop>stopping soft_fault>stopping fault>fault",
+    "train_on": "train_over>train_fall pause>train_fall retune>train_on "
+    "stop>stopping soft_fault>stopping fault>fault",
+    "train_fall": "zero_quiet>between_trains zero_paused>paused pause>train_fall "
+    "stop>stopping soft_fault>stopping fault>fault",
     "ramp_down": "zero_paused>paused zero_quiet>between_trains ended>done "
     "stop>stopping soft_fault>stopping fault>fault",
-    "between_trains": "ended>done stop>stopping soft_fault>stopping fault>fault",
+    "between_trains": "next_train>train_rise train>between_trains retune>between_trains "
+    "pause>paused ended>done stop>stopping soft_fault>stopping fault>fault",
     "paused": "resume>ramp_up resume_low>titrating ended>done "
     "stop>stopping soft_fault>stopping fault>fault",
     "done": "stop>done soft_fault>fault fault>fault acknowledge>idle",
@@ -1025,7 +1061,7 @@ def test_the_table_is_this_one_and_changes_in_two_files():
     outside = {
         "connected", "checked", "arm", "start", "tick", "alive", "playing", "silent", "pause",
         "resume", "higher", "lower", "accept", "rating", "stop", "soft_fault", "fault",
-        "acknowledge",
+        "acknowledge", "train", "retune",
     }  # fmt: skip
     assert {t.value for t in Trigger if t not in DERIVED} == outside
 
@@ -1043,6 +1079,21 @@ PLANS = st.builds(
     operator_lease_s=st.sampled_from([None, 1.0]),
     titration_step=st.sampled_from([0.0, 0.5]),
     current_on_max_s=st.sampled_from([math.inf, 2.0]),
+    trains=st.builds(
+        Trains,
+        on_s=st.sampled_from([0.5, 1.0]),
+        off_s=st.just(0.5),
+        edge_s=st.just(0.25),
+        tolerated_s=st.sampled_from([0.0, 0.5]),
+        course=st.sampled_from([(), ((math.nan, 1.0),) * 2, ((9.0, 0.5), (11.0, 1.0))]),
+        span_s=st.sampled_from([0.025, 1.0]),
+        on_request=st.booleans(),
+    ),
+    frequency_hz=st.just(10.0),
+    retune_from_hz=st.just(9.0),
+    retune_to_hz=st.just(11.0),
+    retune_step_hz=st.sampled_from([0.0, 0.5]),
+    retune_playing=st.booleans(),
 )
 
 
@@ -1067,7 +1118,12 @@ def test_no_sequence_of_events_breaks_a_rule(
             told_s = now_s = now_s + max(wait_s, 0.0) if wait_s >= 0.0 else now_s
         elif wait_s >= 0.0:
             now_s = told_s
-        event = Event(trigger, "x", rating)
+        value = rating
+        if trigger is Trigger.TRAIN:
+            value = session.elapsed_s(told_s) + rating
+        elif trigger is Trigger.RETUNE:
+            value = session.frequency_hz + 0.1 * rating
+        event = Event(trigger, "x", value)
         after, actions = step(session, event, told_s)
         witness.hear(session, event, told_s)
         witness.send(session, event, after, actions, told_s)

@@ -14,7 +14,7 @@ from tacs import session as kernel
 from tacs import verify, walk
 from tacs.kernel_rules import RULES, Move, broken_rules, transition
 from tacs.kernel_witness import Device, Witness
-from tacs.session import Action, Do, Event, Plan, Session
+from tacs.session import Action, Do, Event, Plan, Session, Trains
 from tacs.transitions import TRANSITIONS, State, Trigger
 from tacs.verify import verify_kernel
 from tacs.walk import walk_kernel
@@ -37,7 +37,7 @@ def test_the_kernel_breaks_no_rule_and_every_transition_is_reached():
     found = verify_kernel(REACHED_WITHIN, 1)
     assert (found.violations, found.first) == (0, None)
     assert found.missed == ()
-    assert len(found.reached) == found.transitions_total == 70
+    assert len(found.reached) == found.transitions_total == 94
     assert set(found.states) == {state.value for state in State}
     assert sum(found.states.values()) == found.steps == REACHED_WITHIN * 50
 
@@ -56,8 +56,8 @@ def test_the_json_of_a_campaign():
     told = verify_kernel(20, 3).to_dict()
     assert (told["sequences"], told["steps"], told["violations"]) == (20, 1000, 0)
     assert set(told["by_rule"]) == {*RULES, "no step fails"}
-    assert told["transitions_total"] == 70
-    assert told["transitions_reached"] + len(told["transitions_missed"]) == 70
+    assert told["transitions_total"] == 94
+    assert told["transitions_reached"] + len(told["transitions_missed"]) == 94
     assert told["first"] is None
 
 
@@ -144,6 +144,21 @@ BREAKS: dict[str, Callable[[], Move]] = {
         Action(Do.SET_LEVEL, 0.51),
     ),
     "a pause is obeyed": lambda: move(trigger=Trigger.PAUSE),
+    "no train above what was tolerated": lambda: in_train(0.02, tolerated=0.01),
+    "a train rises no faster than its edge": lambda: in_train(0.26),
+    "no current between trains": lambda: move(plan=TRAINED, after=State.BETWEEN_TRAINS),
+    "a train keeps its gap": lambda: in_train(0.1, zero_since_s=2.1),
+    "a train ends when it is due": lambda: and_then(
+        in_train(0.1, on_s=0.2), Trigger.TICK, at_s=2.5
+    ),
+    "no more trains than planned": lambda: in_train(0.1, trains=1),
+    "a train on request comes when asked for": lambda: in_train(
+        0.1, plan=replace(TRAINED, trains=replace(TRAINED.trains, on_request=True))
+    ),
+    "a frequency within the plan": lambda: move(actions=(Action(Do.RETUNE, 12.0),)),
+    "a frequency moves in steps": lambda: move(
+        trigger=Trigger.RETUNE, actions=(Action(Do.RETUNE, 12.0),)
+    ),
     "the end does not move": lambda: past_the_end(),
     "the dose only grows": lambda: move(current_on_s=-0.1),
     "the dose is the device's": lambda: move(current_on_s=0.3),
@@ -165,6 +180,41 @@ def and_then(first: Move, trigger: Trigger, *actions: Action, at_s: float = 2.5)
     witness.hear(before, event, at_s)
     witness.send(before, event, before, actions, at_s)
     return Move(before, event, before, actions, at_s, witness)
+
+
+TRAINED = replace(
+    PLAN,
+    trains=Trains(
+        on_s=2.0,
+        off_s=0.5,
+        edge_s=1.0,
+        tolerated_s=0.5,
+        course=((math.nan, 1.0),),
+        span_s=0.25,
+    ),
+)
+
+
+def in_train(level: float, *, plan: Plan = TRAINED, **remembered: Any) -> Move:
+    """A tick that begins a train, after a gap, at an amplitude that was tolerated."""
+    on_s = remembered.pop("on_s", plan.trains.on_s)
+    plan = replace(plan, trains=replace(plan.trains, on_s=on_s))
+    made = move(plan=plan, state=State.BETWEEN_TRAINS, level=0.0)
+    witness = made.witness
+    witness.anew, witness.tolerated, witness.zero_since_s = False, 1.0, 1.0
+    for name, value in remembered.items():
+        setattr(witness, name, value)
+    before, event = made.after, Event(Trigger.TICK)
+    actions = (Action(Do.SET_LEVEL, level),)
+    witness.hear(before, event, 2.25)
+    witness.looked_before_s = 2.0
+    after = before._replace(state=State.TRAIN_RISE, level=level)
+    witness.send(before, event, after, actions, 2.25)
+    return Move(before, event, after, actions, 2.25, witness)
+
+
+def test_a_train_that_keeps_to_its_plan_breaks_no_rule():
+    assert broken_rules(in_train(0.25)) == []
 
 
 def past_the_end() -> Move:
@@ -271,14 +321,14 @@ def test_the_modelled_device_renews_and_stops():
 def test_the_walk_reaches_everything_and_everything_leads_to_an_end():
     found = walk_kernel()
     assert found.states == tuple(state.value for state in State)
-    assert len(found.reached) == sum(len(row) for row in TRANSITIONS.values()) == 70
+    assert len(found.reached) == sum(len(row) for row in TRANSITIONS.values()) == 94
     assert found.deadlocks == found.failures == ()
     assert found.stop_steps_most == 2
     assert found.unanswered_s_most <= 0.8 + 1.0 + walk.TICK_S
     assert found.end_s_most <= max(plan.duration_s for plan in walk.PLANS) + walk.TICK_S
     assert found.configurations > 150
     told = found.to_dict()
-    assert (told["states_total"], told["transitions_total"]) == (14, 70)
+    assert (told["states_total"], told["transitions_total"]) == (17, 94)
     assert told["deadlocks"] == []
 
 
