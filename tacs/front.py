@@ -23,6 +23,7 @@ from tacs.clock import MonotonicClock, QueueInbox
 from tacs.errors import InputError, SafetyRefusal, TacsError
 from tacs.guardian import Telemetry
 from tacs.local_link import Connection, Contact, connect
+from tacs.played import Played
 from tacs.run_record import RunRecord
 from tacs.safety import Breach
 from tacs.session import State
@@ -201,6 +202,7 @@ def telemetry_of(data: dict[str, Any]) -> Telemetry:
         warnings=tuple(data["warnings"]),
         word=data["word"],
         instruction=data["instruction"],
+        played=Played.from_dict(data["played"]),
     )
 
 
