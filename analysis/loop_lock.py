@@ -124,7 +124,7 @@ class LockRule:
         """
         if self.control == "open-loop":
             return hold("open loop: the frequency stays"), history
-        if seen.paused:
+        if seen.paused or not seen.steerable:
             return hold("no current to be steered"), history
         if not seen.estimate.valid:
             return hold("the phase is not known"), history

@@ -163,6 +163,10 @@ class OnOffRule:
             return self._fixed(seen, history)
         return self._listen(seen, history)
 
+    def refused(self, history: OnOffHistory) -> OnOffHistory:
+        """What is to be remembered after a refusal: the gap's train is asked for again."""
+        return replace(history, asked=False, slipping=False)
+
     def _fixed(self, seen: Seen, history: OnOffHistory) -> tuple[Decision, OnOffHistory]:
         """A fixed frequency, or an open loop: after the same gap as a loop that listens."""
         if not seen.now_s - history.current_until_s >= self.blanking_s + self.window_s:

@@ -74,6 +74,8 @@ class Seen:
         Of the current; None where it is not known or there is none.
     paused : bool
         Whether the session is paused, ending or over.
+    steerable : bool
+        Whether the frequency may be asked to change: not while a ramp goes up or down.
     """
 
     now_s: float
@@ -85,6 +87,7 @@ class Seen:
     ready: bool
     carrier: Carrier | None = None
     paused: bool = False
+    steerable: bool = True
 
     @property
     def age_s(self) -> float:
