@@ -74,6 +74,7 @@ class Manual(Driver):
         soft_stop_s=DEVICE_STOP_S,
         emergency_stop_s=0.1,
         stop_grace_s=SILENT_WITHIN_S + 1.0,
+        no_trains="a person sets it, and it runs an envelope of its own",
         on_host_loss=(
             "the device knows nothing of this computer: it plays its programme to the end unless "
             "somebody presses its own stop"

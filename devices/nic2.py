@@ -97,6 +97,10 @@ class Nic2(Driver):
         play_duration_max_s=3600.0,
         soft_stop_s=SOFT_STOP_S,
         emergency_stop_s=EMERGENCY_STOP_S,
+        no_trains=(
+            "NIC changes a current by transitions of a tenth of a second or more; edges are not "
+            "built on them"
+        ),
         on_host_loss=(
             f"NIC's protocol runs on with the last amplitudes to its end, at most {MARGIN_S:g} s "
             f"after that of the session; somebody at NIC can press Abort"

@@ -16,7 +16,7 @@ from devices.analog import Chain
 from devices.scpi_declared import CAPABILITIES, fitting
 from devices.scpi_dialects import Dialect
 from devices.scpi_link import ScpiLink, parse_identification, parse_number, question
-from devices.scpi_programme import Check, Programme, refuse_steep
+from devices.scpi_programme import STEP_MAX_LEVEL, Check, Programme, refuse_steep
 from devices.scpi_setup import load, outputs_on, phase_of, recognised, refuse_noise
 from devices.scpi_steps import Steps
 from devices.transport import Transport, open_transport
@@ -37,7 +37,6 @@ from tacs.rig import Rig
 
 __all__ = ["Scpi"]
 
-STEP_MAX_LEVEL: Final = 0.01
 STEP_MAX_MA: Final = 0.010
 RESET_S: Final = 10.0
 CLOSE_TRIES: Final = 10
@@ -213,6 +212,7 @@ class Scpi(Driver):
             phases_deg={n: phase_of(dialect, program, n) for n in program.currents_peak_ma},
             duration_s=program.duration_s,
             step=step,
+            trains=program.trains,
         )
         full_uv = programme.amplitudes_uv(1.0)
         if on := outputs_on(self.link, dialect, self._channels):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from devices.scpi_dialects import DIALECTS
-from devices.scpi_programme import CYCLE_MARGIN_S
+from devices.scpi_programme import CYCLE_MARGIN_S, STEP_MAX_LEVEL, STEP_PERIOD_S
 from tacs.capabilities import Capabilities
 from tacs.errors import InputError
 from tacs.rig import Rig
@@ -42,6 +42,8 @@ CAPABILITIES: Final = Capabilities(
         "holds, which is the length of the session and a little more; switch its output or the "
         "stimulators off by hand"
     ),
+    no_trains="",
+    train_edge_min_s=STEP_PERIOD_S / STEP_MAX_LEVEL,
     host_loss_worst_case_s=CYCLE_MARGIN_S + 1.0 / FREQUENCY_MIN_HZ,
     not_detectable=(
         "open or detached electrode",

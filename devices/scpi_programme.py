@@ -19,6 +19,8 @@ from tacs.errors import InputError, ProtocolViolation
 
 __all__ = [
     "CYCLE_MARGIN_S",
+    "STEP_MAX_LEVEL",
+    "STEP_PERIOD_S",
     "Check",
     "Programme",
     "refuse_steep",
@@ -30,6 +32,7 @@ CYCLE_MARGIN_S: Final = 0.75  # with the way of the trigger
 STEP_PERIOD_S: Final = (
     0.02  # one step at every tick; an instrument that is slower falls behind, and is told
 )
+STEP_MAX_LEVEL: Final = 0.01
 RELATIVE: Final = 1e-6  # seven digits come back
 ABSOLUTE: Final = {"offset": 1e-4, "clamp_high": 2e-3, "clamp_low": 2e-3, "burst_phase": 0.05}
 CLAMP_SHARE: Final = 1.02
@@ -82,6 +85,8 @@ class Programme:
         Of the session.
     step : float
         Largest step of the level.
+    trains : bool
+        Whether the level is to be at zero for whole gaps.
     rest_uv : dict of int to int
         Smallest amplitude of each channel, microvolts peak-to-peak, once the instrument said it.
 
@@ -99,6 +104,7 @@ class Programme:
     frequency_hz: float
     duration_s: float
     step: float
+    trains: bool = False
     rest_uv: dict[int, int] = field(default_factory=dict)
     cycles: int = field(init=False)
 

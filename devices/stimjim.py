@@ -93,6 +93,10 @@ class Stimjim(Driver):
         play_duration_max_s=DURATION_MAX_S,
         soft_stop_s=STOP_S,
         emergency_stop_s=STOP_S,
+        no_trains=(
+            "it runs its whole envelope by itself, so that a pause could not keep the next train "
+            "from rising"
+        ),
         on_host_loss=(
             "the train held in the device plays to its end, ramp-down included; only its plug or "
             "the electrode leads end it sooner"

@@ -102,6 +102,12 @@ class Closing:
             "titration": titration,
             "loop": None if self.clock.virtual else guardian.timer.to_dict(),
         }
+        if session.plan.trains.course:
+            end["trains"] = {
+                "planned": len(session.plan.trains.course),
+                "begun": session.trains,
+                "refused_requests": guardian.refused,
+            }
         try:
             record.append("end", self.clock.now_s() - self.zero_s, end, sync=True)
         except RecordError as exc:
@@ -138,7 +144,10 @@ class Closing:
             info.columns,
             info.sampling_frequency_hz,
             carrier_hz=self.protocol.carrier_hz,
+            gap_s=self.protocol.gap_s,
         )
+        if session.frequency_hz != session.plan.frequency_hz or self._sweeps:
+            delivered = replace(delivered, frequency_hz=None)  # there was more than one
         since_s = session.stopping_since_s if session.cause else session.tick_s
         quiet_s = quiet_after_s(trace, info.sampling_frequency_hz, since_s - info.start_s)
         if quiet_s is None:
@@ -148,6 +157,11 @@ class Closing:
             self.warnings.append(NOT_WHOLE)
             return at_least(commanded, delivered), None
         return delivered, quiet_s if session.cause else None
+
+    @property
+    def _sweeps(self) -> bool:
+        trains = self.protocol.trains
+        return trains is not None and bool(trains.steps) and not self.protocol.is_sham
 
     def _in_full(self, commanded: Delivered) -> Delivered:
         """The dose of the whole protocol: nobody knows when the current will have ended."""

@@ -33,7 +33,7 @@ class Delivered:
     Parameters
     ----------
     duration_s : float
-        From the first to the last instant with current.
+        From the first to the last instant with current; of trains without the gaps between them.
     frequency_hz : float or None
         Of the sine at full current, or of a modulated carrier's envelope; None where there was
         too little of it.
@@ -49,6 +49,9 @@ class Delivered:
         Largest sum over the electrodes at any instant.
     source : str
         ``"measured"``, ``"commanded"`` or ``"upper bound"``.
+    bursts, span_s : int or None, float or None
+        Of measured trains: stretches with current between gaps, run-ins among them, and the time
+        from the first to the last current, gaps included.
     """
 
     duration_s: float
@@ -59,9 +62,14 @@ class Delivered:
     mean_ma: Mapping[str, float]
     balance_ma: float
     source: str
+    bursts: int | None = None
+    span_s: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON keys of the command line; the charge is the largest electrode's."""
+        trains: dict[str, float] = {} if self.bursts is None else {"bursts": self.bursts}
+        if self.span_s is not None:
+            trains["span_s"] = round(self.span_s, 3)
         return {
             "duration_s": round(self.duration_s, 3),
             "frequency_hz": None if self.frequency_hz is None else round(self.frequency_hz, 5),
@@ -72,6 +80,7 @@ class Delivered:
             "mean_ma": {name: round(ma, 6) + 0.0 for name, ma in self.mean_ma.items()},
             "balance_ma": round(self.balance_ma, 6),
             "source": self.source,
+            **trains,
         }
 
     @classmethod
@@ -86,6 +95,8 @@ class Delivered:
             mean_ma=data["mean_ma"],
             balance_ma=data["balance_ma"],
             source=data["source"],
+            bursts=data.get("bursts"),
+            span_s=data.get("span_s"),
         )
 
 
@@ -184,6 +195,7 @@ def measure(
     sampling_frequency_hz: float,
     *,
     carrier_hz: float | None = None,
+    gap_s: float | None = None,
 ) -> Delivered:
     """Measure a trace.
 
@@ -197,6 +209,8 @@ def measure(
         Samples per second.
     carrier_hz : float, optional
         Of a modulated carrier; the frequency is then that of its envelope.
+    gap_s : float, optional
+        Of trains: a silence of this length or more is a gap, which is no time with current.
 
     Returns
     -------
@@ -213,8 +227,15 @@ def measure(
     flowing = trace[:, span]
     mean_ma = flowing.mean(axis=1) if flowing.size else np.zeros(len(columns))
     balance = np.abs(trace.sum(axis=0)).max(initial=0.0)
+    span_s = on_s = flowing.shape[1] / sampling_frequency_hz
+    bursts = None
+    if gap_s is not None:
+        gaps_s = np.diff(loud) / sampling_frequency_hz
+        gaps_s = gaps_s[gaps_s >= gap_s]
+        on_s, bursts = span_s - float(gaps_s.sum()), len(gaps_s) + bool(loud.size)
+        mean_ma = mean_ma * (span_s / on_s if on_s > 0.0 else 1.0)
     return Delivered(
-        duration_s=flowing.shape[1] / sampling_frequency_hz,
+        duration_s=on_s,
         frequency_hz=_frequency_hz(flowing, sampling_frequency_hz, carrier_hz),
         current_peak_ma=max(peaks.values(), default=0.0),
         electrodes=peaks,
@@ -222,6 +243,8 @@ def measure(
         mean_ma=dict(zip(columns, mean_ma.tolist(), strict=True)),
         balance_ma=float(balance),
         source="measured",
+        bursts=bursts,
+        span_s=None if gap_s is None else span_s,
     )
 
 

@@ -253,7 +253,7 @@ class GuardedDriver:
         Raises
         ------
         SafetyRefusal
-            Past a limit, or the device made another frequency of it than the limits allow.
+            Past a limit; the device keeps its frequency.
         """
         breaches = self._breaches(self._level, frequency_hz)
         if self._level > 0.0:
@@ -275,19 +275,28 @@ class GuardedDriver:
         achieved_hz = self._driver.set_frequency(frequency_hz)
         self._journal.answer("set_frequency", {"frequency_hz": achieved_hz})
         self._frequency_hz = frequency_hz
-        allowed_hz = self._limits["frequency_error_hz"]
-        if not abs(achieved_hz - frequency_hz) <= allowed_hz + 1e-9:
+        return achieved_hz
+
+    def check_achieved(self, frequency_hz: float, achieved_hz: float) -> None:
+        """Refuse what a device made of a frequency, where that is another one.
+
+        Raises
+        ------
+        SafetyRefusal
+            Farther off than the limits allow.
+        """
+        error_hz, allowed_hz = abs(achieved_hz - frequency_hz), self._limits["frequency_error_hz"]
+        if not error_hz <= allowed_hz + 1e-9:
             self._refuse([
                 Breach(
                     limit="frequency_error_hz",
-                    value=abs(achieved_hz - frequency_hz),
+                    value=error_hz,
                     allowed=allowed_hz,
                     unit="Hz",
                     source=self._limits.source("frequency_error_hz"),
                     where=f"{frequency_hz:g} Hz asked for, {achieved_hz:g} Hz achieved",
                 )
             ])  # fmt: skip
-        return achieved_hz
 
     def soft_stop(self) -> None:
         """End over the soft-stop ramp. Never refused, and sent even where the disk fails."""

@@ -593,6 +593,7 @@ class Guardian:
         elif action.do is Do.RETUNE:
             achieved_hz = driver.set_frequency(action.value)
             self._played.tuned(self._clock.now_s(), achieved_hz)
+            driver.check_achieved(action.value, achieved_hz)
             if self._watcher is not None:
                 self._watcher.judge.retune(achieved_hz)
         elif action.do is Do.READ_STATUS:

@@ -17,7 +17,7 @@ from analysis.loop_stale import StaleRule, when_stale
 from analysis.loop_terms import TURN, Carrier, Decision, Request, Seen, hold
 from analysis.phase import PhaseEngine, PhaseEstimate
 from tacs.clock import Clock
-from tacs.eeg import EEGStream
+from tacs.eeg import EEGBlock, EEGStream
 from tacs.errors import LinkLost, SourceOver
 from tacs.guardian import Telemetry
 from tacs.loop_state import StateKeeper
@@ -180,6 +180,7 @@ class Loop:
         self._sample_s = self._begun_s
         self._current_s = -math.inf
         self._fed = False
+        self._first: EEGBlock | None = None
         self._estimate = PhaseEstimate(math.nan, math.nan, math.nan, math.nan, False, "nothing yet")
         self._silent: _Silent | None = None
         if sham is not None:
@@ -214,6 +215,14 @@ class Loop:
         self._take_fired()
         return not self.ended
 
+    def wait_and_step(self, at_most_s: float) -> bool:
+        """Wait for a block, and step; for the machine's clock."""
+        try:
+            self._first = self._source.read(at_most_s)
+        except (SourceOver, LinkLost):
+            self._first = None  # the step meets the same, and says it
+        return self.step()
+
     def close(self) -> None:
         """Note the triggers that are still to be noted."""
         self._take_fired()
@@ -231,7 +240,7 @@ class Loop:
     def _read(self) -> bool:
         """Feed the engine and the state with every block that is free of current."""
         new = False
-        while len(block := self._source.read(0.0)):
+        while len(block := self._next()):
             new = True
             first_s = float(block.times_s[0])
             self._sample_s = float(block.times_s[-1])
@@ -247,6 +256,13 @@ class Loop:
             if clear:
                 self._state.add(block)
         return new
+
+    def _next(self) -> EEGBlock:
+        """The block that was waited for, or the next that is there."""
+        first, self._first = self._first, None
+        if first is not None and len(first):
+            return first
+        return self._source.read(0.0)
 
     # -- the decision -----------------------------------------------------------------------------
 

@@ -310,8 +310,8 @@ def _rule_of(
         if protocol is not None:
             _needs_trains(protocol)
             told.append(
-                "a train's envelope begins at a step of the host, 20 ms apart: at 10 Hz its phase is "
-                "spread by that, ±36 degrees; for a phase use rule onoff, or triggers"
+                "a train's envelope begins at a step of the host, 20 ms apart: at 10 Hz that "
+                "spreads its phase by ±36 degrees; for a phase use rule onoff, or triggers"
             )
         return burst, BurstHistory(begun_s=now_s), told
     if protocol is None or limits is None or lag_rad is None:

@@ -198,6 +198,13 @@ class Protocol(StrictModel):
         return self.trains.number(self.duration_s, self.ramp_up_s)
 
     @property
+    def gap_s(self) -> float | None:
+        """Silence in a trace that is a gap between trains, at least; None where there are none."""
+        if self.trains is None or self.is_sham:
+            return None
+        return 0.5 * self.trains.off_s
+
+    @property
     def current_on_s(self) -> float:
         """Planned time with current, the gaps between trains left out; a sham's as if active."""
         if self.trains is None:

@@ -333,8 +333,11 @@ def _seen(
     last_s = float(lines[0].data["clock_zero_s"]) + lines[-1].t_s - info.start_s
     spans = info.start_s <= _start_s(lines, started) and last_s <= trace.shape[1] / rate_hz
     quiet_s = quiet_after_s(trace, rate_hz, last_s) if spans and is_whole(info, trace) else None
-    carrier_hz = lines[0].data["protocol"].get("carrier_hz")
-    return measure(trace, info.columns, rate_hz, carrier_hz=carrier_hz), quiet_s
+    protocol = Protocol.from_data(lines[0].data["protocol"], str(paths.record))
+    seen = measure(
+        trace, info.columns, rate_hz, carrier_hz=protocol.carrier_hz, gap_s=protocol.gap_s
+    )
+    return seen, quiet_s
 
 
 def _upper_bound(protocol: Protocol, lines: list[Line], started: list[Line]) -> Delivered:
@@ -353,15 +356,21 @@ def _upper_bound(protocol: Protocol, lines: list[Line], started: list[Line]) -> 
             source="upper bound",
         )
     steps = [(line.t_s, float(line.data["level"])) for line in lines if "level" in line.data]
-    level, at_s, area = 0.0, started[0].t_s, 0.0
+    level, at_s, area, silent_s, zeros = 0.0, started[0].t_s, 0.0, 0.0, 0
     for t_s, new in steps:
         area += (t_s - at_s) * max(level, new)
+        zeros = zeros + 1 if new == 0.0 else 0
+        if zeros > 2:  # not the first stretch: what was on its way still came then
+            silent_s += max(t_s - at_s, 0.0)
         level, at_s = new, t_s
     if _is_blinded(lines):
         # Its open record tells no levels: full current from the start, in every arm.
         level, at_s = 1.0, started[0].t_s
     # The level may have risen after the last line on disk, also from zero: a start, a resumption.
-    highest = min(level + LOST_S / protocol.ramp_up_s, 1.0)
+    fastest_s = protocol.ramp_up_s
+    if protocol.trains is not None:
+        fastest_s = min(fastest_s, protocol.trains.edge_s)
+    highest = min(level + LOST_S / fastest_s, 1.0)
     if not lines[0].data["capabilities"].get("level_control", True):
         highest = 1.0  # the device follows an envelope of its own
     if protocol.waveform == "passive_sham":
@@ -371,6 +380,8 @@ def _upper_bound(protocol: Protocol, lines: list[Line], started: list[Line]) -> 
     held = 1.0 if _ends_by_itself(lines) else 0.5 * math.pi
     area += (lines[-1].t_s - at_s + held * tail_s) * highest
     on_s = lines[-1].t_s - started[0].t_s + tail_s
+    if protocol.trains is not None and not _is_blinded(lines):
+        on_s -= silent_s  # the gaps that are on record from both sides
     dose = dose_at_level(protocol, on_s, area, "upper bound")
     top = max([highest, *(new for _, new in steps)], default=0.0)
     peaks = {name: protocol.montage.current_peak_ma(name) * top for name in names}

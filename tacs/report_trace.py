@@ -80,7 +80,8 @@ def trace_of(
         return None
     said = (record.end or {}).get("delivered")
     if said is not None and said["source"] == "measured":
-        shown = measure(trace.samples_ma, trace.columns, trace.rate_hz)
+        gap_s = None if record.protocol is None else record.protocol.gap_s
+        shown = measure(trace.samples_ma, trace.columns, trace.rate_hz, gap_s=gap_s)
         alarms += _disagreements(shown, said)
     return trace
 

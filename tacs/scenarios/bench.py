@@ -67,6 +67,8 @@ reason = "short sessions in a temporary folder, on an emulator or a dummy load"
 ramp_up_shortest_s = {RAMP_UP_S}
 ramp_down_shortest_s = 2.0
 envelope_slew_ma_per_s = 0.25
+train_tolerated_s = 5.0
+retune_step_hz = 1.0
 impedance_start_kohm = 5.0
 """
 

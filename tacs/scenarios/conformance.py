@@ -26,6 +26,7 @@ from tacs.scenarios.bench import (
     reaching,
 )
 from tacs.scenarios.conformance_link import LINK_CHECKS
+from tacs.scenarios.conformance_trains import TRAIN_CHECKS
 from tacs.scenarios.evidence import Evidence, Verdict
 from tacs.scenarios.played import Played
 from tacs.session import State
@@ -302,5 +303,6 @@ CHECKS: Mapping[str, Callable[[Bench], Verdict]] = {
     "modulated carrier": modulated,
     "retune": retune,
     "left playing": left_playing,
+    **TRAIN_CHECKS,
     **LINK_CHECKS,
 }

@@ -81,6 +81,10 @@ def rehearse(
         columns=info.columns,
         start_s=info.start_s,
         delivered=measure(
-            trace, info.columns, info.sampling_frequency_hz, carrier_hz=protocol.carrier_hz
+            trace,
+            info.columns,
+            info.sampling_frequency_hz,
+            carrier_hz=protocol.carrier_hz,
+            gap_s=protocol.gap_s,
         ),
     )

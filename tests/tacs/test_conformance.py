@@ -180,7 +180,7 @@ def test_the_parts_of_a_verification():
     assert [check.name for check in found.conformance] == list(CHECKS)
     told = found.to_dict()
     assert {check["outcome"] for check in told["conformance"]} == {"pass"}
-    assert "conformance: 22 pass" in found.text()
+    assert "conformance: 23 pass" in found.text()
     with pytest.raises(InputError, match="there are conformance and scenarios"):
         verify_device("emulated:synthpal", parts=("everything",))
 
