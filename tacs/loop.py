@@ -31,6 +31,7 @@ __all__ = ["Loop", "LoopCounts", "Rule"]
 
 STEERABLE: Final = frozenset({State.TRAIN_ON, State.HOLD, State.BETWEEN_TRAINS})
 WANTED_CURRENT: Final = WITH_CURRENT | {State.STOPPING}
+SLACK_S: Final = 0.1  # a request takes time to become a train
 OVER: Final = frozenset({State.STOPPING, State.STOPPED, State.DONE, State.FAULT})
 
 
@@ -143,6 +144,8 @@ class Loop:
         Tells the state before a train, and whether it may begin.
     triggers : TriggerTimer, optional
         For rules that ask for triggers.
+    trains : (float, int)
+        Length and number of the protocol's trains: none is asked for that would not fit.
     sham : (float, float, float), optional
         Decide and log, and ask for nothing: length of a train, of a gap, and frequency.
     """
@@ -164,6 +167,7 @@ class Loop:
         blanking_s: float,
         state: StateKeeper,
         triggers: TriggerTimer | None = None,
+        trains: tuple[float, int] = (0.0, 0),
         sham: tuple[float, float, float] | None = None,
     ) -> None:
         self._source, self._clock, self._engine = source, clock, engine
@@ -175,6 +179,7 @@ class Loop:
         self._blanking_s = blanking_s
         self._state = state
         self._triggers = triggers
+        self._train_s, self._most_trains = trains
         self._told: Telemetry | None = None
         self._begun_s = clock.now_s()
         self._sample_s = self._begun_s
@@ -292,6 +297,9 @@ class Loop:
         state = State.IDLE if told is None else told.state
         carrier = self._carrier()
         ready = told is not None and told.played is not None and told.played.ready
+        if told is not None and told.played is not None and ready:
+            ends_s = now_s - told.played.started_s + self._latency_s + SLACK_S + self._train_s
+            ready = told.played.trains < self._most_trains and ends_s <= told.duration_s
         paused = state is State.PAUSED or state in OVER
         if self._put is None:
             ready, paused = True, False

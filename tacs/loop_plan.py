@@ -34,7 +34,7 @@ ADVICE: Final = (
     "Neurosci. 15:661432) only the group with a fixed frequency had a lasting alpha increase over "
     "sham; compare with --follow none or --control open-loop before relying on a loop"
 )
-POLL_S: Final = 0.02
+TICK_S: Final = 0.02  # the kernel's times are those of its ticks
 SOFTWARE_S: Final = 0.005  # from a block to the command, until it has been measured
 REST_LEAST_S: Final = 60.0
 WIDE_LAG_DEG: Final = 60.0
@@ -317,7 +317,7 @@ def _rule_of(
     if protocol is None or limits is None or lag_rad is None:
         raise InputError(f"rule {plan.rule} steers a current: give PROTOCOL and --device")
     within_hz = 0.0 if protocol.retune is None else protocol.retune.within_hz
-    step_hz, interval_s = limits["retune_step_hz"], limits["retune_interval_s"]
+    step_hz, interval_s = limits["retune_step_hz"], limits["retune_interval_s"] + TICK_S
     if plan.rule == "lock":
         flows = plan.control != "sham"
         if why := lock_refusal(plan.signal, protocol.waveform, with_current=flows):

@@ -208,6 +208,7 @@ def run_loop(
                 gate=plan.gate,
             ),
             triggers=timer,
+            trains=_trains(protocol),
             sham=_sham(plan, protocol),
         )
         if prepared is not None:
@@ -351,6 +352,12 @@ def _begin_rad(protocol: Protocol | None) -> float:
         return 0.0
     # A sine begins at its upward crossing, an envelope at its lowest.
     return -math.pi if protocol.waveform == "am_tacs" else -0.5 * math.pi
+
+
+def _trains(protocol: Protocol | None) -> tuple[float, int]:
+    if protocol is None or protocol.trains is None:
+        return (0.0, 0)
+    return (protocol.trains.on_s, protocol.n_trains)
 
 
 def _sham(plan: LoopPlan, protocol: Protocol | None) -> tuple[float, float, float] | None:
