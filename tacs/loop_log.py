@@ -13,12 +13,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from tacs.record import RecordWriter
+from tacs.errors import InputError
+from tacs.record import RecordWriter, read_record
 
 if TYPE_CHECKING:
     from analysis.loop_terms import Decision
 
-__all__ = ["LoopLog"]
+__all__ = ["LoopLog", "schedule_of"]
 
 
 class LoopLog:
@@ -50,7 +51,7 @@ class LoopLog:
 
     def begin(self, plan: Mapping[str, Any]) -> None:
         """Write what the loop is set to, before anything is decided."""
-        self._writer.append("loop", 0.0, dict(plan), sync=True)
+        self._writer.append("loop", 0.0, {**plan, "clock_zero_s": self._zero_s}, sync=True)
         if self._real:
             self._writer.start_background()
 
@@ -95,3 +96,30 @@ class LoopLog:
         if held is not None:
             held.pop("requests")
             self._writer.append("held", self._now() - self._zero_s, held, sync=False)
+
+
+def schedule_of(path: Path) -> tuple[float, ...]:
+    """Times of the trains and triggers of another loop, from its beginning on, for an open loop.
+
+    Raises
+    ------
+    InputError
+        It is no log of a loop, its chain is broken, or it asked for none.
+    """
+    lines, problem = read_record(path)
+    if problem:
+        raise InputError(f"{path}: {problem}")
+    if not lines or lines[0].kind != "loop":
+        raise InputError(f"{path}: is no log of a loop (…_loop.jsonl)")
+    zero_s = float(lines[0].data["clock_zero_s"])
+    times = []
+    for line in lines:
+        if line.kind != "decision":
+            continue
+        for request in line.data["requests"]:
+            if request["kind"] in ("train", "trigger"):
+                at_s = request["at_s"]
+                times.append(line.t_s if at_s is None else at_s - zero_s)
+    if not times:
+        raise InputError(f"{path}: that loop asked for no train and no trigger")
+    return tuple(sorted(times))
