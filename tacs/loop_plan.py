@@ -316,6 +316,7 @@ def _rule_of(
         return burst, BurstHistory(begun_s=now_s), told
     if protocol is None or limits is None or lag_rad is None:
         raise InputError(f"rule {plan.rule} steers a current: give PROTOCOL and --device")
+    memory = FrequencyMemory(learned.peak_hz, max(0.05, 0.1 * learned.width_hz), now_s)
     within_hz = 0.0 if protocol.retune is None else protocol.retune.within_hz
     step_hz, interval_s = limits["retune_step_hz"], limits["retune_interval_s"] + TICK_S
     if plan.rule == "lock":
@@ -329,6 +330,8 @@ def _rule_of(
             within_hz=within_hz,
             step_hz=step_hz,
             interval_s=interval_s,
+            width_hz=learned.width_hz,
+            phase_error_rad=learned.error_rad,
             control=plan.control,
             seed=plan.seed,
         )
@@ -339,7 +342,7 @@ def _rule_of(
         )
         if sd_deg > WIDE_LAG_DEG:
             line += "; that is hardly a lock"
-        return lock, LockHistory(begun_s=now_s, retuned_s=now_s), [*told, line]
+        return lock, LockHistory(begun_s=now_s, retuned_s=now_s, memory=memory), [*told, line]
     _needs_trains(protocol)
     if plan.follow != "none" and plan.control != "open-loop":
         _needs_retune(protocol)
@@ -360,7 +363,6 @@ def _rule_of(
         control=plan.control,
         seed=plan.seed,
     )
-    memory = FrequencyMemory(learned.peak_hz, max(0.05, 0.1 * learned.width_hz), now_s)
     return onoff, OnOffHistory(memory=memory), told
 
 
