@@ -70,9 +70,10 @@ def predicted_lag_sd_rad(width_hz: float, interval_s: float, phase_error_rad: fl
 
     Notes
     -----
-    The phase diffuses with variance ``2 pi w`` per second, on average half an interval long.
+    The phase diffuses with variance ``2 pi w`` per second. Within an interval that of the last one
+    is taken away evenly, a third of it on average, and half of the present one comes on top.
     """
-    return math.hypot(phase_error_rad, math.sqrt(TURN * width_hz * interval_s / 2.0))
+    return math.hypot(phase_error_rad, math.sqrt(5.0 / 6.0 * TURN * width_hz * interval_s))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
