@@ -73,7 +73,7 @@ class BurstRule:
     kind: Literal["train", "trigger"] = "train"
     min_amplitude_uv: float = 0.0
     for_s: float = 0.0
-    max_wait_s: float = 0.05
+    max_wait_s: float = 0.025
     most: int | None = None
     schedule_s: tuple[float, ...] = ()
     control: Control = "closed"

@@ -106,7 +106,7 @@ class LoopPlan:
     window_s: float = 2.0
     refractory_s: float = 2.0
     for_s: float = 0.0
-    max_wait_s: float = 0.05
+    max_wait_s: float = 0.025
     most: int | None = None
     output_ms: float = 0.0
     every_s: float = 0.02
