@@ -152,7 +152,7 @@ def dropouts_part(full: bool, seed: int) -> dict[str, Any]:
         plan = LoopPlan(rule="lock", signal="peripheral", **ALONE)
         made = run_made(
             plan, seed=seed, fwhm_hz=0.2, feels=False, drops=((180.0, lasts_s),),
-            protocol={"trains": None, "duration_s": 90.0},
+            protocol={"trains": None, "duration_s": 110.0},
         )  # fmt: skip
         pauses = made.result.counts["pauses"]
         asked = [
@@ -160,7 +160,9 @@ def dropouts_part(full: bool, seed: int) -> dict[str, Any]:
             for x in made.log
             if x["kind"] == "decision" and 60.3 < x["t_s"] < 60.0 + min(lasts_s, 2.0)
         ]
-        flows = np.abs(made.trace_ma[made.trace_s > 195.5]).max() > 0.02
+        # The ordinary ramp takes 15 s; the programme's own begins 95 s after its start.
+        later = (made.trace_s > 120.0 + 60.0 + 2.5 + 15.5) & (made.trace_s < 120.0 + 90.0)
+        flows = np.abs(made.trace_ma[later]).max() > 0.02
         wanted = lasts_s > 2.0
         good = (pauses > 0) == wanted and flows != wanted and not asked
         print(
