@@ -31,6 +31,8 @@ __all__ = ["Loop", "LoopCounts", "Rule"]
 
 STEERABLE: Final = frozenset({State.TRAIN_ON, State.HOLD, State.BETWEEN_TRAINS})
 WANTED_CURRENT: Final = WITH_CURRENT | {State.STOPPING}
+GOING_DOWN: Final = frozenset({State.RAMP_DOWN, State.PAUSED})
+PAUSE_AGAIN_S: Final = 1.0  # a pause that has not come about is asked for again
 SLACK_S: Final = 0.1  # a request takes time to become a train
 OVER: Final = frozenset({State.STOPPING, State.STOPPED, State.DONE, State.FAULT})
 
@@ -183,7 +185,7 @@ class Loop:
         self._told: Telemetry | None = None
         self._begun_s = clock.now_s()
         self._sample_s = self._begun_s
-        self._current_s = -math.inf
+        self._current_s = self._paused_s = -math.inf
         self._fed = False
         self._first: EEGBlock | None = None
         self._estimate = PhaseEstimate(math.nan, math.nan, math.nan, math.nan, False, "nothing yet")
@@ -279,6 +281,10 @@ class Loop:
             # The rule still has to see that current flows.
             seen = replace(seen, estimate=replace(self._estimate, valid=False, reason="current"))
         if decision is not None:
+            if decision.requests and now_s - self._paused_s < PAUSE_AGAIN_S:
+                decision = hold(decision.reason, **decision.numbers)
+            elif decision.requests:
+                self._paused_s = now_s
             self._send(decision, seen)
             return
         decision, history = self._rule.decide(seen, self._history)
@@ -300,7 +306,7 @@ class Loop:
         if told is not None and told.played is not None and ready:
             ends_s = now_s - told.played.started_s + self._latency_s + SLACK_S + self._train_s
             ready = told.played.trains < self._most_trains and ends_s <= told.duration_s
-        paused = state is State.PAUSED or state in OVER
+        paused = state in GOING_DOWN or state in OVER
         if self._put is None:
             ready, paused = True, False
         if self._silent is not None:

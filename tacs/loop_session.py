@@ -184,7 +184,9 @@ def run_loop(
             timer = TriggerTimer(open_output(trigger, time), time)
             timer.open()
             stack.callback(timer.close)
-        inbox = inbox or WakingInbox()
+        if inbox is None:
+            inbox = own = WakingInbox()
+            stack.callback(own.close)
         loop = Loop(
             source,
             time,
