@@ -36,9 +36,13 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "tacs/session_plan.py": ("tests/tacs/test_session.py", "tests/tacs/test_session_trains.py"),
     "tacs/transitions.py": ("tests/tacs/test_session.py",),
     "tacs/limits.py": ("tests/tacs/test_limits.py", "tests/tacs/test_limits_exact.py"),
-    "tacs/guard.py": ("tests/tacs/test_guard_exact.py", "tests/tacs/test_guard.py"),
+    "tacs/guard.py": (
+        "tests/tacs/test_guard_exact.py",
+        "tests/tacs/test_guard_trains.py",
+        "tests/tacs/test_guard.py",
+    ),
     "tacs/judge.py": ("tests/tacs/test_judge_exact.py",),
-    "tacs/safety.py": ("tests/tacs/test_safety_exact.py",),
+    "tacs/safety.py": ("tests/tacs/test_safety_exact.py", "tests/tacs/test_trains.py"),
     "devices/synthpal_wire.py": (
         "tests/devices/test_synthpal_link.py",
         "tests/devices/test_synthpal_wire.py",

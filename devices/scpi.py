@@ -212,7 +212,6 @@ class Scpi(Driver):
             phases_deg={n: phase_of(dialect, program, n) for n in program.currents_peak_ma},
             duration_s=program.duration_s,
             step=step,
-            trains=program.trains,
         )
         full_uv = programme.amplitudes_uv(1.0)
         if on := outputs_on(self.link, dialect, self._channels):

@@ -85,8 +85,6 @@ class Programme:
         Of the session.
     step : float
         Largest step of the level.
-    trains : bool
-        Whether the level is to be at zero for whole gaps.
     rest_uv : dict of int to int
         Smallest amplitude of each channel, microvolts peak-to-peak, once the instrument said it.
 
@@ -104,7 +102,6 @@ class Programme:
     frequency_hz: float
     duration_s: float
     step: float
-    trains: bool = False
     rest_uv: dict[int, int] = field(default_factory=dict)
     cycles: int = field(init=False)
 

@@ -17,7 +17,6 @@ from tacs.safety import Breach
 __all__ = ["load", "outputs_on", "phase_of", "recognised", "refuse_noise"]
 
 REST_MAX_MA: Final = 0.05  # below it, the smallest amplitude counts as none
-GAP_MAX_MA: Final = 0.005  # and between trains, where it goes on for as long as a gap
 
 
 def recognised(who: Identification, rig: Rig, where: str) -> Dialect:
@@ -125,9 +124,8 @@ def _refuse_beyond(programme: Programme, n: int, full_uv: int, most_v: float) ->
         broken.append(("device_smallest_vpp", rest_v, full_v, "V"))
     if not full_v <= most_v:
         broken.append(("device_amplitude_vpp", full_v, most_v, "V"))
-    rest_max_ma = GAP_MAX_MA if programme.trains else REST_MAX_MA
-    if not rest_ma < rest_max_ma:
-        broken.append(("device_smallest_current_ma", rest_ma, rest_max_ma, "mA"))
+    if not rest_ma < REST_MAX_MA:
+        broken.append(("device_smallest_current_ma", rest_ma, REST_MAX_MA, "mA"))
     if broken:
         raise SafetyRefusal(
             [

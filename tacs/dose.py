@@ -228,15 +228,20 @@ def measure(
     mean_ma = flowing.mean(axis=1) if flowing.size else np.zeros(len(columns))
     balance = np.abs(trace.sum(axis=0)).max(initial=0.0)
     span_s = on_s = flowing.shape[1] / sampling_frequency_hz
-    bursts = None
+    bursts, steady = None, flowing
     if gap_s is not None:
         gaps_s = np.diff(loud) / sampling_frequency_hz
-        gaps_s = gaps_s[gaps_s >= gap_s]
-        on_s, bursts = span_s - float(gaps_s.sum()), len(gaps_s) + bool(loud.size)
+        edges = np.flatnonzero(gaps_s >= gap_s)
+        on_s, bursts = span_s - float(gaps_s[edges].sum()), len(edges) + bool(loud.size)
+        if loud.size:
+            # The phase may begin anew with every train: the frequency is that of the longest.
+            first, last = loud[[0, *(edges + 1)]], loud[[*edges, -1]]
+            longest = int(np.argmax(last - first))
+            steady = trace[:, int(first[longest]) : int(last[longest]) + 1]
         mean_ma = mean_ma * (span_s / on_s if on_s > 0.0 else 1.0)
     return Delivered(
         duration_s=on_s,
-        frequency_hz=_frequency_hz(flowing, sampling_frequency_hz, carrier_hz),
+        frequency_hz=_frequency_hz(steady, sampling_frequency_hz, carrier_hz),
         current_peak_ma=max(peaks.values(), default=0.0),
         electrodes=peaks,
         rectified_charge_c=dict(zip(columns, charge_c.tolist(), strict=True)),

@@ -204,6 +204,10 @@ def telemetry_of(data: dict[str, Any]) -> Telemetry:
         word=data["word"],
         instruction=data["instruction"],
         played=Played.from_dict(data["played"]),
+        trains=data["trains"],
+        refused=data["refused"],
+        refusal=data["refusal"],
+        frequency_hz=data["frequency_hz"],
     )
 
 

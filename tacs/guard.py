@@ -20,6 +20,7 @@ from tacs.wiring import wire
 __all__ = ["GuardedDriver", "Journal"]
 
 TICK_SLACK_S = 1e-6
+MAKE_UP_S = 0.1  # what one command of a train's edge may make up for
 
 
 class Journal(Protocol):
@@ -208,22 +209,27 @@ class GuardedDriver:
         if self._level == 0.0:
             in_train = self._program.trains and self._tolerated > 0.0
         if level > self._level:
-            since_s = self._level_at_s
-            slews = {
-                name: (level - self._level) * peak / (now_s - since_s)
-                if since_s is not None and now_s > since_s
-                else math.inf
-                for name, peak in self._peaks_ma(1.0).items()
-            }
             if in_train and level <= self._tolerated:
+                # A gap before it must not make up for an edge: no longer ago than a late tick.
+                slews = self._slews(level, now_s, MAKE_UP_S)
                 breaches += command_breaches(self._limits, edge_slews_ma_per_s=slews)
             else:
+                slews = self._slews(level, now_s, math.inf)
                 breaches += command_breaches(self._limits, slews_ma_per_s=slews)
         self._refuse(breaches)
         self._journal.intent("set_level", {"level": round(level, 6)}, sync=False)
         self._in_train = in_train
         self._level, self._level_at_s = level, now_s
         self._driver.set_level(level)
+
+    def _slews(self, level: float, now_s: float, longest_s: float) -> dict[str, float]:
+        """Rise at each electrode since the last command, or since so long ago at most."""
+        since_s = self._level_at_s
+        took_s = 0.0 if since_s is None else min(now_s - since_s, longest_s)
+        return {
+            name: (level - self._level) * peak / took_s if took_s > 0.0 else math.inf
+            for name, peak in self._peaks_ma(1.0).items()
+        }
 
     def forget_tolerated(self) -> None:
         """Let no rise be a train's edge until a level has been held long enough again."""

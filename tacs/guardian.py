@@ -95,6 +95,12 @@ class Telemetry:
         ``silent``, or none), and what to do.
     played : Played or None
         The sine, and what became of requests; None before it began.
+    trains, refused : int
+        Trains that were begun; requests that were refused.
+    refusal : str
+        Why the last request was; empty where it was granted.
+    frequency_hz : float or None
+        Commanded last; None before the start.
     """
 
     state: State
@@ -112,6 +118,10 @@ class Telemetry:
     word: str = ""
     instruction: str = ""
     played: Played | None = None
+    trains: int = 0
+    refused: int = 0
+    refusal: str = ""
+    frequency_hz: float | None = None
 
 
 class RecordJournal:
@@ -322,7 +332,7 @@ class Guardian:
         self.timer = LoopTimer()
         self.marks: dict[str, float] = {}
         self._said: set[str] = set()
-        self.refused = 0
+        self.refused, self.refusal = 0, ""
         self._played = PlayedTrack()
         self._achieved_hz = math.nan
 
@@ -426,13 +436,14 @@ class Guardian:
             warnings=tuple(self._warnings),
             by_person=self.session.cause in self._said,
             played=self._played.told(
-                trains=self.session.trains,
                 ready=self.session.state is State.BETWEEN_TRAINS
                 and math.isnan(self.session.next_train_s)
-                and now_s >= self.session.ready_s - 1e-9,
-                refused=self.refused,
-                refusal=self.session.refusal,
+                and now_s >= self.session.ready_s - 1e-9
             ),
+            trains=self.session.trains,
+            refused=self.refused,
+            refusal=self.refusal,
+            frequency_hz=_known(self.session.frequency_hz),
         )
 
     def _stops(self, message: str) -> bool:
@@ -480,8 +491,7 @@ class Guardian:
             refusal = after.refusal
         elif after.state is not before.state:
             refusal = after.cause
-        if refusal:
-            self.refused += 1
+        self.refused, self.refusal = self.refused + bool(refusal), refusal
         value = event.value if math.isfinite(event.value) else None
         asked = {"asked": word, "reason": event.cause, "value": value, "granted": not refusal}
         if refusal:
@@ -546,7 +556,8 @@ class Guardian:
         self.session, actions = step(before, event, now_s)
         state = self.session.state
         stops = any(action.do in STOPS for action in actions)
-        if before.tolerated > self.session.tolerated:
+        paused = state is State.PAUSED and state is not before.state
+        if paused or before.tolerated > self.session.tolerated:
             self.driver.forget_tolerated()
         if state is not before.state:
             try:
@@ -694,6 +705,11 @@ def _request(word: str, text: str) -> Event:
     elif isinstance(given, int | float) and not isinstance(given, bool) and abs(given) < 1e9:
         value = float(given)
     return Event(ASKS[word], str(data.get("reason", ""))[:200], value)
+
+
+def _known(value: float) -> float | None:
+    """A number; None where it is none yet."""
+    return None if math.isnan(value) else value
 
 
 def _number(text: str) -> float:

@@ -111,6 +111,10 @@ def telemetry_to_data(telemetry: Telemetry, *, blinded: bool) -> dict[str, Any]:
         "word": telemetry.word,
         "instruction": telemetry.instruction,
         "played": None if blinded or telemetry.played is None else telemetry.played.to_dict(),
+        "trains": telemetry.trains,
+        "refused": telemetry.refused,
+        "refusal": telemetry.refusal,
+        "frequency_hz": None if blinded else telemetry.frequency_hz,
     }
 
 

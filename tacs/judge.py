@@ -330,11 +330,9 @@ class Judge:
         mean_ma = sum(means) / len(means)
         allowed_ma = self._limits["measured_dc_offset_ma"]
         if self._edges:
-            allowed_ma += (
-                self._moved(electrode.frames[-1][1].received_s)
-                * electrode.peak_ma
-                / (math.pi * self._frequency_hz * self._window_s)
-            )
+            # Half a cycle of what the level moved by, over the time that the mean is taken.
+            cycles_s = math.pi * self._frequency_hz * self._window_s
+            allowed_ma += self._moved(self._last_frame_s) * electrode.peak_ma / cycles_s
         if abs(mean_ma) <= allowed_ma:
             return []
         return [Finding("dc_offset", "soft", f"{name} carries {mean_ma:+.3f} mA of direct current")]

@@ -235,11 +235,11 @@ class Loop:
         self._take_fired()
 
     def _take_refusals(self) -> None:
-        played = None if self._told is None else self._told.played
-        if played is None or played.refused <= self.counts.refused:
+        told = self._told
+        if told is None or told.refused <= self.counts.refused:
             return
-        self.counts.refused = played.refused
-        self._log.write("refused", {"refusal": played.refusal, "n": played.refused})
+        self.counts.refused = told.refused
+        self._log.write("refused", {"refusal": told.refusal, "n": told.refused})
         refused = getattr(self._rule, "refused", None)
         if refused is not None:
             self._history = refused(self._history)
@@ -305,7 +305,7 @@ class Loop:
         ready = told is not None and told.played is not None and told.played.ready
         if told is not None and told.played is not None and ready:
             ends_s = now_s - told.played.started_s + self._latency_s + SLACK_S + self._train_s
-            ready = told.played.trains < self._most_trains and ends_s <= told.duration_s
+            ready = told.trains < self._most_trains and ends_s <= told.duration_s
         paused = state in GOING_DOWN or state in OVER
         if self._put is None:
             ready, paused = True, False

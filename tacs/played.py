@@ -15,7 +15,7 @@ __all__ = ["Played", "PlayedTrack"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Played:
-    """The sine, and what became of requests.
+    """The sine.
 
     Parameters
     ----------
@@ -27,24 +27,15 @@ class Played:
         From the sine's beginning until then.
     frequency_hz : float
         From then on, as the device makes it.
-    trains : int
-        Trains that were begun.
     ready : bool
         Whether a train that is asked for now could begin now.
-    refused : int
-        Requests that were refused.
-    refusal : str
-        Why the last request was; empty where it was granted.
     """
 
     started_s: float
     tuned_s: float
     cycles: float
     frequency_hz: float
-    trains: int = 0
     ready: bool = False
-    refused: int = 0
-    refusal: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types."""
@@ -74,8 +65,8 @@ class PlayedTrack:
         cycles = was.cycles + was.frequency_hz * (at_s - was.tuned_s)
         self._now = replace(was, tuned_s=at_s, cycles=cycles, frequency_hz=frequency_hz)
 
-    def told(self, *, trains: int, ready: bool, refused: int, refusal: str) -> Played | None:
+    def told(self, *, ready: bool) -> Played | None:
         """Return all of it; None before the sine began."""
         if self._now is None or not math.isfinite(self._now.frequency_hz):
             return None
-        return replace(self._now, trains=trains, ready=ready, refused=refused, refusal=refusal)
+        return replace(self._now, ready=ready)

@@ -144,6 +144,7 @@ class Recipe(StrictModel):
             "band_hz": list(rule.band_hz),
             "fixed_hz": rule.fixed_hz,
             "duration_s": self.duration_s,
+            "trains": None if self.trains is None else self.trains.to_data(),
             "electrodes_peak_ma": {
                 e.name: self.montage.current_peak_ma(e.name) for e in self.montage.electrodes
             },

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tacs.dataset import SessionPaths
@@ -14,7 +14,7 @@ from tacs.protocol import Electrode, Protocol
 from tacs.report_page import Picture
 from tacs.report_record import Commanded, RecordView, StateChange
 from tacs.report_trace import draw_current, draw_montage, trace_of
-from tacs.report_words import joined, number
+from tacs.report_words import clock, joined, number
 from tacs.safety import Margin, margins
 from tacs.waveform import Waveform
 
@@ -159,7 +159,7 @@ def current_section(paths: SessionPaths, record: RecordView) -> CurrentSection:
         dose=_dose_rows(protocol, record, delivered),
         electrodes=_electrode_rows(protocol, record.commanded, delivered, limits),
         limits=limits,
-        states=record.states,
+        states=_timeline(record.states),
         pictures=draw_current(record, protocol, trace, missing),
         montage=draw_montage(protocol),
         missing=tuple(missing),
@@ -168,6 +168,26 @@ def current_section(paths: SessionPaths, record: RecordView) -> CurrentSection:
         quiet_after_stop_s=end.get("quiet_after_stop_s", end.get("quiet_after_last_command_s")),
         set_in_device=_set_in_device(record),
     )
+
+
+def _timeline(states: Sequence[StateChange]) -> tuple[StateChange, ...]:
+    """Changes of state, those of trains that follow each other in one line."""
+
+    def of_trains(change: StateChange) -> bool:
+        names = {"train_rise", "train_on", "train_fall", "between_trains"}
+        return change.before in names and change.after in names and not change.cause
+
+    rows: list[StateChange] = []
+    for planned, group in itertools.groupby(states, of_trains):
+        changes = list(group)
+        begun = sum(change.after == "train_rise" for change in changes)
+        if not planned or begun < 2:
+            rows += changes
+            continue
+        last_s = changes[-1].at_s
+        until = "" if last_s is None else f", to {clock(last_s)}"
+        rows.append(replace(changes[0], after="trains", cause=f"{begun} trains{until}"))
+    return tuple(rows)
 
 
 def _ended_early_s(record: RecordView) -> float | None:
@@ -222,14 +242,7 @@ def _dose_rows(
         )
 
     return (
-        row(
-            "From the first to the last current",
-            "s",
-            1,
-            waveform.current_on_s,
-            None if commanded is None else commanded.current_on_s,
-            dlv.get("duration_s"),
-        ),
+        *_time_rows(row, record, protocol, dlv),
         row(
             "Frequency",
             "Hz",
@@ -265,6 +278,32 @@ def _dose_rows(
             dlv["balance_ma"] if measured else None,
         ),
     )
+
+
+def _time_rows(
+    row: Callable[..., DoseRow],
+    record: RecordView,
+    protocol: Protocol,
+    dlv: Mapping[str, Any],
+) -> list[DoseRow]:
+    """Time with current; of trains without their gaps, and how many there were."""
+    waveform, commanded = Waveform(protocol), record.commanded
+    if protocol.gap_s is None:
+        on_s = None if commanded is None else commanded.current_on_s
+        what = "From the first to the last current"
+        return [row(what, "s", 1, waveform.current_on_s, on_s, dlv.get("duration_s"))]
+    begun, whole = record.trains
+    on_s = None if commanded is None else commanded.with_current_s
+    # What is measured are stretches with current: every ramp that settled is one of them.
+    run_ins = sum(1 for s in record.states if (s.before, s.after) == ("hold", "train_fall"))
+    bursts = dlv.get("bursts")
+    measured = None if bursts is None else float(max(bursts - run_ins, 0))
+    return [
+        row("Time with current, without gaps", "s", 1, waveform.current_on_s, on_s,
+            dlv.get("duration_s")),
+        row("Trains begun", "", 0, float(protocol.n_trains), float(begun), measured),
+        row("Trains to their planned end", "", 0, float(protocol.n_trains), float(whole), None),
+    ]  # fmt: skip
 
 
 def by_limit(rows: Sequence[LimitRow]) -> list[tuple[str, list[LimitRow]]]:

@@ -275,13 +275,14 @@ def _envelopes(
                 lw=0.0,
                 label="delivered",
             )
-    times = np.asarray(commanded.times_s)
+    times, levels = np.asarray(commanded.times_s), np.asarray(commanded.levels)
     shown = (times >= span_s[0]) & (times <= span_s[1])
-    inner = np.unique(np.concatenate([[span_s[0]], times[shown], [span_s[1]]]))
-    # At a step two corners share one instant: keep both, in their order.
-    inner = np.sort(np.concatenate([times[shown], np.setdiff1d(inner, times)]), kind="stable")
-    inner = inner[inner <= commanded.times_s[-1]]
-    height = commanded.peaks_ma[name] * np.interp(inner, times, np.asarray(commanded.levels))
+    # At a step two corners share one instant: keep both, in their order, with their own levels.
+    ends = np.setdiff1d([t for t in span_s if t <= commanded.times_s[-1]], times)
+    inner = np.concatenate([times[shown], ends])
+    corners = np.concatenate([levels[shown], np.interp(ends, times, levels)])
+    order = np.argsort(inner, kind="stable")
+    inner, height = inner[order], commanded.peaks_ma[name] * corners[order]
     for sign, label in ((1.0, "commanded envelope"), (-1.0, "_nolegend_")):
         axes.plot(inner / scale, sign * height, color=ORANGE, lw=1.1, label=label)
     axes.set_ylabel(f"{name} (mA)", size=8.5)

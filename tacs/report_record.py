@@ -91,6 +91,17 @@ class Commanded:
         return loud[-1][1] - loud[0][0] if loud else 0.0
 
     @property
+    def with_current_s(self) -> float:
+        """Time above zero alone, without gaps and pauses."""
+        return sum(
+            end_s - start_s
+            for (start_s, end_s), (low, high) in zip(
+                pairwise(self.times_s), pairwise(self.levels), strict=True
+            )
+            if low > 0.0 or high > 0.0
+        )
+
+    @property
     def rectified_charge_c(self) -> float:
         """Charge of the commanded waveform through the electrode with most of it.
 
@@ -219,6 +230,17 @@ class RecordView:
             for line in self.lines
             if line.kind == "state"
         )
+
+    @cached_property
+    def trains(self) -> tuple[int, int]:
+        """Trains that were begun, and those of them that came to their planned end."""
+        course = [s.after for s in self.states]
+        begun = course.count("train_rise")
+        whole = sum(
+            course[i : i + 4] == ["train_rise", "train_on", "train_fall", "between_trains"]
+            for i in range(len(course))
+        )
+        return begun, whole
 
     @cached_property
     def hold_s(self) -> tuple[float, float] | None:

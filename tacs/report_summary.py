@@ -310,7 +310,22 @@ def _prescribed(protocol: Protocol, current: CurrentSection) -> str:
         f"The protocol prescribed {how} between {loops}, at most {number(peak_ma, 3, 'mA')} "
         f"zero-to-peak ({number(2.0 * peak_ma, 3, 'mA')} peak-to-peak) at an electrode, for "
         f"{duration(protocol.duration_s)} including ramps of {duration(protocol.ramp_up_s)} up and "
-        f"{duration(protocol.ramp_down_s)} down."
+        f"{duration(protocol.ramp_down_s)} down.{_trains(protocol)}"
+    )
+
+
+def _trains(protocol: Protocol) -> str:
+    """The trains in one sentence; nothing where there are none."""
+    trains = protocol.trains
+    if trains is None or protocol.is_sham:
+        return ""
+    steps = f", through {len(trains.steps)} conditions in turn" if trains.steps else ""
+    when = "on request" if trains.start == "request" else "by schedule"
+    return (
+        f" After a run-in with {duration(trains.settle_s)} at full current came at most "
+        f"{protocol.n_trains} trains of {number(trains.on_s, 2, 's')} {when}{steps}, "
+        f"{number(trains.off_s, 2, 's')} apart at least, with edges of "
+        f"{number(trains.edge_s, 2, 's')}."
     )
 
 

@@ -32,6 +32,7 @@ STATES: Mapping[str, str] = {
     "ramp_up": "ramp-up",
     "hold": "full current",
     "ramp_down": "ramp-down",
+    "trains": "trains, with gaps at zero",
     "train_rise": "train, rising",
     "train_on": "train",
     "train_fall": "train, falling",

@@ -769,6 +769,14 @@ def cautions(
                 f"{electrode.name}: {density:.1f} A/m² is above the typical clinical level of "
                 f"{CURRENT_DENSITY_CAUTION_A_M2:g} A/m²"
             )
+    if protocol.trains is not None and not protocol.is_sham:
+        trains = protocol.trains
+        found.append(
+            f"{protocol.n_trains} trains of {trains.on_s:g} s"
+            + (" at most, each on request" if trains.start == "request" else "")
+            + f", at least {trains.off_s:g} s apart: each rises within {trains.edge_s:g} s, once "
+            f"the full current was held for {trains.settle_s:g} s"
+        )
     if protocol.fallback_note:
         what = "individualized" if protocol.individual is None else "at the individual peak"
         found.append(f"not {what}: {protocol.fallback_note}")

@@ -16,6 +16,7 @@ from tacs.guard import GuardedDriver
 from tacs.guardian import kernel_plan
 from tacs.protocol import Protocol
 from tacs.scenarios.bench import DURATION_S, FAULT_S, Act, Bench, Rehearsed, after, reaching
+from tacs.scenarios.conformance_trains import train_protocol
 from tacs.scenarios.evidence import Evidence, Row, Verdict
 from tacs.session import TERMINAL, Do, Event, Session, State, Trigger, step
 
@@ -256,6 +257,11 @@ def stop_everywhere(bench: Bench) -> Verdict:
     stopped("rampdown", [reaching(State.RAMP_DOWN, say, 0.5)])
     sham = bench.protocol(waveform="active_sham", sham_plateau_s=1.0, duration_s=DURATION_S + 4.0)
     stopped("betweentrains", [reaching(State.BETWEEN_TRAINS, say, 0.5)], protocol=sham)
+    no_trains = bool(bench.setup.capabilities.no_trains)
+    if not no_trains:
+        for state in (State.TRAIN_RISE, State.TRAIN_ON, State.TRAIN_FALL):
+            label = state.value.replace("_", "")
+            stopped(label, [reaching(state, say, 0.1)], protocol=train_protocol(bench))
     own_envelope = not bench.setup.capabilities.level_control
     if not own_envelope:
         pause = after(4.0, "pause")
@@ -281,7 +287,7 @@ def stop_everywhere(bench: Bench) -> Verdict:
         harmless = all(action.do is Do.EMERGENCY_STOP for action in actions)
         proof.equal(f"only_stops_in_{state.value}", harmless, True)
     # A device that runs its own envelope has no pause and no titration; a step is no stopping.
-    missing = 2 * own_envelope + (not bench.soft_stop_s > STOPPING_S)
+    missing = 2 * own_envelope + (not bench.soft_stop_s > STOPPING_S) + 3 * no_trains
     proof.equal("states", len(seen), len(State) - missing)
     return proof.verdict(
         "before the start a stop is kept and handled at the first tick, at level 0; done, stopped "

@@ -16,7 +16,7 @@ from tacs.trains import TICK_S
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["TRAIN_CHECKS"]
+__all__ = ["TRAIN_CHECKS", "train_protocol"]
 
 SETTLE_S, OFF_S, TOP_S, COUNT = 5.0, 1.5, 1.0, 2
 NOTHING_MA = 0.001
@@ -24,7 +24,7 @@ LATE_S = 0.1  # two ticks, and the way of a command
 STEP_MA_PER_TICK = 1.05
 
 
-def _protocol(bench: Bench) -> Protocol:
+def train_protocol(bench: Bench) -> Protocol:
     """A short run-in and two trains, with the steepest edges that limits and device allow."""
     limits, capabilities = bench.setup.limits, bench.setup.capabilities
     edge_s = max(
@@ -53,7 +53,7 @@ def _size(run: Rehearsed, from_s: float, to_s: float) -> NDArray[Any]:
 def trains(bench: Bench) -> Verdict:
     """Trains have their edges and their gaps; or they are refused where they are not declared."""
     proof = Evidence()
-    protocol, capabilities = _protocol(bench), bench.setup.capabilities
+    protocol, capabilities = train_protocol(bench), bench.setup.capabilities
     if capabilities.no_trains:
         found = " ".join(breach.limit for breach in check(protocol, bench.setup))
         proof.contains("refused", found, "device_trains")

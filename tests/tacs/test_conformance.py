@@ -126,6 +126,23 @@ class Glitches(SynthPal):
         return achieved_hz
 
 
+class LeavesACurrent(SynthPal):
+    """Does not come down to zero between trains."""
+
+    def set_level(self, level: float) -> None:
+        super().set_level(max(level, 0.02))
+
+
+class StepsInTrains(SynthPal):
+    """Knows two levels only, once it has been at the full current."""
+
+    high = False
+
+    def set_level(self, level: float) -> None:
+        self.high = self.high or level == 1.0
+        super().set_level(float(level > 0.5) if self.high else level)
+
+
 WRONG: list[tuple[type[SynthPal], str, str]] = [
     (TwiceTheCurrent, "current", "peak_over"),
     (HalfTheCurrent, "current", "peak_of"),
@@ -140,6 +157,8 @@ WRONG: list[tuple[type[SynthPal], str, str]] = [
     (SaysPhases, "phase", "phase_error_deg"),
     (SaysModulation, "modulated carrier", "at_carrier_ma"),
     (Glitches, "retune", "largest_step_ma"),
+    (LeavesACurrent, "trains", "gap_ma_1"),
+    (StepsInTrains, "trains", "largest_step_ma"),
 ]
 
 
@@ -171,6 +190,16 @@ def test_a_driver_that_rises_on_a_bad_link_is_named(bench: Bench):
     verdict = CHECKS["lost reply"](wrong)
     assert verdict.outcome == "fail"
     assert "above_plan_ma_in_ramp" in verdict.reason
+
+
+@pytest.mark.parametrize("device", ["nidaq", "scpi", "stimjim", "nic2"])
+def test_trains_are_played_or_refused_by_the_other_drivers(tmp_path: Path, device: str):
+    bench = Bench.of(f"emulated:{device}", None, tmp_path / "bench")
+    verdict = CHECKS["trains"](bench)
+    assert verdict.outcome == "pass", verdict.reason
+    played = device in {"nidaq", "scpi"}
+    assert ("gap_ma_2" in verdict.figures) is played
+    assert ("refused at planning" in verdict.reason) is not played
 
 
 def test_the_parts_of_a_verification():

@@ -814,3 +814,74 @@ def test_each_stranger_is_told():
         assert {(f.rule, f.urgency) for f in found} <= {("monitor_foreign", "warn")}
     (found,) = judge.take([], MonitorCounts(foreign=4), BEGIN_S)
     assert found.text == "4 frames do not carry this session's number; rejected"
+
+
+def edged(frequency_hz: float = 8.0, **options: bool) -> Bench:
+    """Two milliampere at Oz and Cz."""
+    bench = Bench(frequency_hz, peaks_ma={"Oz": 2.0, "Cz": 2.0})
+    bench.judge = Judge(
+        effective_limits(), bench.peaks_ma, frequency_hz, frame_s=FRAME_S,
+        soft_stop_s=SOFT_STOP_S, **options,
+    )  # fmt: skip
+    bench.judge.command(1.0, -1.0)
+    return bench
+
+
+def test_what_an_edge_leaves_of_a_cycle_is_no_direct_current():
+    # 2 mA that moved by a half within a second: 0.5 * 2 / (pi 8) = 0.0398 mA more are allowed.
+    more_ma = 0.5 * 2.0 / (math.pi * 8.0)
+    for extra, options, found_any in (
+        (0.99, {"edges": True}, False), (1.01, {"edges": True}, True), (0.99, {}, True),
+    ):  # fmt: skip
+        bench = edged(**options)
+        bench.until(64, 2.0, 0.0)
+        bench.judge.command(0.5, bench.at_s)
+        bench.level = 0.5
+        _, found = bench.until(64, 1.0, 0.05 + extra * more_ma)
+        assert set(rules(found)) == ({"dc_offset"} if found_any else set()), (extra, options)
+
+
+def test_the_first_edge_comes_from_nothing():
+    bench = edged(edges=True)
+    bench.judge = Judge(
+        effective_limits(), bench.peaks_ma, 8.0, frame_s=FRAME_S, soft_stop_s=SOFT_STOP_S,
+        edges=True,
+    )  # fmt: skip
+    bench.judge.command(1.0, BEGIN_S)
+    assert bench.until(70, 2.0, 0.05 + 0.99 * 2.0 / (math.pi * 8.0)) == (0, [])
+
+
+def test_a_level_that_has_stood_still_allows_no_more_than_the_limit():
+    bench = edged(edges=True)
+    bench.judge.command(0.5, BEGIN_S)
+    bench.judge.command(1.0, BEGIN_S + 0.25)
+    # The window is a second, and a frame may be 0.3 s older than a command.
+    bench.at_s = BEGIN_S + 1.0
+    bench.until(round((0.25 + 1.0 + LATENCY_S) * 64), 2.0, 0.0)
+    _, found = bench.until(130, 2.0, 0.051)
+    assert "dc_offset" in rules(found)
+    assert edged(edges=True).until(130, 2.0, 0.05) == (0, [])
+
+
+def test_a_new_frequency_is_judged_by_its_own_cycles():
+    bench = Bench(8.0)
+    bench.judge.retune(4.0)
+    assert bench.judge._half_cycle_s == 0.125
+    assert bench.judge._window_s == 1.0
+    bench.judge.retune(2.5)
+    assert bench.judge._window_s == pytest.approx(1.2)
+    assert bench.judge._frequency_hz == 2.5
+
+
+def test_what_an_edge_leaves_is_spread_over_whole_cycles():
+    # At 2.5 Hz the mean is taken over three cycles, 1.2 s.
+    more_ma = 0.5 * 2.0 / (math.pi * 2.5 * 1.2)
+    for extra, found_any in ((0.99, False), (1.01, True)):
+        bench = edged(2.5, edges=True)
+        bench.judge.command(0.5, -0.5)
+        bench.level = 0.5
+        bench.until(80, 1.0, 0.0)
+        bench.judge.command(1.0, bench.at_s)
+        bench.level = 1.0
+        _, found = bench.until(78, 2.0, 0.05 + extra * more_ma)
+        assert ("dc_offset" in rules(found)) is found_any, extra

@@ -180,7 +180,8 @@ def test_what_cannot_be_is_refused_in_one_line(capsys, tmp_path, changes, words,
 def test_triggers_need_no_session_and_are_logged(capsys, tmp_path):
     code, data = tacs_json(
         capsys, "loop", "--rule", "burst", "--trigger", "emulated:", "--seconds", "20", "--lag",
-        "180", "--refractory", "0.5", "--picks", "Oz", "--against", "Pz", "--out", str(tmp_path / "d"),
+        "180", "--refractory", "0.5", "--picks", "Oz", "--against",
+        "Pz", "--out", str(tmp_path / "d"),
          *COMMON
     )  # fmt: skip
     assert code == 0, data

@@ -8,7 +8,7 @@ from tacs.played import Played, PlayedTrack
 
 
 def told(track):
-    return track.told(trains=1, ready=True, refused=0, refusal="")
+    return track.told(ready=True)
 
 
 def test_cycles_run_on_through_every_change_without_a_jump():

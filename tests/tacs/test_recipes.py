@@ -26,6 +26,7 @@ NAMES = [
     "bifrontal-alpha-depression-sham",
     "posterior-alpha",
     "posterior-alpha-sham",
+    "posterior-alpha-trains",
 ]
 
 
@@ -92,6 +93,7 @@ def test_the_predicted_direction_differs_by_site() -> None:
     assert found == {
         "posterior-alpha": ("increase", "posterior"),
         "posterior-alpha-sham": ("none", "posterior"),
+        "posterior-alpha-trains": ("none", "posterior"),
         "bifrontal-alpha-depression": ("decrease", "left_frontal"),
         "bifrontal-alpha-depression-sham": ("none", "left_frontal"),
         "bifrontal-10hz-depression": ("decrease", "left_frontal"),
@@ -130,6 +132,15 @@ def test_a_recipe_survives_the_file(tmp_path: Path, name: str) -> None:
     recipe = recipes()[name]
     recipe.to_toml(tmp_path / "recipe.toml")
     assert load_recipe(tmp_path / "recipe.toml") == recipe
+
+
+def test_a_recipe_with_trains_gives_a_protocol_with_trains() -> None:
+    made = make_plan(peak(10.27), "posterior-alpha-trains", now=NOW).protocol
+    assert made.trains is not None
+    assert made.n_trains == 331
+    assert made.current_on_s == 40.5 + 331 * 2.0
+    assert Waveform(made).current_on_s == pytest.approx(702.5)
+    assert make_plan(peak(10.27), "posterior-alpha", now=NOW).protocol.trains is None
 
 
 RULE = {"rule": "match", "band_hz": [7.0, 13.0]}

@@ -450,3 +450,61 @@ def test_a_session_knows_nothing_of_trains_before_it_begins():
     assert (plain.trains, plain.retune_step_hz, plain.retune_playing) == (NO_TRAINS, 0.0, False)
     begun = started(PLAN, 3.0)
     assert (begun.frequency_hz, begun.retuned_s) == (10.0, 3.0)
+
+
+def test_what_is_due_is_due_within_a_millionth_and_that_counts_too():
+    slip_s = 1e-6
+    zero = dict.fromkeys(("started_s", "tick_s", "renewed_s", "asked_s", "alive_s"), 0.0)
+    held = at(5.0)._replace(held_from_s=0.0, **{**zero, "tick_s": 1.5, "renewed_s": 1.5})
+    assert send(held, Trigger.TICK, 2.0 - slip_s).state is State.TRAIN_FALL
+    gap = at(6.5)._replace(next_train_s=0.5, **zero)
+    assert send(gap, Trigger.TICK, 0.5 - slip_s).state is State.TRAIN_RISE
+    on = at(7.25)._replace(train_from_s=0.0, **zero)
+    assert send(on, Trigger.TICK, 0.75 - slip_s).state is State.TRAIN_FALL
+
+
+def test_a_train_that_was_due_too_late_is_forgotten():
+    asked = ask(at(18.0, ON_REQUEST), 19.0, 18.0)
+    assert asked.next_train_s == 19.0
+    late = send(asked._replace(tick_s=18.9, renewed_s=18.9), Trigger.TICK, 19.5)
+    assert (late.state, late.trains) == (State.BETWEEN_TRAINS, 0)
+    assert math.isnan(late.next_train_s)
+
+
+def test_a_step_of_a_sweep_is_a_share_of_the_accepted_level():
+    course = ((9.5, 0.5), (10.5, 1.0))
+    plan = replace(
+        PLAN, titration_step=0.5, transition_s=0.5, duration_s=30.0, hold_end_s=28.0,
+        trains=replace(TRAINS, course=course),
+    )  # fmt: skip
+    session, _ = run(send(started(plan, 0.0), Trigger.HIGHER, 0.0), 0.0, 1.0)
+    session, levels = run(send(session, Trigger.ACCEPT, 1.0), 1.0, 6.5)
+    gap = levels.index(0.0)
+    first = max(levels[gap : gap + round(2.0 / TICK_S)])
+    assert (first, max(levels[gap:])) == (0.25, 0.5)
+
+
+def test_a_tick_past_the_top_of_an_edge_is_at_the_top():
+    session = at(7.0 - TICK_S)
+    assert session.state is State.TRAIN_RISE
+    over = send(session, Trigger.TICK, 7.01)
+    assert (over.state, over.level) == (State.TRAIN_ON, 1.0)
+    begun = at(6.75)
+    assert (begun.ramp_from_level, begun.ramp_from_s, begun.train_level) == (0.0, 6.75, 1.0)
+
+
+def test_the_very_edge_of_what_can_be_asked_for_can_be():
+    low = replace(PLAN, retune_from_hz=0.0)
+    held = at(5.0, low)._replace(frequency_hz=0.0, retuned_s=0.0)
+    assert tune(held, 0.5 + 1e-9, 5.0).refused == 0
+    quick = at(5.0)._replace(**dict.fromkeys(("tick_s", "renewed_s", "retuned_s"), 0.0))
+    assert tune(quick, 10.25, 1.0 - 1e-9).refused == 0
+    zero = dict.fromkeys(("started_s", "tick_s", "renewed_s"), 0.0)
+    gap = at(8.5, ON_REQUEST)._replace(ready_s=0.5, **zero)
+    assert ask(gap, 0.5 - 1e-9, 0.25).refused == 0
+    last = gap._replace(plan=replace(ON_REQUEST, duration_s=1.0), ready_s=0.0)
+    assert ask(last, 1e-6, 0.0).refused == 0
+    assert ask(last, 1.1e-6, 0.0).refused == 1
+    now = gap._replace(ready_s=-1.0)
+    assert ask(now, -1e-6, 0.0).refused == 0
+    assert ask(now, -1.1e-6, 0.0).refused == 1

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tacs.guardian import event_of, kernel_plan
+from tacs.front import telemetry_of
+from tacs.guardian import Telemetry, event_of, kernel_plan
+from tacs.guardian_main import telemetry_to_data
 from tacs.limits import effective_limits
 from tacs.protocol import Protocol
 from tacs.record import Line, read_record
@@ -222,3 +224,14 @@ def test_the_words_of_a_request(message: str, trigger: Trigger, value: float, re
     event = event_of(message)
     assert (event.trigger, event.cause) == (trigger, reason)
     assert event.value == value or (math.isnan(value) and math.isnan(event.value))
+
+
+def test_whoever_watches_is_told_of_trains_and_of_refusals():
+    told = Telemetry(
+        state=State.TRAIN_ON, elapsed_s=50.0, duration_s=70.0, level=1.0, measured_ma=None,
+        impedance_kohm=None, cause="", trains=2, refused=1, refusal="a train is due already",
+        frequency_hz=10.4,
+    )  # fmt: skip
+    assert telemetry_of(telemetry_to_data(told, blinded=False)) == told
+    hidden = telemetry_of(telemetry_to_data(told, blinded=True))
+    assert (hidden.frequency_hz, hidden.level, hidden.state) == (None, 0.0, State.BETWEEN_TRAINS)

@@ -13,7 +13,14 @@ from tacs.history import DoseHistory
 from tacs.ledger import whole_dose
 from tacs.limits import LIMITS, EffectiveLimits, effective_limits
 from tacs.protocol import Protocol
-from tacs.safety import device_breaches, margins, person_breaches, protocol_breaches
+from tacs.safety import (
+    cautions,
+    command_breaches,
+    device_breaches,
+    margins,
+    person_breaches,
+    protocol_breaches,
+)
 from tacs.trains import Trains
 from tacs.waveform import Waveform
 from tests.tacs.made import capabilities, channel_data, protocol, protocol_data, rig
@@ -155,6 +162,59 @@ def test_the_session_limit_counts_the_whole_and_the_day_what_is_on():
     assert [b.limit for b in told] == ["daily_duration_min"]
     fits = DoseHistory(current_on_24h_min=40.0 - one.current_on_s / 60.0)
     assert person_breaches(one, limits(), subject="01", history=fits, now=NOW) == []
+
+
+def test_a_command_of_a_train_is_held_to_the_limits_of_an_edge_and_of_a_step() -> None:
+    at = limits()
+    # A hundredth more, for a host that makes up for a late tick.
+    assert command_breaches(at, edge_slews_ma_per_s={"Oz": 2.0 * 1.01}) == []
+    (steep,) = command_breaches(at, edge_slews_ma_per_s={"Oz": 2.0 * 1.011})
+    assert (steep.limit, steep.where) == ("train_envelope_slew_ma_per_s", "Oz")
+    assert steep.value == pytest.approx(2.0 * 1.011 / 1.01)
+    assert command_breaches(at, retune_hz=0.5) == []
+    (far,) = command_breaches(at, retune_hz=0.51)
+    assert (far.limit, far.value, far.where) == ("retune_step_hz", 0.51, "frequency")
+
+
+def test_an_operator_is_told_of_trains_before_arming() -> None:
+    def told(**trains: Any) -> list[str]:
+        return [text for text in cautions(made(trains)) if "trains" in text]
+
+    assert told() == [
+        "14 trains of 2 s, at least 1.5 s apart: each rises within 0.5 s, once the full current "
+        "was held for 10 s"
+    ]
+    (asked,) = told(start="request")
+    assert asked.startswith("14 trains of 2 s at most, each on request, at least 1.5 s apart")
+    sham = made(waveform="active_sham", sham_plateau_s=5.0)
+    assert not any("trains" in text for text in [*cautions(sham), *cautions(protocol())])
+
+
+def test_both_ends_of_what_may_be_retuned_are_held_to_the_limits() -> None:
+    def told(within_hz: float) -> list[tuple[str, object]]:
+        one = protocol(retune={"within_hz": within_hz})
+        return [(b.limit, b.value) for b in protocol_breaches(one, limits())]
+
+    assert told(9.0) == []
+    assert told(10.0) == [("frequency_lowest_hz", pytest.approx(0.27))]
+    high = protocol(frequency_hz=99.0, retune={"within_hz": 2.0})
+    found = protocol_breaches(high, limits())
+    assert [(b.limit, b.value) for b in found] == [("frequency_highest_hz", 101.0)]
+    assert "device_frequency_max_hz" in device(
+        protocol(retune={"within_hz": 1.0}), frequency_max_hz=11.0,
+        frequency_change="phase_continuous",
+    )  # fmt: skip
+    assert "device_frequency_min_hz" in device(
+        protocol(retune={"within_hz": 1.0}), frequency_min_hz=10.0,
+        frequency_change="phase_continuous",
+    )  # fmt: skip
+
+
+def test_the_frequency_that_a_device_misses_most_is_told() -> None:
+    steps = [{"frequency_hz": 10.0}, {"frequency_hz": 10.4}]
+    one = made({"steps": steps}, frequency_hz=10.0)
+    told = device(one, no_trains="", frequency_step_hz=1.0, frequency_change="glitch")
+    assert "frequency_error_hz (made): 0.4 Hz" in told["frequency_error_hz"]
 
 
 def device(one: Protocol, **changes: Any) -> dict[str, str]:
