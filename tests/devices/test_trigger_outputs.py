@@ -7,7 +7,14 @@ import time
 
 import pytest
 
-from devices.trigger_outputs import EMULATED, SERIAL, EmulatedTrigger, LslTrigger, SerialTrigger
+from devices.trigger_outputs import (
+    EMULATED,
+    LSL,
+    SERIAL,
+    EmulatedTrigger,
+    LslTrigger,
+    SerialTrigger,
+)
 from tacs.clock import MonotonicClock, VirtualClock
 from tacs.errors import DeviceNotFound, InputError, LinkLost
 from tacs.triggers import TriggerTimer, open_output
@@ -143,3 +150,22 @@ def test_an_output_that_fails_ends_the_triggers_and_says_so():
     clock.wait(2.0)
     with pytest.raises(InputError, match="the cable is out"):
         timer.at(3.0)
+
+
+def test_a_marker_arrives_with_the_time_that_was_meant():
+    lsl = pytest.importorskip("mne_lsl.lsl")
+    clock = MonotonicClock()
+    name = f"tacs-markers-{os.getpid()}"
+    output = LSL.make(name, {"marker": "now"}, clock)
+    output.open()
+    found = lsl.resolve_streams(5.0, name=name, minimum=1)
+    inlet = lsl.StreamInlet(found[0])
+    inlet.open_stream(timeout=10.0)
+    meant_s = clock.now_s() + 0.25
+    expected_s = lsl.local_clock() + 0.25
+    output.fire(meant_s)
+    sample, stamp_s = inlet.pull_sample(timeout=10.0)
+    inlet.close_stream()
+    output.close()
+    assert list(sample) == ["now"]
+    assert stamp_s == pytest.approx(expected_s, abs=0.05)
