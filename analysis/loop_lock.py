@@ -57,7 +57,7 @@ def lock_refusal(signal: Signal, waveform: str, *, with_current: bool) -> str:
 
 
 def predicted_lag_sd_rad(width_hz: float, interval_s: float, phase_error_rad: float) -> float:
-    """Lag that a lock cannot avoid, as a standard deviation.
+    """Lag that a lock leaves, as a standard deviation.
 
     Parameters
     ----------

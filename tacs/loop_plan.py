@@ -338,7 +338,7 @@ def _rule_of(
         sd_deg = math.degrees(predicted_lag_sd_rad(learned.width_hz, interval_s, learned.error_rad))
         line = (
             f"this rhythm is {learned.width_hz:.2f} Hz wide and the frequency may change every "
-            f"{interval_s:g} s: the lag cannot be kept to better than ±{sd_deg:.0f} degrees (SD)"
+            f"{interval_s:g} s: expect the lag to stray by about ±{sd_deg:.0f} degrees (SD)"
         )
         if sd_deg > WIDE_LAG_DEG:
             line += "; that is hardly a lock"
