@@ -41,6 +41,7 @@ COMMANDS: Mapping[str, str] = {
     "journal": "people:journal",
     "devices": "stimulate:devices",
     "run": "stimulate:run",
+    "loop": "loop:loop",
     "calibrate": "calibrate:calibrate",
     "stop": "attend:stop",
     "attach": "attend:attach",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TextIO
 
@@ -109,3 +109,18 @@ def save(figure: Any, path: str) -> None:
     except (OSError, ValueError) as exc:
         raise InputError(f"{path}: cannot be written ({exc})") from exc
     output.say(f"figure: {path}")
+
+
+def confirmation(given: str) -> Callable[[str, Sequence[str]], None]:
+    """The confirmation a real device needs: typed now, or given and compared."""
+
+    def confirm(words: str, told: Sequence[str]) -> None:
+        for text in told:
+            output.say(f"before arming: {text}")
+        if not given and not sys.stdin.isatty():
+            raise InputError(f"arming a real device needs --confirm {words}")
+        answer = given or input(f"current will flow through a person; to arm, type {words}: ")
+        if answer.strip() != words:
+            raise InputError(f"not armed: {answer.strip()!r} is not {words}; the protocol changed?")
+
+    return confirm

@@ -23,6 +23,8 @@ from tacs.clock import MonotonicClock, QueueInbox
 from tacs.errors import InputError, SafetyRefusal, TacsError
 from tacs.guardian import Telemetry
 from tacs.local_link import Connection, Contact, connect
+from tacs.loop_inbox import WakingInbox
+from tacs.played import Played
 from tacs.run_record import RunRecord
 from tacs.safety import Breach
 from tacs.session import State
@@ -137,7 +139,7 @@ def _stay(
         if own_lease and now_s - alive_s >= ALIVE_EVERY_S:
             link.send({"say": "alive"})
             alive_s = now_s
-        link.wait(ROUND_S)
+        link.wait(ROUND_S, inbox if isinstance(inbox, WakingInbox) else None)
         for told in link.receive():
             if "telemetry" in told and watch is not None:
                 watch(telemetry_of(told["telemetry"]))
@@ -201,6 +203,7 @@ def telemetry_of(data: dict[str, Any]) -> Telemetry:
         warnings=tuple(data["warnings"]),
         word=data["word"],
         instruction=data["instruction"],
+        played=Played.from_dict(data["played"]),
         trains=data["trains"],
         refused=data["refused"],
         refusal=data["refusal"],

@@ -27,6 +27,7 @@ from tacs.guard import GuardedDriver
 from tacs.judge import Finding
 from tacs.limits import EffectiveLimits
 from tacs.loop_timer import LoopTimer
+from tacs.played import Played, PlayedTrack
 from tacs.protocol import Protocol
 from tacs.record import RecordWriter
 from tacs.safety import DoseHistory
@@ -92,6 +93,8 @@ class Telemetry:
     word, instruction : str
         Of a device that a person works: the word that is wanted of that person (``started``,
         ``silent``, or none), and what to do.
+    played : Played or None
+        The sine, and what became of requests; None before it began.
     trains, refused : int
         Trains that were begun; requests that were refused.
     refusal : str
@@ -114,6 +117,7 @@ class Telemetry:
     by_person: bool = False
     word: str = ""
     instruction: str = ""
+    played: Played | None = None
     trains: int = 0
     refused: int = 0
     refusal: str = ""
@@ -329,6 +333,8 @@ class Guardian:
         self.marks: dict[str, float] = {}
         self._said: set[str] = set()
         self.refused, self.refusal = 0, ""
+        self._played = PlayedTrack()
+        self._achieved_hz = math.nan
 
     def prepare(self) -> tuple[Identity, Achieved]:
         """Connect, silence the device and load the programme; current is still impossible.
@@ -341,6 +347,7 @@ class Guardian:
         identity = self.driver.connect()
         self._apply(Event(Trigger.CONNECTED), self._clock.now_s())
         achieved = self.driver.configure()
+        self._achieved_hz = achieved.frequency_hz
         if self._watcher is not None:
             self.journal.intent("monitor", {}, sync=False)
             self.journal.answer("monitor", self._watcher.begin())
@@ -428,6 +435,11 @@ class Guardian:
             measured_at_s=self._measured_at_s,
             warnings=tuple(self._warnings),
             by_person=self.session.cause in self._said,
+            played=self._played.told(
+                ready=self.session.state is State.BETWEEN_TRAINS
+                and math.isnan(self.session.next_train_s)
+                and now_s >= self.session.ready_s - 1e-9
+            ),
             trains=self.session.trains,
             refused=self.refused,
             refusal=self.refusal,
@@ -579,6 +591,7 @@ class Guardian:
         driver = self.driver
         if action.do is Do.START:
             driver.start(action.value, now_s)
+            self._played.began(self.session.started_s, self._clock.now_s(), self._achieved_hz)
         elif action.do is Do.SET_LEVEL:
             driver.set_level(action.value, now_s)
             if self._watcher is not None:
@@ -590,6 +603,7 @@ class Guardian:
             )
         elif action.do is Do.RETUNE:
             achieved_hz = driver.set_frequency(action.value)
+            self._played.tuned(self._clock.now_s(), achieved_hz)
             driver.check_achieved(action.value, achieved_hz)
             if self._watcher is not None:
                 self._watcher.judge.retune(achieved_hz)

@@ -110,6 +110,7 @@ def telemetry_to_data(telemetry: Telemetry, *, blinded: bool) -> dict[str, Any]:
         "warnings": [] if blinded else list(telemetry.warnings),
         "word": telemetry.word,
         "instruction": telemetry.instruction,
+        "played": None if blinded or telemetry.played is None else telemetry.played.to_dict(),
         "trains": telemetry.trains,
         "refused": telemetry.refused,
         "refusal": telemetry.refusal,

@@ -18,7 +18,7 @@ import stat
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from tacs.errors import InputError, ProtocolViolation
 
@@ -187,6 +187,13 @@ def shows_token(hello: Any, token: str) -> bool:
     return isinstance(shown, str) and hmac.compare_digest(shown.encode(), token.encode())
 
 
+class HasFileno(Protocol):
+    """What ``select`` can wait for."""
+
+    def fileno(self) -> int:
+        """Return its number."""
+
+
 class Connection:
     """One end of a link; neither sending nor receiving ever waits on the other side.
 
@@ -252,10 +259,14 @@ class Connection:
             raise ProtocolViolation("a message on the local socket is too long")
         return [_message(bytes(line)) for line in lines]
 
-    def wait(self, timeout_s: float) -> None:
-        """Return when something is there to be read, or after ``timeout_s`` seconds."""
+    def wait(self, timeout_s: float, also: HasFileno | None = None) -> None:
+        """Return when something is there to be read, or after ``timeout_s`` seconds.
+
+        ``also`` ends the wait too, when it can be read.
+        """
         if self.open:
-            select.select([self._peer], [], [], max(timeout_s, 0.0))
+            watched: list[HasFileno] = [self._peer] if also is None else [self._peer, also]
+            select.select(watched, [], [], max(timeout_s, 0.0))
 
     def close(self) -> None:
         """Hang up."""

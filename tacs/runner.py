@@ -47,6 +47,7 @@ def run(
     stratum: str = "",
     people: bool = False,
     settings: Sequence[Entry] = (),
+    time: VirtualClock | None = None,
 ) -> RunRecord:
     """Run one session from the checks to the data set.
 
@@ -93,6 +94,8 @@ def run(
     settings : sequence of Entry
         Of a device that a person sets: what two people read off its panel. Where left out, the
         scripted people of an emulated device type them.
+    time : VirtualClock, optional
+        The virtual clock, where others live by it too.
 
     Returns
     -------
@@ -138,7 +141,7 @@ def run(
     if clock == "virtual":
         return Conduct.of(
             request,
-            clock=VirtualClock(),
+            clock=time or VirtualClock(),
             inbox=inbox,
             confirm=confirm,
             watch=watch,

@@ -167,7 +167,7 @@ def run(
             dataset=out,
             clock=clock,
             faults=fault or (),
-            confirm=None if setup.device.emulated else _confirmation(confirm),
+            confirm=None if setup.device.emulated else console.confirmation(confirm),
             inbox=inbox,
             watch=view.watch,
             say=console.output.say,
@@ -223,21 +223,6 @@ def _pair(text: str) -> tuple[str, str]:
     if not (name and equals and reason.strip()):
         raise InputError(f"--override {text!r}: write LIMIT=REASON")
     return name, reason
-
-
-def _confirmation(given: str) -> Any:
-    """The confirmation a real device needs: typed now, or given and compared."""
-
-    def confirm(words: str, told: Sequence[str]) -> None:
-        for text in told:
-            console.output.say(f"before arming: {text}")
-        if not given and not sys.stdin.isatty():
-            raise InputError(f"arming a real device needs --confirm {words}")
-        answer = given or input(f"current will flow through a person; to arm, type {words}: ")
-        if answer.strip() != words:
-            raise InputError(f"not armed: {answer.strip()!r} is not {words}; the protocol changed?")
-
-    return confirm
 
 
 def _run_prose(data: dict[str, Any], known: Sequence[str]) -> str:

@@ -1,0 +1,393 @@
+"""A loop: EEG in, a decision, a request out. It asks; whether current flows is the kernel's alone.
+
+One :class:`Loop` takes blocks as they come, keeps what the guardian tells of the session, asks the
+rule, and turns what it decides into messages of an operator's front end or into triggers. What it
+knows of time comes from the clock that it is given.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from analysis.loop_stale import StaleRule, when_stale
+from analysis.loop_terms import TURN, Carrier, Decision, Request, Seen, hold
+from analysis.phase import PhaseEngine, PhaseEstimate
+from tacs.clock import Clock
+from tacs.eeg import EEGBlock, EEGStream
+from tacs.errors import LinkLost, SourceOver
+from tacs.guardian import Telemetry
+from tacs.loop_state import StateKeeper
+from tacs.session import WITH_CURRENT, State
+from tacs.triggers import TriggerTimer
+
+if TYPE_CHECKING:
+    from tacs.loop_log import LoopLog
+
+__all__ = ["Loop", "LoopCounts", "Rule"]
+
+STEERABLE: Final = frozenset({State.TRAIN_ON, State.HOLD, State.BETWEEN_TRAINS})
+WANTED_CURRENT: Final = WITH_CURRENT | {State.STOPPING}
+GOING_DOWN: Final = frozenset({State.RAMP_DOWN, State.PAUSED})
+PAUSE_AGAIN_S: Final = 1.0  # a pause that has not come about is asked for again
+SLACK_S: Final = 0.1  # a request takes time to become a train
+OVER: Final = frozenset({State.STOPPING, State.STOPPED, State.DONE, State.FAULT})
+
+
+class Rule(Protocol):
+    """A rule of :mod:`analysis`; see there."""
+
+    def decide(self, seen: Seen, history: Any, /) -> tuple[Decision, Any]:
+        """Decide, and return what is to be remembered."""
+
+
+@dataclass(slots=True)
+class LoopCounts:
+    """What a loop did.
+
+    Parameters
+    ----------
+    decisions : int
+        Looks at the rule.
+    retunes, trains, triggers, pauses : int
+        Requests that were sent; of a sham, those that would have been.
+    refused : int
+        That the kernel refused.
+    past : int
+        That would have been for a time gone by when they were sent; none was sent.
+    lags_rad : list of float
+        Lag minus the lag wanted, by the loop's own estimate: at the begin of every train with a
+        phase, at every look of a lock.
+    """
+
+    decisions: int = 0
+    retunes: int = 0
+    trains: int = 0
+    triggers: int = 0
+    pauses: int = 0
+    refused: int = 0
+    past: int = 0
+    lags_rad: list[float] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON types; the lag in degrees."""
+        n = len(self.lags_rad)
+        mean = sum(complex(math.cos(x), math.sin(x)) for x in self.lags_rad) / n if n else 0j
+        length = abs(mean)
+        known = n > 0 and length > 0.0
+        return {
+            "decisions": self.decisions,
+            "retunes": self.retunes,
+            "trains": self.trains,
+            "triggers": self.triggers,
+            "pauses": self.pauses,
+            "refused": self.refused,
+            "past": self.past,
+            "lag": {
+                "n": n,
+                "mean_deg": round(math.degrees(math.atan2(mean.imag, mean.real)), 2)
+                if known
+                else None,
+                "sd_deg": round(math.degrees(math.sqrt(-2.0 * math.log(min(length, 1.0)))), 2)
+                if known
+                else None,
+                "by": "the loop's own estimate",
+            },
+        }
+
+
+@dataclass(slots=True)
+class _Silent:
+    """Trains of a sham: decided, timed, not played."""
+
+    on_s: float
+    off_s: float
+    carrier: Carrier
+    until_s: float = -math.inf
+
+    def take(self, request: Request, now_s: float) -> None:
+        if request.kind == "retune":
+            self.carrier = self.carrier.retuned(now_s, request.value)
+        elif request.kind == "train":
+            self.until_s = max(now_s, request.at_s or now_s) + self.on_s
+
+
+class Loop:
+    """EEG in, requests out.
+
+    Parameters
+    ----------
+    source : EEGStream
+        Open.
+    clock : Clock
+        Of the session.
+    engine : PhaseEngine
+        Fitted to this person.
+    rule : Rule
+        What decides.
+    history : object
+        That the rule begins with.
+    stale : StaleRule
+        When EEG is too old.
+    latency_s : float
+        From a request to its effect.
+    put : callable
+        Takes messages for the guardian; None where there is no current of ours.
+    log : LoopLog
+        Begun.
+    begin_rad : float
+        Phase of the current when its programme begins.
+    reads_under_current : bool
+        Whether the signal may be used while current flows.
+    state : StateKeeper
+        Tells the state before a train, and whether it may begin.
+    triggers : TriggerTimer, optional
+        For rules that ask for triggers.
+    trains : (float, int)
+        Length and number of the protocol's trains: none is asked for that would not fit.
+    sham : (float, float, float), optional
+        Decide and log, and ask for nothing: length of a train, of a gap, and frequency.
+    """
+
+    def __init__(
+        self,
+        source: EEGStream,
+        clock: Clock,
+        engine: PhaseEngine,
+        rule: Rule,
+        history: Any,
+        *,
+        stale: StaleRule,
+        latency_s: float,
+        put: Callable[[str], None] | None,
+        log: LoopLog,
+        begin_rad: float,
+        reads_under_current: bool,
+        blanking_s: float,
+        state: StateKeeper,
+        triggers: TriggerTimer | None = None,
+        trains: tuple[float, int] = (0.0, 0),
+        sham: tuple[float, float, float] | None = None,
+    ) -> None:
+        self._source, self._clock, self._engine = source, clock, engine
+        self._rule, self._history = rule, history
+        self._stale, self._latency_s = stale, latency_s
+        self._put, self._log = put, log
+        self._begin_rad = begin_rad
+        self._reads_under_current = reads_under_current
+        self._blanking_s = blanking_s
+        self._state = state
+        self._triggers = triggers
+        self._train_s, self._most_trains = trains
+        self._told: Telemetry | None = None
+        self._begun_s = clock.now_s()
+        self._sample_s = self._begun_s
+        self._current_s = self._paused_s = -math.inf
+        self._fed = False
+        self._first: EEGBlock | None = None
+        self._estimate = PhaseEstimate(math.nan, math.nan, math.nan, math.nan, False, "nothing yet")
+        self._silent: _Silent | None = None
+        if sham is not None:
+            on_s, off_s, hz = sham
+            self._silent = _Silent(on_s, off_s, Carrier(self._begun_s, begin_rad, hz))
+        self.counts = LoopCounts()
+        self.ended = ""
+        self.looked_s = self._begun_s
+
+    # -- what comes in ----------------------------------------------------------------------------
+
+    def hear(self, told: Telemetry) -> None:
+        """Take what the guardian tells; any thread may."""
+        self._told = told
+
+    def step(self) -> bool:
+        """Take what has come and decide; False once the source is over or gone."""
+        now_s = self.looked_s = self._clock.now_s()
+        self._take_refusals()
+        with_current = self._with_current(now_s)
+        if with_current:
+            self._current_s = now_s
+        try:
+            new = self._read()
+        except SourceOver:
+            self.ended = "the recording is over"
+        except LinkLost as exc:
+            self.ended = str(exc)
+        else:
+            if new or now_s - self._sample_s > self._stale.stale_s:
+                self._decide(self._clock.now_s(), with_current=with_current)
+        self._take_fired()
+        return not self.ended
+
+    def wait_and_step(self, at_most_s: float) -> bool:
+        """Wait for a block, and step; for the machine's clock."""
+        try:
+            self._first = self._source.read(at_most_s)
+        except (SourceOver, LinkLost):
+            self._first = None  # the step meets the same, and says it
+        return self.step()
+
+    def close(self) -> None:
+        """Note the triggers that are still to be noted."""
+        self._take_fired()
+
+    def _take_refusals(self) -> None:
+        told = self._told
+        if told is None or told.refused <= self.counts.refused:
+            return
+        self.counts.refused = told.refused
+        self._log.write("refused", {"refusal": told.refusal, "n": told.refused})
+        refused = getattr(self._rule, "refused", None)
+        if refused is not None:
+            self._history = refused(self._history)
+
+    def _read(self) -> bool:
+        """Feed the engine and the state with every block that is free of current."""
+        new = False
+        while len(block := self._next()):
+            new = True
+            first_s = float(block.times_s[0])
+            self._sample_s = float(block.times_s[-1])
+            clear = first_s - self._current_s >= self._blanking_s
+            if not (clear or self._reads_under_current):
+                self._fed = False
+                self._state.drop()
+                continue
+            if not self._fed:
+                self._engine.reset("current has ended")
+                self._fed = True
+            self._estimate = self._engine.update(block)
+            if clear:
+                self._state.add(block)
+        return new
+
+    def _next(self) -> EEGBlock:
+        """The block that was waited for, or the next that is there."""
+        first, self._first = self._first, None
+        if first is not None and len(first):
+            return first
+        return self._source.read(0.0)
+
+    # -- the decision -----------------------------------------------------------------------------
+
+    def _decide(self, now_s: float, *, with_current: bool) -> None:
+        seen = self._seen(now_s, with_current=with_current)
+        self.counts.decisions += 1
+        decision = when_stale(self._stale, seen)
+        if decision is None and not self._fed and not self._reads_under_current:
+            # The rule still has to see that current flows.
+            seen = replace(seen, estimate=replace(self._estimate, valid=False, reason="current"))
+        if decision is not None:
+            if decision.requests and now_s - self._paused_s < PAUSE_AGAIN_S:
+                decision = hold(decision.reason, **decision.numbers)
+            elif decision.requests:
+                self._paused_s = now_s
+            self._send(decision, seen)
+            return
+        decision, history = self._rule.decide(seen, self._history)
+        trains = [r for r in decision.requests if r.kind in ("train", "trigger")]
+        why_not = self._state.why_not(now_s, self._current_s) if trains else ""
+        if why_not:
+            self._log.decided(hold(f"state gate: {why_not}"))
+            return
+        self._history = history
+        if trains:
+            self._log.write("state", self._state.to_dict())
+        self._send(decision, seen)
+
+    def _seen(self, now_s: float, *, with_current: bool) -> Seen:
+        told = self._told
+        state = State.IDLE if told is None else told.state
+        carrier = self._carrier()
+        ready = told is not None and told.played is not None and told.played.ready
+        if told is not None and told.played is not None and ready:
+            ends_s = now_s - told.played.started_s + self._latency_s + SLACK_S + self._train_s
+            ready = told.trains < self._most_trains and ends_s <= told.duration_s
+        paused = state in GOING_DOWN or state in OVER
+        if self._put is None:
+            ready, paused = True, False
+        if self._silent is not None:
+            ready = now_s >= self._silent.until_s + self._silent.off_s
+        return Seen(
+            now_s=now_s,
+            sample_s=self._sample_s,
+            estimate=self._estimate,
+            horizon_s=self._engine.horizon_s,
+            latency_s=self._latency_s,
+            with_current=with_current,
+            ready=ready,
+            carrier=carrier,
+            paused=paused,
+            steerable=self._silent is not None or state in STEERABLE,
+        )
+
+    def _with_current(self, now_s: float) -> bool:
+        if self._silent is not None:
+            return now_s < self._silent.until_s
+        told = self._told
+        return told is not None and (told.level > 0.0 or told.state in WANTED_CURRENT)
+
+    def _carrier(self) -> Carrier | None:
+        if self._silent is not None:
+            return self._silent.carrier
+        if self._told is None or self._told.played is None:
+            return None
+        played = self._told.played
+        return Carrier(played.tuned_s, self._begin_rad + TURN * played.cycles, played.frequency_hz)
+
+    # -- what goes out ----------------------------------------------------------------------------
+
+    def _send(self, decision: Decision, seen: Seen) -> None:
+        counts = self.counts
+        if "lag_error_rad" in decision.numbers and (
+            any(r.kind == "train" for r in decision.requests) or self._reads_under_current
+        ):
+            counts.lags_rad.append(decision.numbers["lag_error_rad"])
+        self._log.decided(decision)
+        for request in decision.requests:
+            if request.at_s is not None and request.at_s < self._clock.now_s():
+                counts.past += 1
+                self._log.write("past", {"kind": request.kind, "at_s": request.at_s})
+                continue
+            if request.kind == "trigger":
+                self._trigger(request)
+                continue
+            if request.kind == "retune":
+                counts.retunes += 1
+            elif request.kind == "train":
+                counts.trains += 1
+            else:
+                counts.pauses += 1
+            if self._silent is not None:
+                self._silent.take(request, seen.now_s)
+            elif self._put is not None:
+                self._put(self._message(request, decision.reason))
+
+    def _trigger(self, request: Request) -> None:
+        if self._triggers is None or request.at_s is None:
+            return
+        if self._silent is not None or self._triggers.at(request.at_s):
+            self.counts.triggers += 1
+        else:
+            self.counts.past += 1
+            self._log.write("past", {"kind": request.kind, "at_s": request.at_s})
+
+    def _message(self, request: Request, reason: str) -> str:
+        """A request as the guardian hears it."""
+        if request.kind == "pause":
+            return f"pause:{reason}"
+        told: dict[str, Any] = {"reason": reason}
+        if request.kind == "retune":
+            told["frequency_hz"] = round(request.value, 6)
+        elif request.at_s is not None and self._told is not None and self._told.played is not None:
+            told["at_s"] = round(request.at_s - self._told.played.started_s, 6)
+        return f"{request.kind}:{json.dumps(told)}"
+
+    def _take_fired(self) -> None:
+        if self._triggers is None:
+            return
+        for fired in self._triggers.taken():
+            self._log.write("fired", fired.to_dict())
