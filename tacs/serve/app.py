@@ -151,7 +151,7 @@ def _pages(app: FastAPI) -> None:
 
 def _refused(request: Request, exc: Exception) -> JSONResponse:
     body: dict[str, Any] = {"error": str(exc)}
-    status = 400
+    status = 500 if type(exc) is TacsError else 400
     if isinstance(exc, SafetyRefusal):
         status, body["breaches"] = 409, [breach.to_dict() for breach in exc.breaches]
     elif isinstance(exc, ConsoleError | RecordError):

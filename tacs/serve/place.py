@@ -97,6 +97,9 @@ def _guarded(function: Callable[..., Any], arguments: tuple[Any, ...]) -> dict[s
         return {"error": error_to_data(exc)}
     except AnalysisError as exc:
         return {"error": error_to_data(InputError(str(exc)))}
+    except Exception as exc:
+        text = f"a defect of the suite: {type(exc).__name__}: {exc}; please report it"
+        return {"error": error_to_data(TacsError(text))}
 
 
 def timeline_of(dataset: str, subject: str) -> dict[str, Any]:
