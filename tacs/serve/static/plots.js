@@ -72,11 +72,11 @@ export function panel(title, alt, series, { span, unit = "", zero = false, heigh
   const made = h("div", { class: "plot" }, h("h3", {}, unit ? `${title} (${unit})` : title),
     h("div", { class: "keys" }, series.map(key), level !== null ? h("span", {}, `┄ ${level.label}`) : null), where);
   const options = () => ({
-    width: Math.max(where.clientWidth, 280), height: height + (last ? 24 : 0),
+    width: Math.max(where.clientWidth, 280), height: height + (last ? 44 : 0),
     cursor: { drag: { x: false, y: false }, sync: { key: "time" }, points: { show: false } },
     legend: { show: false },
     scales: { x: { time: true, range: () => span }, y: { range: () => [low, high] } },
-    axes: [{ ...axis, show: true, size: last ? 40 : 8, values: last ? undefined : (u, s) => s.map(() => "") }, { ...axis, size: LEFT }],
+    axes: [{ ...axis, show: true, size: last ? 52 : 8, values: last ? undefined : (u, s) => s.map(() => "") }, { ...axis, size: LEFT }],
     series: [{}, ...series.map((s) => ({ stroke: s.line ? colour(s.colour) : "transparent", width: s.line ? 1.5 : 0, points: { show: false }, spanGaps: true, label: s.label }))],
     hooks: { draw: [draw] },
   });
@@ -84,7 +84,7 @@ export function panel(title, alt, series, { span, unit = "", zero = false, heigh
   const fit = new ResizeObserver(() => {
     if (!where.isConnected) return;
     if (plot === null) plot = new uPlot(options(), [times, ...columns], where);
-    else plot.setSize({ width: Math.max(where.clientWidth, 280), height: height + (last ? 24 : 0) });
+    else plot.setSize({ width: Math.max(where.clientWidth, 280), height: height + (last ? 44 : 0) });
   });
   fit.observe(where);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
@@ -109,7 +109,7 @@ export function curve(height, series, unit, x = {}) {
         plot = new uPlot({
           width: Math.max(where.clientWidth, 240), height, legend: { show: false }, cursor: { show: false },
           scales: { x: { time: false, ...x }, y: { range: unit.range } },
-          axes: [{ ...axis(), label: unit.x, labelSize: 18, labelFont: "12px system-ui" }, { ...axis(), size: 54, label: unit.y, labelSize: 18, labelFont: "12px system-ui" }],
+          axes: [{ ...axis(), size: 30, label: unit.x, labelSize: 18, labelFont: "12px system-ui" }, { ...axis(), size: 54, label: unit.y, labelSize: 18, labelFont: "12px system-ui" }],
           series: [{}, ...series.map((s) => ({ stroke: colour(s.colour), width: 2, dash: s.dash, points: { show: false }, spanGaps: true }))],
         }, data, where);
       } else plot.setData(data);

@@ -275,7 +275,7 @@ def test_notes_with_markup_come_back_as_data(site: Site):
 def test_the_page_never_turns_text_into_markup():
     """The one place where a script could get in: no sink for markup in the page's own code."""
     folder = Path(__file__).parents[3] / "tacs" / "serve" / "static"
-    own = [p for p in folder.glob("*.js")]
+    own = list(folder.glob("*.js"))
     assert len(own) >= 5
     sinks = r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function|srcdoc"
     for path in own:
