@@ -6,7 +6,7 @@ import os
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request
-from fastapi.responses import PlainTextResponse, Response
+from fastapi.responses import Response
 
 from tacs.clock import moment_now, utc_now
 from tacs.dataset import SessionPaths, find_records
@@ -57,6 +57,12 @@ REPORT_POLICY = (
     "default-src 'none'; img-src data:; style-src 'unsafe-inline'; sandbox; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'"
 )
+TABLE: dict[int | str, dict[str, Any]] = {
+    200: {"description": "A table", "content": {"text/csv": {"schema": {"type": "string"}}}}
+}
+PAGE: dict[int | str, dict[str, Any]] = {
+    200: {"description": "A report", "content": {"text/html": {"schema": {"type": "string"}}}}
+}
 At = Annotated[Place, Depends(place_of)]
 Reader = Annotated[Login, Depends(needs("read"))]
 
@@ -122,7 +128,7 @@ async def timeline(request: Request, place: At, who: Reader, subject: SubjectPat
     return await _timeline(request, place, who, subject)
 
 
-@reading.get("/patients/{subject}/sessions.csv", response_class=PlainTextResponse)
+@reading.get("/patients/{subject}/sessions.csv", responses=TABLE, response_model=None)
 async def sessions_csv(request: Request, place: At, who: Reader, subject: SubjectPath) -> Response:
     """Give a person's sessions as a table."""
     found = await _timeline(request, place, who, subject)
@@ -134,7 +140,7 @@ async def sessions_csv(request: Request, place: At, who: Reader, subject: Subjec
     return _csv(columns, found["sessions"], f"sub-{subject}_sessions.csv")
 
 
-@reading.get("/patients/{subject}/ratings.csv", response_class=PlainTextResponse)
+@reading.get("/patients/{subject}/ratings.csv", responses=TABLE, response_model=None)
 async def ratings_csv(request: Request, place: At, who: Reader, subject: SubjectPath) -> Response:
     """Give a person's ratings as a table."""
     found = await _timeline(request, place, who, subject)
@@ -272,7 +278,7 @@ def audit(
     )
 
 
-@reading.get("/audit.csv", response_class=PlainTextResponse)
+@reading.get("/audit.csv", responses=TABLE, response_model=None)
 def audit_csv(place: At, who: Annotated[Login, Depends(needs("audit"))]) -> Response:
     """Give the whole audit trail as a table."""
     rows = [_audited(entry).model_dump() for entry in Journal(place.dataset).entries()]
@@ -283,7 +289,7 @@ def _audited(entry: Entry) -> AuditRow:
     return AuditRow(**{name: getattr(entry, name) for name in AuditRow.model_fields})
 
 
-@reading.get("/patients/{subject}/reports/{session}", response_class=Response)
+@reading.get("/patients/{subject}/reports/{session}", responses=PAGE, response_model=None)
 def report(
     place: At,
     who: Annotated[Login, Depends(needs("dose"))],

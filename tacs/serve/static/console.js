@@ -10,22 +10,23 @@ export const WORDS = {
   between_trains: "RUNNING", paused: "PAUSED", stopping: "STOPPING", stopped: "STOPPED", done: "DONE",
   fault: "FAULT", armed: "ARMED", checked: "CHECKED", connected: "CONNECTED", idle: "IDLE",
 };
-const kept = { t: [], planned: [], measured: [] };
+const kept = { seen: false, t: [], planned: [], measured: [] };
 
 export async function console_page(here) {
   const view = h("div", {});
   const eeg = eeg_card();
   show(here, h("h1", { tabindex: "-1" }, "Session"), view, me.eeg ? eeg.card : null);
   let shown = null;
-  let over = null;
   const draw = () => {
     const now = live.console;
-    const wanted = !now || now.phase === "free" || (now.phase === "over" && over === "new") ? "choose" : now.phase;
-    if (running()) over = null;
+    if (!now) return;
+    // The end of a session is shown to whoever saw it run, until they go on.
+    if (running()) kept.seen = true;
+    const wanted = now.phase === "free" || (now.phase === "over" && !kept.seen) ? "choose" : now.phase;
     if (wanted !== shown) {
       shown = wanted;
       if (wanted === "choose") choose(view);
-      else if (wanted === "over") ended(view, () => { over = "new"; draw(); });
+      else if (wanted === "over") ended(view, () => { kept.seen = false; draw(); });
       else if (wanted === "asking") asked(view);
       else run_view(view);
     }
@@ -153,7 +154,7 @@ function refresh(view, now) {
   const largest = (o) => (o && Object.keys(o).length ? Math.max(...Object.values(o)) : null);
   if (!now.blinded && (kept.t.length === 0 || t.elapsed_s > kept.t.at(-1))) {
     kept.t.push(t.elapsed_s); kept.planned.push(largest(t.planned_ma)); kept.measured.push(largest(t.measured_ma));
-    if (kept.t.length > 6000) for (const k of Object.values(kept)) k.splice(0, 1000);
+    if (kept.t.length > 6000) for (const k of [kept.t, kept.planned, kept.measured]) k.splice(0, 1000);
     view.plot.set([kept.t, kept.planned, kept.measured]);
   }
 }

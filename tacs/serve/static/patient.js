@@ -152,14 +152,15 @@ async function reports_view(here, subject, path, session = "") {
 
 // A report is parsed, not run: no script, no frame, no form of it comes along, and keys stay here.
 function drawn(text) {
-  // Style attributes are against this page's policy; set by the page itself they are not.
-  const page = new DOMParser().parseFromString(text.replaceAll(' style="', ' data-style="'), "text/html");
+  // Inline styles are against this page's policy; set by the page itself they are not.
+  const plain = text.replaceAll("<style>", '<template class="css">').replaceAll("</style>", "</template>");
+  const page = new DOMParser().parseFromString(plain.replaceAll(' style="', ' data-style="'), "text/html");
   for (const bad of page.querySelectorAll("script, iframe, object, embed, form, link, meta, base")) bad.remove();
   const host = h("div", { class: "report-host" });
   const root = host.attachShadow({ mode: "open" });
-  root.adoptedStyleSheets = [...page.querySelectorAll("style")].map((style) => {
+  root.adoptedStyleSheets = [...page.querySelectorAll("template.css")].map((style) => {
     const sheet = new CSSStyleSheet();
-    sheet.replaceSync(style.textContent.replaceAll(/(^|[\s,}])(:root|html|body)(?=[\s,{.:])/g, "$1:host"));
+    sheet.replaceSync(style.content.textContent.replaceAll(/(^|[\s,}])(:root|html|body)(?=[\s,{.:])/g, "$1:host"));
     return sheet;
   });
   root.append(...page.body.childNodes);

@@ -271,9 +271,13 @@ def test_a_blinded_sessions_eeg_is_not_sent(
 
 def test_logging_out_closes_the_channel(site: Site, page: Page):
     page.client.post("/api/v1/logout", json={})
-    with pytest.raises(WebSocketDisconnect) as ended:
+
+    def wait() -> None:
         for _ in range(ROUNDS):
             page.channel.receive_json()
+
+    with pytest.raises(WebSocketDisconnect) as ended:
+        wait()
     assert ended.value.code == 4401
 
 

@@ -166,7 +166,8 @@ def test_usage_is_refused_in_one_line(
 
 def test_without_the_extra_it_says_what_to_install(tmp_path: Path):
     code = (
-        "import sys\nsys.modules['fastapi'] = None\nimport importlib.util as u\nfound = u.find_spec\n"
+        "import sys\nsys.modules['fastapi'] = None\nimport importlib.util as u\n"
+        "found = u.find_spec\n"
         "u.find_spec = lambda n, *a: None if n == 'fastapi' else found(n, *a)\n"
         "from tacs.cli import call\nsys.exit(call(['serve', 'data']))"
     )
