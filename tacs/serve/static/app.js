@@ -3,7 +3,7 @@
 import { enter, may, me, post } from "./api.js";
 import { h, minutes, show } from "./dom.js";
 import { arm_keys, connect, listen, live, running, stop } from "./live.js";
-import { audit_page, alerts_page } from "./records.js";
+import { alerts_page, arms_page, audit_page } from "./records.js";
 import { console_page, WORDS } from "./console.js";
 import { patient_page } from "./patient.js";
 import { patients_page } from "./patients.js";
@@ -13,6 +13,7 @@ const PAGES = [
   { path: "patients", title: "Patients", right: "read", page: patients_page },
   { path: "console", title: "Session", right: "run", page: console_page },
   { path: "alerts", title: "Alerts", right: "read", page: alerts_page },
+  { path: "arms", title: "Arms", right: "arms", page: arms_page },
   { path: "audit", title: "Audit trail", right: "audit", page: audit_page },
 ];
 let leave = null;

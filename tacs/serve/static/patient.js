@@ -13,6 +13,7 @@ const TABS = [
   { path: "rate", title: "Rate", right: "rate", view: rating_view },
   { path: "adverse_effects", title: "Unwanted effects", right: "fill", view: form_view },
   { path: "screening", title: "Screening", right: "fill", view: form_view },
+  { path: "consent", title: "Consent", right: "fill", view: form_view },
   { path: "recheck", title: "Today's questions", right: "fill", view: form_view },
   { path: "preflight", title: "Checks", right: "fill", view: form_view },
 ];
@@ -89,6 +90,9 @@ async function timeline_view(here, subject) {
 
 const SIGNS = { done: "✓ done", late: "✓ late", extra: "+ extra", missed: "✕ missed", planned: "○ planned" };
 
+// In the course's own time zone, wherever the browser is.
+const local = (both) => new Date(`${both.local.slice(0, 19)}Z`).toLocaleString([], { dateStyle: "full", timeStyle: "short", timeZone: "UTC" });
+
 async function calendar_view(here, subject, path, which = "") {
   let emulated = which === "emulated";
   let found = await get(`/patients/${part(subject)}/calendar?emulated=${emulated}`);
@@ -98,7 +102,7 @@ async function calendar_view(here, subject, path, which = "") {
   }
   const next = found.complete ? note("good", "✓ Every session of the course has been given.")
     : found.allowed ? note("good", `✓ The next session${found.number ? ` (${found.number} of ${found.sessions})` : ""} may be given now.`)
-    : note("warn", found.earliest ? `The next session may be given from ${when(found.earliest.utc)}.` : "Waiting does not help: see below.");
+    : note("warn", found.earliest ? `The next session may be given from ${local(found.earliest)}.` : "Waiting does not help: see below.");
   const blocked = found.blocked_by.map((b) => note("bad", `✕ ${b.limit}: ${b.value} (allowed: ${b.allowed}) ${b.where ?? ""}`));
   const by = new Map();
   for (const visit of found.visits) by.set(visit.day, [...(by.get(visit.day) ?? []), visit]);
@@ -106,7 +110,7 @@ async function calendar_view(here, subject, path, which = "") {
   const today = new Date().toLocaleDateString("sv");
   show(here, h("p", { class: "hint" }, found.schedule === null ? "On no course; by the limits alone:" : `Course ${found.schedule}${emulated ? ", emulated device" : ""}${found.time_zone ? `, ${found.time_zone}` : ""}.`),
     next, blocked, found.reasons.length ? lines(found.reasons) : null,
-    found.latest_planned && !found.complete ? h("p", {}, `Planned by ${when(found.latest_planned.utc)}.`) : null,
+    found.latest_planned && !found.complete ? h("p", {}, `Planned by ${local(found.latest_planned)}.`) : null,
     months.map((month) => {
       const [year, number_of] = month.split("-").map(Number);
       const first = (new Date(Date.UTC(year, number_of - 1, 1)).getUTCDay() + 6) % 7;

@@ -39,3 +39,15 @@ export async function audit_page(here) {
   show(here, h("h1", { tabindex: "-1" }, "Audit trail"), told);
   await draw();
 }
+
+export async function arms_page(here) {
+  const told = h("div", {});
+  show(here, h("h1", { tabindex: "-1" }, "Arms"), note("warn", "For the unblinded statistician alone. Close this page before anybody else looks at the screen."), told);
+  try {
+    const { study, arms } = await get("/arms");
+    show(told, table([
+      { title: "Patient", of: (a) => a.subject }, { title: "Stratum", of: (a) => a.stratum }, { title: "Slot", n: true, of: (a) => String(a.slot) },
+      { title: "Arm", of: (a) => a.arm }, { title: "Waveform", of: (a) => a.waveform },
+    ], arms, `Study ${study}, ${arms.length} assigned`));
+  } catch (error) { show(told, note("", error.message)); }
+}

@@ -114,6 +114,7 @@ def test_each_role_has_its_pages(opened: Callable[..., Page]):
     assert pages("AB") == ["Patients", "Session", "Alerts", "Audit trail"]
     assert pages("RR") == ["Patients", "Alerts"]
     assert pages("RO") == ["Patients", "Alerts", "Audit trail"]
+    assert pages("ST") == ["Patients", "Alerts", "Arms", "Audit trail"]
     tabs = opened("RR", "patient/P01").locator(".tabs a").all_inner_texts()
     assert tabs == ["Timeline", "Calendar", "Rate"]
 

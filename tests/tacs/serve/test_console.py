@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,14 @@ from typing import Any
 import pytest
 from starlette.websockets import WebSocketDisconnect
 
+from tacs.clock import QueueInbox
 from tacs.dataset import SessionPaths
+from tacs.driver import DeviceName
+from tacs.errors import InputError
 from tacs.protocol import Protocol
 from tacs.record import read_record, verify_record
 from tacs.serve.channel import FRESH
-from tacs.serve.desk import protocols_of
+from tacs.serve.desk import Wish, _Run, protocols_of
 from tests.tacs.made import protocol
 from tests.tacs.serve.conftest import ORIGIN, PORT, Site
 
@@ -312,3 +316,51 @@ def test_live_eeg_comes_from_a_process_of_its_own(made_site: Any):
     beyond = [db for hz, db in power.items() if 15 <= hz <= 19]
     assert max(inside) > max(beyond) + 3.0
     assert app.state.strip._process.pid
+
+
+def test_a_real_device_asks_for_the_words_once_more(
+    site: Site, page: Page, monkeypatch: pytest.MonkeyPatch
+):
+    """No real device here: what stands in for the run asks as the guardian of one does."""
+    told: list[str] = []
+
+    def asking(*args: Any, confirm: Any, **options: Any) -> Any:
+        confirm("P01:abcd1234", ["connected: SynthPal 7"])
+        told.append("armed")
+        raise InputError("nothing is connected")
+
+    app: Any = site.gate.inner
+    monkeypatch.setattr("tacs.serve.desk.run", asking)
+    desk = app.state.desk
+    request = desk._request(Wish(**wish(), rig=""), "AB")
+    object.__setattr__(request.setup, "device", DeviceName.parse("synthpal:/dev/null"))
+    desk._run = _Run(request, page.key, QueueInbox())
+    desk._thread = threading.Thread(target=desk._conduct, args=(desk._run,))
+    desk._thread.start()
+    now = page.until(lambda now: now["phase"] == "asking")
+    assert now["asked"] == {"words": "P01:abcd1234", "told": ["connected: SynthPal 7"]}
+    wrong = page.client.post(f"{AT}/confirm", json={"words": "P01:abcd1235"})
+    assert wrong.status_code == 409
+    assert told == []
+    assert page.client.post(f"{AT}/confirm", json={"words": "P01:abcd1234"}).status_code == 200
+    assert page.over()["error"] == "nothing is connected"
+    assert told == ["armed"]
+
+
+def test_a_stop_refuses_what_waits_for_the_words(
+    site: Site, page: Page, monkeypatch: pytest.MonkeyPatch
+):
+    def asking(*args: Any, confirm: Any, **options: Any) -> Any:
+        confirm("P01:abcd1234", [])
+
+    app: Any = site.gate.inner
+    monkeypatch.setattr("tacs.serve.desk.run", asking)
+    desk = app.state.desk
+    request = desk._request(Wish(**wish(), rig=""), "AB")
+    object.__setattr__(request.setup, "device", DeviceName.parse("synthpal:/dev/null"))
+    desk._run = _Run(request, page.key, QueueInbox())
+    desk._thread = threading.Thread(target=desk._conduct, args=(desk._run,))
+    desk._thread.start()
+    page.until(lambda now: now["phase"] == "asking")
+    page.channel.send_json({"stop": True})
+    assert "stopped before it was confirmed" in page.over()["error"]
