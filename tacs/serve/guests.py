@@ -11,7 +11,7 @@ from tacs.serve.logins import Login
 from tacs.serve.models import Problem
 from tacs.serve.roles import Right, may
 
-__all__ = ["REFUSALS", "guest", "needs", "place_of"]
+__all__ = ["REFUSALS", "guest", "needs", "place_of", "worker_of"]
 
 REFUSALS: dict[int | str, dict[str, Any]] = {
     400: {"model": Problem, "description": "A value that cannot be used"},
@@ -50,3 +50,8 @@ def needs(right: Right) -> Callable[[Request], Login]:
 def place_of(request: Request) -> Any:
     """Return what the server serves."""
     return request.app.state.place
+
+
+def worker_of(request: Request) -> Any:
+    """Return the server's worker process."""
+    return request.app.state.worker

@@ -1,13 +1,12 @@
-"""What one server serves, and the process in which it has things worked out.
+"""What one server serves, and the processes in which it has things worked out.
 
-Whatever reads signals or draws figures runs in a worker process: inside the event loop it would
-hold up a STOP by its whole length.
+Whatever reads the journal or signals, or draws figures, runs in a worker process: inside the event
+loop it would hold up a STOP by its whole length.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import multiprocessing
 import signal
 from collections.abc import Callable
@@ -21,7 +20,9 @@ from tacs.errors import InputError, TacsError
 from tacs.front import error_of
 from tacs.guardian_main import error_to_data
 
-__all__ = ["Place", "Worker", "timeline_of", "written_report"]
+__all__ = ["Place", "Worker"]
+
+PROCESSES = 2  # so that a report does not hold up an alert
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +57,7 @@ class Place:
 
 @dataclass(slots=True)
 class Worker:
-    """A process that works things out, begun when it is first needed."""
+    """Two processes that work things out (:mod:`tacs.serve.work`), begun when first needed."""
 
     _pool: ProcessPoolExecutor | None = field(default=None)
 
@@ -64,7 +65,7 @@ class Worker:
         """Have a function of this package called in the worker; its errors arrive as they were."""
         if self._pool is None:
             self._pool = ProcessPoolExecutor(
-                1, mp_context=multiprocessing.get_context("spawn"), initializer=_begin
+                PROCESSES, mp_context=multiprocessing.get_context("spawn"), initializer=_begin
             )
         loop = asyncio.get_running_loop()
         try:
@@ -100,23 +101,3 @@ def _guarded(function: Callable[..., Any], arguments: tuple[Any, ...]) -> dict[s
     except Exception as exc:
         text = f"a defect of the suite: {type(exc).__name__}: {exc}; please report it"
         return {"error": error_to_data(TacsError(text))}
-
-
-def timeline_of(dataset: str, subject: str) -> dict[str, Any]:
-    """Return a person's course as plain JSON types, with its words."""
-    from tacs.track import track
-    from tacs.track_words import track_words
-
-    found = track(dataset, subject)
-    return {**found.to_dict(), "words": track_words(found)}
-
-
-def written_report(dataset: str, subject: str, session: str, site: str) -> str:
-    """Write a session's report; return its path."""
-    from tacs.report import write_report
-
-    with contextlib.suppress(ImportError):
-        import matplotlib as mpl
-
-        mpl.use("Agg")
-    return str(write_report(dataset, subject, session, site=Path(site)))

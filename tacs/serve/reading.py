@@ -5,18 +5,15 @@ from __future__ import annotations
 import os
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, HTTPException, Query, Request
+from fastapi import APIRouter, Depends, HTTPException, Query
 from fastapi.responses import Response
 
-from tacs.clock import moment_now, utc_now
-from tacs.dataset import SessionPaths, find_records
-from tacs.journal import Entry, Journal
-from tacs.ratings import OpenAlert, alerts_in
+from tacs.clock import moment_now
+from tacs.dataset import SessionPaths
 from tacs.scales import Scale, all_scales
-from tacs.serve.guests import REFUSALS, needs, place_of
+from tacs.serve.guests import REFUSALS, needs, place_of, worker_of
 from tacs.serve.logins import Login
 from tacs.serve.models import (
-    Alert,
     Alerts,
     ArmRow,
     Arms,
@@ -33,20 +30,21 @@ from tacs.serve.models import (
     SubjectPath,
     Timeline,
 )
-from tacs.serve.place import Place, timeline_of
+from tacs.serve.place import Place, Worker
 from tacs.serve.roles import may
 from tacs.serve.tables import csv_text
+from tacs.serve.work import (
+    FORMS,
+    alerts_of,
+    audit_of,
+    day_passed,
+    patients_of,
+    timeline_of,
+)
 
-__all__ = ["FORMS", "alert_told", "reading"]
+__all__ = ["reading"]
 
 reading = APIRouter(prefix="/api/v1", responses=REFUSALS, tags=["reading"])
-FORMS = {
-    "screening": "screening",
-    "recheck": "screening",
-    "consent": "consent",
-    "preflight": "preflight",
-    "adverse_effects": "adverse_effects",
-}
 # What a rater is not shown, so that no rating is swayed by it.
 WITHHELD = (
     "waveform", "charge_c", "planned_charge_c", "charge_source", "duration_s", "current_peak_ma",
@@ -64,52 +62,23 @@ PAGE: dict[int | str, dict[str, Any]] = {
     200: {"description": "A report", "content": {"text/html": {"schema": {"type": "string"}}}}
 }
 At = Annotated[Place, Depends(place_of)]
+Works = Annotated[Worker, Depends(worker_of)]
 Reader = Annotated[Login, Depends(needs("read"))]
 
 
 @reading.get("/patients")
-def patients(place: At, who: Reader) -> Patients:
+async def patients(place: At, worker: Works, who: Reader) -> Patients:
     """List everybody in the data set."""
-    found: dict[str, dict[str, Any]] = {}
-
-    def of(subject: str) -> dict[str, Any]:
-        empty: dict[str, Any] = {"sessions": set(), "rated": None, "alerts": 0, "reports": set()}
-        return found.setdefault(subject, empty)
-
-    for paths in find_records(place.dataset):
-        of(paths.subject)["sessions"].add(paths.session)
-    for folder in sorted(place.dataset.glob("sub-*/ses-*")):
-        of(folder.parent.name[4:])["sessions"].add(folder.name[4:])
-    for report in place.dataset.glob("derivatives/tacs/sub-*/ses-*/*_report.html"):
-        of(report.parent.parent.name[4:])["reports"].add(report.parent.name[4:])
-    entries = Journal(place.dataset).entries()
-    for entry in entries:
-        if entry.subject is None:
-            continue
-        row = of(entry.subject)
-        if entry.kind == "rating":
-            row["rated"] = max(row["rated"] or "", str(entry.data["at"]))
-    for alert in alerts_in(entries):
-        of(str(alert.entry.subject))["alerts"] += 1
-    return Patients(
-        patients=[
-            Patient(
-                subject=subject,
-                sessions=sorted(row["sessions"]),
-                last_rating=row["rated"],
-                open_alerts=row["alerts"],
-                reports=sorted(row["reports"]) if may(who.person.role, "dose") else [],
-            )
-            for subject, row in sorted(found.items())
-        ]
-    )
+    found = await worker.call(patients_of, str(place.dataset))
+    if not may(who.person.role, "dose"):
+        found = [{**row, "reports": []} for row in found]
+    return Patients(patients=[Patient(**row) for row in found])
 
 
-async def _timeline(request: Request, place: Place, who: Login, subject: str) -> dict[str, Any]:
-    _known(place, subject)
-    found: dict[str, Any] = await request.app.state.worker.call(
-        timeline_of, str(place.dataset), subject
-    )
+async def _timeline(worker: Worker, place: Place, who: Login, subject: str) -> dict[str, Any]:
+    found: dict[str, Any] | None = await worker.call(timeline_of, str(place.dataset), subject)
+    if found is None:
+        raise HTTPException(404, f"nothing of subject {subject} is in this data set")
     if may(who.person.role, "dose"):
         return {**found, "withheld": False}
     return {
@@ -123,15 +92,15 @@ async def _timeline(request: Request, place: Place, who: Login, subject: str) ->
 
 
 @reading.get("/patients/{subject}/timeline", response_model=Timeline)
-async def timeline(request: Request, place: At, who: Reader, subject: SubjectPath) -> Any:
+async def timeline(place: At, worker: Works, who: Reader, subject: SubjectPath) -> Any:
     """Show a person's peaks, band power, connectivity, dose, ratings and events."""
-    return await _timeline(request, place, who, subject)
+    return await _timeline(worker, place, who, subject)
 
 
 @reading.get("/patients/{subject}/sessions.csv", responses=TABLE, response_model=None)
-async def sessions_csv(request: Request, place: At, who: Reader, subject: SubjectPath) -> Response:
+async def sessions_csv(place: At, worker: Works, who: Reader, subject: SubjectPath) -> Response:
     """Give a person's sessions as a table."""
-    found = await _timeline(request, place, who, subject)
+    found = await _timeline(worker, place, who, subject)
     columns = [
         "session", "at", "outcome", "blinded", "emulated", "charge_c", "planned_charge_c",
         "charge_source", "duration_s", "current_peak_ma", "ln_ratio", "percent", "direction",
@@ -141,9 +110,9 @@ async def sessions_csv(request: Request, place: At, who: Reader, subject: Subjec
 
 
 @reading.get("/patients/{subject}/ratings.csv", responses=TABLE, response_model=None)
-async def ratings_csv(request: Request, place: At, who: Reader, subject: SubjectPath) -> Response:
+async def ratings_csv(place: At, worker: Works, who: Reader, subject: SubjectPath) -> Response:
     """Give a person's ratings as a table."""
-    found = await _timeline(request, place, who, subject)
+    found = await _timeline(worker, place, who, subject)
     rows = [{**point, "scale": s["scale"]} for s in found["scales"] for point in s["points"]]
     columns = [
         "scale", "at", "session", "total", "prorated", "band", "in_remission", "response",
@@ -205,15 +174,15 @@ def _scale(scale: Scale) -> ScaleTold:
 
 
 @reading.get("/forms/{kind}")
-def form(
+async def form(
     place: At,
+    worker: Works,
     who: Annotated[Login, Depends(needs("fill"))],
     kind: str,
     when: Annotated[str, Query(max_length=20, description="where the form has times")] = "",
 ) -> FormTold:
     """Show a form and its questions; checks of the day are asked once a day."""
     from tacs.forms import shipped_form
-    from tacs.people import day_checks
 
     if kind not in FORMS:
         raise HTTPException(404, f"no such form; there are {', '.join(FORMS)}")
@@ -221,7 +190,7 @@ def form(
     times = list(found.times)
     if kind == "recheck":
         found = found.part(daily=True, name="recheck", title="Questions of the day")
-    if kind == "preflight" and day_checks(place.dataset, now=utc_now()) is not None:
+    if kind == "preflight" and await worker.call(day_passed, str(place.dataset)):
         found = found.part(daily=False)
     if when:
         found = found.at(when)
@@ -249,44 +218,30 @@ def form(
 
 
 @reading.get("/alerts")
-def alerts(place: At, who: Reader) -> Alerts:
+async def alerts(place: At, worker: Works, who: Reader) -> Alerts:
     """List alerts that nobody has acknowledged."""
-    return Alerts(open=[alert_told(a) for a in alerts_in(Journal(place.dataset).entries())])
-
-
-def alert_told(alert: OpenAlert) -> Alert:
-    """Return an alert as the API has it."""
-    return Alert(**alert.to_dict(), words=str(alert))
+    return Alerts(open=await worker.call(alerts_of, str(place.dataset)))
 
 
 @reading.get("/audit")
-def audit(
+async def audit(
     place: At,
+    worker: Works,
     who: Annotated[Login, Depends(needs("audit"))],
     offset: Annotated[int, Query(ge=0, le=10_000_000)] = 0,
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
 ) -> Audit:
     """Show the audit trail, newest first; its chain has been verified on the way."""
-    book = Journal(place.dataset)
-    entries = book.entries()
-    shown = entries[::-1][offset : offset + limit]
-    return Audit(
-        entries=[_audited(entry) for entry in shown],
-        total=len(entries),
-        verified=True,
-        head=book.head(),
-    )
+    return Audit(**await worker.call(audit_of, str(place.dataset), offset, limit))
 
 
 @reading.get("/audit.csv", responses=TABLE, response_model=None)
-def audit_csv(place: At, who: Annotated[Login, Depends(needs("audit"))]) -> Response:
+async def audit_csv(
+    place: At, worker: Works, who: Annotated[Login, Depends(needs("audit"))]
+) -> Response:
     """Give the whole audit trail as a table."""
-    rows = [_audited(entry).model_dump() for entry in Journal(place.dataset).entries()]
-    return _csv(list(AuditRow.model_fields), rows, "audit.csv")
-
-
-def _audited(entry: Entry) -> AuditRow:
-    return AuditRow(**{name: getattr(entry, name) for name in AuditRow.model_fields})
+    found = await worker.call(audit_of, str(place.dataset), 0, None)
+    return _csv(list(AuditRow.model_fields), found["entries"], "audit.csv")
 
 
 @reading.get("/patients/{subject}/reports/{session}", responses=PAGE, response_model=None)
@@ -337,16 +292,6 @@ def arms(place: At, who: Annotated[Login, Depends(needs("arms"))]) -> Arms:
             for given in study.assignments()
         ],
     )
-
-
-def _known(place: Place, subject: str) -> None:
-    """Refuse a person that the data set does not know, before a process is asked."""
-    folders = (place.dataset, place.dataset / "sourcedata" / "tacs",
-               place.dataset / "derivatives" / "tacs")  # fmt: skip
-    if any((folder / f"sub-{subject}").is_dir() for folder in folders):
-        return
-    if not Journal(place.dataset).entries(subject=subject):
-        raise HTTPException(404, f"nothing of subject {subject} is in this data set")
 
 
 def _csv(columns: list[str], rows: list[dict[str, Any]], name: str) -> Response:

@@ -15,12 +15,26 @@ from tacs.dataset import ensure_dataset
 from tacs.serve.app import make_app
 from tacs.serve.gate import Gate
 from tacs.serve.logins import Logins, Person
-from tacs.serve.place import Place
+from tacs.serve.place import Place, Worker
 from tacs.serve.roles import Role
 from tests.tacs.made import protocol
 
 PORT = 8765
 ORIGIN = f"http://127.0.0.1:{PORT}"
+
+
+@dataclass
+class Lasting:
+    """The worker of all tests, which no server closes."""
+
+    worker: Worker
+
+    async def call(self, *arguments: Any) -> Any:
+        """As it does."""
+        return await self.worker.call(*arguments)
+
+    def close(self) -> None:
+        """Not yet."""
 
 
 @dataclass
@@ -66,9 +80,17 @@ def brisk(tmp_path: Path, site_folder: Path) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def worker() -> Iterator[Worker]:
+    """One worker for all: starting one takes longer than most tests."""
+    found = Worker()
+    yield found
+    found.close()
+
+
 @pytest.fixture
-def made_site(tmp_path: Path, site_folder: Path, brisk: Path) -> Iterator[Any]:
-    """Make a server for a data set; everything is closed in the end."""
+def made_site(tmp_path: Path, site_folder: Path, brisk: Path, worker: Worker) -> Iterator[Any]:
+    """Make a server for a data set; everything but the worker is closed in the end."""
     made: list[Site] = []
 
     def make(dataset: Path | None = None, **changes: Any) -> Site:
@@ -84,6 +106,8 @@ def made_site(tmp_path: Path, site_folder: Path, brisk: Path) -> Iterator[Any]:
         )
         logins = Logins(MonotonicClock().now_s)
         made.append(Site(place, logins, make_app(place, logins, PORT)))
+        app: Any = made[-1].gate.inner
+        app.state.worker = Lasting(worker)
         return made[-1]
 
     yield make
@@ -93,7 +117,6 @@ def made_site(tmp_path: Path, site_folder: Path, brisk: Path) -> Iterator[Any]:
         app: Any = site.gate.inner
         app.state.desk.close()
         app.state.strip.close()
-        app.state.worker.close()
 
 
 @pytest.fixture
