@@ -105,7 +105,7 @@ def series(folder: Path, number: int, runs: int, seed: int, kept: Kept) -> None:
         page.goto(link)
         page.get_by_role("link", name="Session").click()
         for k in range(runs):
-            name, after_s = f"W{number}S{k:04d}", rng.uniform(0.5, 7.0)
+            name, after_s = f"W{number}S{k:04d}", rng.uniform(1.0, 7.0)
             try:
                 found = trial(page, place, name, after_s)
             except (TrialError, Error) as exc:
