@@ -45,6 +45,7 @@ COMMANDS: Mapping[str, str] = {
     "calibrate": "calibrate:calibrate",
     "stop": "attend:stop",
     "attach": "attend:attach",
+    "serve": "serve:serve",
     "recover": "stimulate:recover",
     "clean": "clean:clean",
     "compare": "quantify:compare",

@@ -47,6 +47,8 @@ def test_the_wheel_brings_its_data_files_and_no_tests(wheel: Path):
         "analysis/py.typed",
         "tacs/rigs/emulated-synthpal.toml",
         "tacs/recipes/posterior-alpha.toml",
+        "tacs/serve/static/index.html",
+        "tacs/serve/static/vendor/uPlot-LICENSE.txt",
     ):
         assert needed in names
     assert not [n for n in names if n.startswith("tests/") or Path(n).name.startswith("test_")]
