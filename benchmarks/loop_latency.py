@@ -136,7 +136,7 @@ def measure(seconds: float) -> dict[str, Any]:
         if data["granted"]:
             commanded.append(1e3 * (sent_s - sample_s))
     return {
-        "outcome": result.record.outcome,
+        "outcome": f"{result.record.outcome} {result.record.cause}".strip(),
         "delay_ms": 1e3 * (result.timing["delay_s"] or 0.0),
         "decided": _summary(decided),
         "command": _summary(commanded),
@@ -175,6 +175,9 @@ def main() -> None:
           f"the machine {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")  # fmt: skip
     for name in ("decided", "command"):
         row = found[name]
+        if not row["n"]:
+            print(f"sample to {name}: none")
+            continue
         print(
             f"sample to {name}: n {row['n']}, p50 {row['p50_ms']:.2f} ms, p99 "
             f"{row['p99_ms']:.2f} ms, largest {row['max_ms']:.1f} ms; goal p99 {GOAL_MS:g} ms: "
