@@ -41,6 +41,7 @@ __all__ = [
     "drop_torn_tail",
     "in_use",
     "loose_lines",
+    "read_content",
     "read_lines",
     "read_record",
     "reserve_of",
@@ -351,10 +352,12 @@ def read_record(
     InputError
         The file cannot be read.
     """
-    return read_lines(_content(path), allow_torn_tail=allow_torn_tail)
+    return read_lines(read_content(path), allow_torn_tail=allow_torn_tail)
 
 
-def read_lines(content: bytes, *, allow_torn_tail: bool = False) -> tuple[list[Line], str | None]:
+def read_lines(
+    content: bytes, *, allow_torn_tail: bool = False, seq: int = 0, previous: str = GENESIS
+) -> tuple[list[Line], str | None]:
     """Read the bytes of a record as far as they verify.
 
     Parameters
@@ -363,6 +366,8 @@ def read_lines(content: bytes, *, allow_torn_tail: bool = False) -> tuple[list[L
         The whole record.
     allow_torn_tail : bool
         See :func:`read_record`.
+    seq, previous : int, str
+        Lines that stand before these bytes and were verified, and the hash of the last of them.
 
     Returns
     -------
@@ -374,12 +379,12 @@ def read_lines(content: bytes, *, allow_torn_tail: bool = False) -> tuple[list[L
     if allow_torn_tail:
         content = content[: content.rfind(b"\n") + 1]
     lines: list[Line] = []
-    previous, at = GENESIS, 0
+    at = 0
     while at < len(content):
         end = content.find(b"\n", at) + 1 or len(content)
-        line, problem = _verified_line(content[at:end], len(lines), previous)
+        line, problem = _verified_line(content[at:end], seq + len(lines), previous)
         if line is None:
-            return lines, f"line {len(lines) + 1}: {problem}"
+            return lines, f"line {seq + len(lines) + 1}: {problem}"
         lines.append(line)
         previous, at = line.hash, end
     return lines, None
@@ -438,7 +443,7 @@ def drop_torn_tail(path: str | Path) -> int:
     RecordError
         The tail cannot be cut off.
     """
-    content = _content(path)
+    content = read_content(path)
     keep = content.rfind(b"\n") + 1
     if keep < len(content):
         try:
@@ -534,8 +539,14 @@ def _datasync(fd: int) -> None:
     getattr(os, "fdatasync", os.fsync)(fd)
 
 
-def _content(path: str | Path) -> bytes:
-    """The bytes of a record."""
+def read_content(path: str | Path) -> bytes:
+    """Return the bytes of a record.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read.
+    """
     try:
         return Path(path).read_bytes()
     except FileNotFoundError as exc:

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tacs import journal as journal_module
 from tacs.errors import FileProblems, InputError, RecordError
 from tacs.journal import KINDS, ROLES, Entry, Journal, NewEntry
 from tacs.record import GENESIS, canonical, verify_record
@@ -378,3 +379,33 @@ def test_two_corrections_of_one_entry_at_once_are_refused(tmp_path: Path):
     with pytest.raises(FileProblems, match="was corrected by an earlier one of these entries"):
         journal.append_all([new(journal, corrects=first.hash), new(journal, corrects=first.hash)])
     assert journal.entries() == [first]
+
+
+def test_what_was_verified_is_hashed_and_not_verified_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = Journal(tmp_path)
+    for number in range(3):
+        noted(journal, number)
+    looked: list[str] = []
+    entry_of = journal_module._entry_of
+    monkeypatch.setattr(
+        journal_module, "_entry_of", lambda line: (looked.append(line.hash), entry_of(line))[1]
+    )
+    before = Journal(tmp_path).entries()
+    assert [one.hash for one in before] == [one.hash for one in journal.entries()]
+    looked.clear()
+    assert Journal(tmp_path).entries() == before
+    assert looked == []
+    assert b'"nrs":1' in journal.path.read_bytes()
+    new = noted(journal, 9)
+    assert Journal(tmp_path).entries() == [*before, new]
+    assert set(looked) == {new.hash}
+    # A byte of what was verified changed, the length kept: everything is looked at again.
+    spoilt = journal.path.read_bytes().replace(b'"nrs":1', b'"nrs":7')
+    journal.path.write_bytes(spoilt)
+    with pytest.raises(RecordError, match="line 2"):
+        Journal(tmp_path).entries()
+    # Cut back to a whole line: shorter than what was verified.
+    journal.path.write_bytes(spoilt.splitlines(keepends=True)[0])
+    assert Journal(tmp_path).entries() == before[:1]
