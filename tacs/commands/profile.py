@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -60,8 +61,12 @@ def plan(
         int, typer.Option("--trains", help="per frequency (electrical)", show_default=False)
     ] = 190,
     repeats: Annotated[int, typer.Option("--repeats", help="of the whole sweep")] = 1,
+    levels: Annotated[
+        str, typer.Option("--levels", help="of the drive, with commas; three give a locking region")
+    ] = "1",
     no_sham: Annotated[bool, typer.Option("--no-sham", help="leave sham out")] = False,
     seed: Annotated[int, typer.Option("--seed", help="of the order")] = 0,
+    out: Annotated[str, typer.Option("--out", help="plan (JSON) for tacs profile run")] = "",
 ) -> None:
     """Plan a profile: order, length, and whether it can detect what it asks."""
     from analysis.profile_plan import plan_profile
@@ -76,12 +81,17 @@ def plan(
         seconds_per_block=seconds or None,
         trains=trains,
         repeats=repeats,
+        levels=_levels(levels),
         sham=not no_sham,
         seed=seed,
     )
     unit = "trains" if design.trains else "s per block"
     per = f"{design.trains} trains of " if design.trains else ""
-    order = ", ".join("sham" if hz == 0.0 else f"{hz:g}" for hz in design.order_hz)
+    several = len(set(design.order_level)) > 1
+    order = ", ".join(
+        "sham" if hz == 0.0 else f"{hz:g}" + (f" at {level:g}" if several else "")
+        for hz, level in zip(design.order_hz, design.order_level, strict=True)
+    )
     lines = [
         f"order (Hz): {order}",
         f"each: {per}{design.seconds_per_block:g} s; in all {design.minutes:.0f} min with gaps",
@@ -89,7 +99,22 @@ def plan(
         f"is expected where it is read, which needs {design.needed:.0f} {unit}",
         *(f"warning: {text}" for text in design.warnings),
     ]
-    console.output.result(design.to_dict(), "\n".join(lines))
+    data = design.to_dict()
+    if out:
+        from tacs.files import write_text
+
+        write_text(out, json.dumps(data, indent=1) + "\n")
+        data["plan"] = out
+        lines.append(f"plan: {out}")
+    console.output.result(data, "\n".join(lines))
+
+
+def _levels(text: str) -> list[float]:
+    """Levels with commas between."""
+    try:
+        return [float(word) for word in text.split(",")]
+    except ValueError as exc:
+        raise InputError(f"--levels {text}: write numbers with commas between") from exc
 
 
 @app.command()
