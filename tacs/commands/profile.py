@@ -118,6 +118,76 @@ def _levels(text: str) -> list[float]:
 
 
 @app.command()
+def run(
+    plan: Annotated[str, typer.Argument(help="plan, made with tacs profile plan --out")],
+    source: Annotated[
+        str,
+        typer.Option("--source", help="live EEG as of tacs watch (photic): lsl:NAME, replay:FILE"),
+    ] = "",
+    mode: Annotated[str, typer.Option("--mode", help="photic or virtual; must be the plan's")] = "",
+    out: Annotated[str, typer.Option("--out", help="data set (BIDS) to record into")] = "",
+    subject: Annotated[str, typer.Option("--subject", help="participant")] = "",
+    session: Annotated[str, typer.Option("--session", help="session")] = "",
+    task: Annotated[str, typer.Option("--task", help="state, in the file names")] = "profile",
+    marks: Annotated[
+        str,
+        typer.Option(
+            "--marks", help="table of when each block began (onset, trial_type), for a replay"
+        ),
+    ] = "",
+    markers: Annotated[
+        str, typer.Option("--markers", help="stream of marks, lsl:NAME; else Return is a mark")
+    ] = "",
+    screened: Annotated[
+        bool, typer.Option("--screened", help="the person was screened for photosensitivity")
+    ] = False,
+    no_light: Annotated[
+        bool, typer.Option("--no-light", help="the drive is sound, touch or other, not light")
+    ] = False,
+    picks: Picks = "",
+    gap: Annotated[
+        float, typer.Option("--gap", help="without drive, seconds; as planned", show_default=False)
+    ] = -1.0,
+    patience: Annotated[float, typer.Option("--patience", help="for a mark, seconds")] = 600.0,
+    seed: Annotated[int, typer.Option("--seed", help="of the virtual patient")] = 0,
+    peak_hz: Annotated[
+        float, typer.Option("--peak-hz", help="of the virtual patient", show_default=False)
+    ] = 0.0,
+    clock: Annotated[
+        str, typer.Option("--clock", help="real, or virtual (replay and virtual only)")
+    ] = "real",
+) -> None:
+    """Run a plan: EEG recorded while somebody else drives, or a virtual patient driven."""
+    from dataclasses import replace
+
+    from tacs.commands.profile_running import run_external
+    from tacs.profile_blocks import RunPlan
+
+    chosen = RunPlan.read(plan)
+    if mode and _mode(mode) != chosen.mode:
+        raise InputError(f"--mode {mode}: the plan is one of mode {chosen.mode}")
+    if not (gap == -1.0 or 0.0 <= gap <= 3600.0):
+        raise InputError(f"--gap {gap:g}: write 0 to 3600 s")
+    if gap >= 0.0:
+        chosen = replace(chosen, gap_s=gap)
+    if missing := [k for k, v in (("--out", out), ("--subject", subject), ("--session", session))
+                   if not v]:  # fmt: skip
+        raise InputError(f"a profile is recorded while it runs: give {missing[0]}")
+    run_external(
+        chosen,
+        source=source,
+        labels={"out": out, "subject": subject, "session": session, "task": task},
+        marks=marks,
+        markers=markers,
+        allowed=screened or no_light,
+        picks=console.names(picks),
+        patience_s=patience,
+        patient=(seed, peak_hz),
+        clock=clock,
+    )
+
+
+@app.command()
 def analyze(
     recording: Annotated[str, typer.Argument(help="recording in any format that MNE reads")],
     blocks: Annotated[
