@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.errors import AnalysisError, UnusableRecording
+from analysis.profile_arnold import arnold_of
 from analysis.profile_blocks import (
     UNDER_CURRENT,
     Block,
@@ -31,6 +32,7 @@ from analysis.profile_locking import (
     gap_phasors,
     phasors,
     train_locking,
+    unit_of,
 )
 from analysis.profile_permutation import Answer, answers, covariates, max_test, split_half
 from analysis.profile_power import after_effects
@@ -128,24 +130,23 @@ def analyze_profile(
                     f"{len(trains)} train(s) at {trains[0].frequency_hz:g} Hz: give "
                     f"{LEAST_TRAINS} or more (190 for 2 mA, about 1000 for 1 mA); {UNDER_CURRENT}"
                 )
-            _, unit = gap_phasors(data, sfreq, trains, read_s=read_s, drive=drive)
-            one = train_locking(trains, unit[0], rng, n_permutations)
+            _, value = gap_phasors(data, sfreq, trains, read_s=read_s, drive=drive)
+            one = train_locking(trains, unit_of(value[0]), rng, n_permutations)
             (found if trains[0].kind == "drive" else sham).append(one)
-            if trains[0].kind == "drive":
-                whole = (read_s[0], max(read_s[1], min(least, 1.0)))
-                times, unit = gap_phasors(data, sfreq, trains, read_s=whole, drive=drive)
-                one_echo = fit_echo(times, unit, trains[0].frequency_hz, trains[0].level, rng)
-                echoes.append(one_echo)
+            whole = (read_s[0], max(read_s[1], min(least, 1.0)))
+            times, value = gap_phasors(data, sfreq, trains, read_s=whole, drive=drive)
+            one_echo = fit_echo(times, value, trains[0].frequency_hz, trains[0].level, rng)
+            echoes.append(replace(one_echo, kind=trains[0].kind))
     else:
         check_marks(raw, mode, [(r.start_s, r.stop_s) for r in rows])
-        unit_of = {band: phasors(data, sfreq, band) for band in set(bands.values())}
+        unit_in = {band: phasors(data, sfreq, band) for band in set(bands.values())}
         for group in groups:
             if group[0].kind == "drive":
-                unit = unit_of[bands[group[0].frequency_hz]]
+                unit = unit_in[bands[group[0].frequency_hz]]
                 found.append(continuous_locking(data, unit, sfreq, group, drive=drive))
                 continue
             for hz in frequencies:
-                unit = unit_of[bands[hz]]
+                unit = unit_in[bands[hz]]
                 one = continuous_locking(data, unit, sfreq, group, frequency_hz=hz)
                 virtual = tuple(replace(b, frequency_hz=hz) for b in group)
                 sham.append(replace(one, blocks=virtual))
@@ -161,6 +162,7 @@ def analyze_profile(
     line = _rest_line(raw, rest, picks, drive_channel, rows, gaps, bands, frequencies)
     tol, rest_line = line
     resonance, why = _resonance(measured, verdict, rest_line, mode)
+    arnold, no_arnold = arnold_of(measured, rest_line) if resonance else (None, why)
     adjusted = None
     if resonance and measured.plv2.size >= 8:
         highest = max(resonance)
@@ -202,6 +204,8 @@ def analyze_profile(
         resonance=resonance,
         resonance_reason=why,
         adjusted_centre_hz=adjusted,
+        arnold=arnold,
+        arnold_reason=no_arnold,
         echoes=tuple(echoes),
         after_effect=tuple(after_effects(data, sfreq, rows, gaps, bands)),
         rest=rest_line,
@@ -289,8 +293,8 @@ def _late_echoes(
     for (hz, level), trains in sorted(repeated.items()):
         if len(trains) >= LEAST_TRAINS:
             until = min(1.0, *(gap_of[b] for b in trains))
-            times, unit = gap_phasors(data, sfreq_hz, trains, read_s=(0.0, until), drive=drive)
-            found.append(fit_echo(times, unit, hz, level, rng))
+            times, value = gap_phasors(data, sfreq_hz, trains, read_s=(0.0, until), drive=drive)
+            found.append(fit_echo(times, value, hz, level, rng))
     return found
 
 

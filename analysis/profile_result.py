@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from analysis.profile_arnold import ArnoldMap
 from analysis.profile_blocks import Mode
 from analysis.profile_curve import Lorentzian
 from analysis.profile_echo import Echo
@@ -13,10 +14,6 @@ from analysis.profile_rest import RestLine
 
 __all__ = ["Reliability", "ResponseProfile"]
 
-ARNOLD_REASON = (
-    "not given: a phase model fitted to the reference oscillator makes the locking region more "
-    "than a third too wide (benchmarks/profile.py, part arnold)"
-)
 Verdict = Literal["response", "no_response", "undetermined"]
 
 
@@ -68,6 +65,10 @@ class ResponseProfile:
         Why there is none.
     adjusted_centre_hz : float or None
         Centre of the highest level with a trend over the session in the model.
+    arnold : ArnoldMap or None
+        Locking region over the levels.
+    arnold_reason : str
+        Why there is none.
     echoes : tuple of Echo
         Decay after the drive's end, per frequency and level.
     after_effect : tuple of dict
@@ -100,6 +101,8 @@ class ResponseProfile:
     resonance: dict[float, Lorentzian]
     resonance_reason: str
     adjusted_centre_hz: float | None
+    arnold: ArnoldMap | None
+    arnold_reason: str
     echoes: tuple[Echo, ...]
     after_effect: tuple[dict[str, Any], ...]
     rest: RestLine | None
@@ -115,10 +118,13 @@ class ResponseProfile:
         """As JSON."""
         echoes = []
         for echo in self.echoes:
-            ratio = None
-            if self.rest is not None and echo.tau_s is not None:
-                ratio = echo.tau_s / self.rest.memory_s
-            echoes.append({**echo.to_dict(), "tau_over_memory": ratio})
+            ratio, ends = None, None
+            if self.rest is not None and echo.tau_s is not None and echo.tau_ci95_s is not None:
+                memory_s = self.rest.memory_s
+                ratio = echo.tau_s / memory_s
+                ends = [None if v is None else v / memory_s for v in echo.tau_ci95_s]
+            more = {"tau_over_memory": ratio, "tau_over_memory_ci95": ends}
+            echoes.append({**echo.to_dict(), **more})
         return {
             "mode": self.mode,
             "verdict": self.verdict,
@@ -133,8 +139,8 @@ class ResponseProfile:
             ],
             "resonance_reason": self.resonance_reason or None,
             "adjusted_centre_hz": self.adjusted_centre_hz,
-            "arnold": None,
-            "arnold_reason": ARNOLD_REASON,
+            "arnold": None if self.arnold is None else self.arnold.to_dict(),
+            "arnold_reason": self.arnold_reason or None,
             "echo": echoes,
             "after_effect": list(self.after_effect),
             "rest": None if self.rest is None else self.rest.to_dict(),
