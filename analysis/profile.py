@@ -23,8 +23,9 @@ from analysis.profile_blocks import (
     check_blocks,
     gap_after_s,
 )
-from analysis.profile_curve import Lorentzian, Measured, fit_lorentzian, fit_trend, shape_of
+from analysis.profile_curve import Lorentzian, Measured, fit_adjusted, fit_lorentzian, shape_of
 from analysis.profile_echo import Echo, detectable_locking, fit_echo
+from analysis.profile_exploratory import changes_after, leakage
 from analysis.profile_input import bands_of, check_marks, drive_phasor, grouped, signal_of
 from analysis.profile_locking import (
     BlockLocking,
@@ -34,7 +35,7 @@ from analysis.profile_locking import (
     train_locking,
     unit_of,
 )
-from analysis.profile_permutation import Answer, answers, covariates, max_test, split_half
+from analysis.profile_permutation import Answer, answers, carried, covariates, max_test, split_half
 from analysis.profile_power import after_effects
 from analysis.profile_rest import RestLine, fit_rest, tolerance
 from analysis.profile_result import Reliability, ResponseProfile, Verdict
@@ -164,11 +165,16 @@ def analyze_profile(
     resonance, why = _resonance(measured, verdict, rest_line, mode)
     arnold, no_arnold = arnold_of(measured, rest_line) if resonance else (None, why)
     adjusted = None
-    if resonance and measured.plv2.size >= 8:
+    if resonance:
         highest = max(resonance)
-        part = measured.only(measured.level == highest)
-        if part.plv2.size >= 8:
-            adjusted = fit_trend(part, resonance[highest])
+        of = measured.level == highest
+        if of.sum() >= 8:
+            signal = np.zeros(of.size)
+            for level, curve in resonance.items():
+                at = measured.level == level
+                signal[at] = curve.at(measured.frequency_hz[at])
+            previous = carried(found, measured, signal)[of]
+            adjusted = fit_adjusted(measured.only(of), previous, resonance[highest])
     beside = covariates(found, measured, resonance, rng, n_permutations) if resonance else None
     levels_times = np.corrcoef(measured.order, measured.frequency_hz)[0, 1] if (
         measured.order.size > 2 and np.ptp(measured.frequency_hz) and np.ptp(measured.order)
@@ -203,10 +209,14 @@ def analyze_profile(
         sham_answers=tuple(sham_rows),
         resonance=resonance,
         resonance_reason=why,
-        adjusted_centre_hz=adjusted,
+        adjusted=adjusted,
         arnold=arnold,
         arnold_reason=no_arnold,
         echoes=tuple(echoes),
+        exploratory={
+            "leakage": [] if mode == "electrical" else leakage(data, sfreq, groups),
+            **changes_after(data, sfreq, rows, gaps),
+        },
         after_effect=tuple(after_effects(data, sfreq, rows, gaps, bands)),
         rest=rest_line,
         tolerance=tol,

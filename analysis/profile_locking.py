@@ -246,7 +246,8 @@ def gap_phasors(
     room = have - width
     if width < LEAST_CYCLES / hz * sfreq_hz:
         raise AnalysisError(
-            f"gap of {read_s[1] - read_s[0]:.2f} s: too short for {LEAST_CYCLES:g} cycles of {hz:g} Hz"
+            f"gap of {read_s[1] - read_s[0]:.2f} s: too short for {LEAST_CYCLES:g} cycles of "
+            f"{hz:g} Hz"
         )
     step = max(1, round(step_s * sfreq_hz))
     begins = np.arange(0, room + 1, step)

@@ -152,7 +152,8 @@ class Oscillator:
         push = sparse.kron(cos, outward) + sparse.kron(
             1j * harmonics[:, None] * sin, sparse.diags(1.0 / r)
         )
-        return still.tocsc(), turn.tocsc(), (2.0 * np.pi * push).tocsc()
+        csc = sparse.csc_matrix
+        return csc(still), csc(turn), csc(2.0 * np.pi * push)
 
     def locking(self, detuning: float, width: float) -> float:
         """Size of the mean phasor, between 0 and 1.

@@ -22,6 +22,8 @@ __all__ = ["RestLine", "fit_rest", "tolerance"]
 Array = NDArray[np.float64]
 
 SEGMENT_S = 8.0
+CYCLES_TOGETHER = 50  # drawn together, because neighbours are alike
+N_TOLERANCE = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +210,8 @@ def tolerance(
     Returns
     -------
     dict or None
-        `tolerance_hz`, `stability_iqr_hz`, `n_cycles`; None with fewer than 200 cycles.
+        `tolerance_hz` with its interval (bootstrap of stretches of 50 cycles), `stability_iqr_hz`,
+        `n_cycles`; None with fewer than 200 cycles.
     """
     from scipy.signal import butter, hilbert, sosfiltfilt
 
@@ -232,6 +235,23 @@ def tolerance(
     if not frequency or sum(one.size for one in frequency) < 200:
         return None
     hz, uv = np.concatenate(frequency), np.concatenate(amplitude)
+    pieces = np.array_split(np.arange(hz.size), max(2, hz.size // CYCLES_TOGETHER))
+    rng = np.random.default_rng(0)
+    draws = []
+    for _ in range(N_TOLERANCE):
+        chosen = np.concatenate([pieces[i] for i in rng.integers(0, len(pieces), len(pieces))])
+        draws.append(_width(hz[chosen], uv[chosen]))
+    quartiles = np.quantile(np.concatenate(steps), (0.25, 0.75))
+    return {
+        "tolerance_hz": _width(hz, uv),
+        "tolerance_ci95_hz": np.quantile(draws, (0.025, 0.975)).tolist(),
+        "stability_iqr_hz": float(quartiles[1] - quartiles[0]),
+        "n_cycles": int(hz.size),
+    }
+
+
+def _width(hz: Array, uv: Array) -> float:
+    """Width of the range of cycle frequencies with amplitude near the median."""
     edges = np.quantile(hz, np.linspace(0.0, 1.0, 21))
     least = 0.9 * float(np.median(uv))
     width = 0.0
@@ -239,9 +259,4 @@ def tolerance(
         within = (hz >= low) & (hz <= high)
         if within.any() and np.median(uv[within]) >= least:
             width += float(high - low)
-    quartiles = np.quantile(np.concatenate(steps), (0.25, 0.75))
-    return {
-        "tolerance_hz": width,
-        "stability_iqr_hz": float(quartiles[1] - quartiles[0]),
-        "n_cycles": int(hz.size),
-    }
+    return width

@@ -74,11 +74,7 @@ def sweep_part(n: int, seed: int) -> dict[str, Any]:
             "raw_rmse_hz": rms([raw_highest(p) - one.peak_hz for one, p in found]),
             "rest_rmse_hz": rms(rest),
             "adjusted_rmse_hz": rms(
-                [
-                    p.adjusted_centre_hz - one.peak_hz
-                    for one, p in found
-                    if p.adjusted_centre_hz is not None
-                ]
+                [p.adjusted.centre_hz - one.peak_hz for one, p in found if p.adjusted is not None]
             ),
             "coverage": float(np.mean([holds(c.centre_ci95_hz, o.peak_hz) for o, c in curves])),
             "median_width_hz": float(np.median(closed)) if closed else None,
@@ -88,8 +84,8 @@ def sweep_part(n: int, seed: int) -> dict[str, Any]:
         out[f"{level:g} mA"] = row
         print(
             f"{level:g} mA, {n} patients: response in {len(curves)}; centre RMSE "
-            f"{row['rmse_hz']:.3f} Hz (goal {goal}: {met(row['rmse_hz'] <= goal)}), trend in the "
-            f"model {row['adjusted_rmse_hz']:.3f}, raw locking {row['raw_rmse_hz']:.3f}, rest "
+            f"{row['rmse_hz']:.3f} Hz (goal {goal}: {met(row['rmse_hz'] <= goal)}), order and "
+            f"carry-over in the model {row['adjusted_rmse_hz']:.3f}, raw locking {row['raw_rmse_hz']:.3f}, rest "
             f"spectrum {row['rest_rmse_hz']:.3f}; 95 % interval holds {row['coverage']:.1%}, "
             f"median width {row['median_width_hz']} Hz, open {row['open_intervals']}; sham answers "
             f"in {row['sham_answers']}",
