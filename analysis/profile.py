@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.errors import AnalysisError, UnusableRecording
+from analysis.profile_arnold import arnold_of
 from analysis.profile_blocks import (
     UNDER_CURRENT,
     Block,
@@ -22,8 +23,9 @@ from analysis.profile_blocks import (
     check_blocks,
     gap_after_s,
 )
-from analysis.profile_curve import Lorentzian, Measured, fit_lorentzian, fit_trend, shape_of
+from analysis.profile_curve import Lorentzian, Measured, fit_adjusted, fit_lorentzian, shape_of
 from analysis.profile_echo import Echo, detectable_locking, fit_echo
+from analysis.profile_exploratory import changes_after, leakage
 from analysis.profile_input import bands_of, check_marks, drive_phasor, grouped, signal_of
 from analysis.profile_locking import (
     BlockLocking,
@@ -31,8 +33,9 @@ from analysis.profile_locking import (
     gap_phasors,
     phasors,
     train_locking,
+    unit_of,
 )
-from analysis.profile_permutation import Answer, answers, covariates, max_test, split_half
+from analysis.profile_permutation import Answer, answers, carried, covariates, max_test, split_half
 from analysis.profile_power import after_effects
 from analysis.profile_rest import RestLine, fit_rest, tolerance
 from analysis.profile_result import Reliability, ResponseProfile, Verdict
@@ -128,24 +131,23 @@ def analyze_profile(
                     f"{len(trains)} train(s) at {trains[0].frequency_hz:g} Hz: give "
                     f"{LEAST_TRAINS} or more (190 for 2 mA, about 1000 for 1 mA); {UNDER_CURRENT}"
                 )
-            _, unit = gap_phasors(data, sfreq, trains, read_s=read_s, drive=drive)
-            one = train_locking(trains, unit[0], rng, n_permutations)
+            _, value = gap_phasors(data, sfreq, trains, read_s=read_s, drive=drive)
+            one = train_locking(trains, unit_of(value[0]), rng, n_permutations)
             (found if trains[0].kind == "drive" else sham).append(one)
-            if trains[0].kind == "drive":
-                whole = (read_s[0], max(read_s[1], min(least, 1.0)))
-                times, unit = gap_phasors(data, sfreq, trains, read_s=whole, drive=drive)
-                one_echo = fit_echo(times, unit, trains[0].frequency_hz, trains[0].level, rng)
-                echoes.append(one_echo)
+            whole = (read_s[0], max(read_s[1], min(least, 1.0)))
+            times, value = gap_phasors(data, sfreq, trains, read_s=whole, drive=drive)
+            one_echo = fit_echo(times, value, trains[0].frequency_hz, trains[0].level, rng)
+            echoes.append(replace(one_echo, kind=trains[0].kind))
     else:
         check_marks(raw, mode, [(r.start_s, r.stop_s) for r in rows])
-        unit_of = {band: phasors(data, sfreq, band) for band in set(bands.values())}
+        unit_in = {band: phasors(data, sfreq, band) for band in set(bands.values())}
         for group in groups:
             if group[0].kind == "drive":
-                unit = unit_of[bands[group[0].frequency_hz]]
+                unit = unit_in[bands[group[0].frequency_hz]]
                 found.append(continuous_locking(data, unit, sfreq, group, drive=drive))
                 continue
             for hz in frequencies:
-                unit = unit_of[bands[hz]]
+                unit = unit_in[bands[hz]]
                 one = continuous_locking(data, unit, sfreq, group, frequency_hz=hz)
                 virtual = tuple(replace(b, frequency_hz=hz) for b in group)
                 sham.append(replace(one, blocks=virtual))
@@ -161,12 +163,18 @@ def analyze_profile(
     line = _rest_line(raw, rest, picks, drive_channel, rows, gaps, bands, frequencies)
     tol, rest_line = line
     resonance, why = _resonance(measured, verdict, rest_line, mode)
+    arnold, no_arnold = arnold_of(measured, rest_line) if resonance else (None, why)
     adjusted = None
-    if resonance and measured.plv2.size >= 8:
+    if resonance:
         highest = max(resonance)
-        part = measured.only(measured.level == highest)
-        if part.plv2.size >= 8:
-            adjusted = fit_trend(part, resonance[highest])
+        of = measured.level == highest
+        if of.sum() >= 8:
+            signal = np.zeros(of.size)
+            for level, curve in resonance.items():
+                at = measured.level == level
+                signal[at] = curve.at(measured.frequency_hz[at])
+            previous = carried(found, measured, signal)[of]
+            adjusted = fit_adjusted(measured.only(of), previous, resonance[highest])
     beside = covariates(found, measured, resonance, rng, n_permutations) if resonance else None
     levels_times = np.corrcoef(measured.order, measured.frequency_hz)[0, 1] if (
         measured.order.size > 2 and np.ptp(measured.frequency_hz) and np.ptp(measured.order)
@@ -201,8 +209,14 @@ def analyze_profile(
         sham_answers=tuple(sham_rows),
         resonance=resonance,
         resonance_reason=why,
-        adjusted_centre_hz=adjusted,
+        adjusted=adjusted,
+        arnold=arnold,
+        arnold_reason=no_arnold,
         echoes=tuple(echoes),
+        exploratory={
+            "leakage": [] if mode == "electrical" else leakage(data, sfreq, groups),
+            **changes_after(data, sfreq, rows, gaps),
+        },
         after_effect=tuple(after_effects(data, sfreq, rows, gaps, bands)),
         rest=rest_line,
         tolerance=tol,
@@ -289,8 +303,8 @@ def _late_echoes(
     for (hz, level), trains in sorted(repeated.items()):
         if len(trains) >= LEAST_TRAINS:
             until = min(1.0, *(gap_of[b] for b in trains))
-            times, unit = gap_phasors(data, sfreq_hz, trains, read_s=(0.0, until), drive=drive)
-            found.append(fit_echo(times, unit, hz, level, rng))
+            times, value = gap_phasors(data, sfreq_hz, trains, read_s=(0.0, until), drive=drive)
+            found.append(fit_echo(times, value, hz, level, rng))
     return found
 
 

@@ -17,7 +17,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Lorentzian", "Measured", "fit_curve", "fit_lorentzian", "shape_of"]
+__all__ = [
+    "Adjusted",
+    "Lorentzian",
+    "Measured",
+    "fit_adjusted",
+    "fit_curve",
+    "fit_lorentzian",
+    "shape_of",
+]
 
 Array = NDArray[np.float64]
 
@@ -259,37 +267,68 @@ def fit_lorentzian(measured: Measured, *, width_hz: float | None = None) -> Lore
     )
 
 
-def fit_trend(measured: Measured, curve: Lorentzian) -> float:
-    """Centre with a response that may grow or fade over the session in the model.
+@dataclass(frozen=True, slots=True)
+class Adjusted:
+    """Centre with order and carry-over in the model; 95 % intervals (None: open)."""
+
+    centre_hz: float
+    centre_ci95_hz: tuple[float | None, float | None]
+    ln_order: float
+    ln_order_ci95: tuple[float | None, float | None]
+    ln_carry: float
+    ln_carry_ci95: tuple[float | None, float | None]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON."""
+        return {
+            "centre_hz": self.centre_hz,
+            "centre_ci95_hz": list(self.centre_ci95_hz),
+            "ln_response_over_session": self.ln_order,
+            "ln_response_over_session_ci95": list(self.ln_order_ci95),
+            "ln_response_after_strongest": self.ln_carry,
+            "ln_response_after_strongest_ci95": list(self.ln_carry_ci95),
+        }
+
+
+def fit_adjusted(measured: Measured, previous: Array, curve: Lorentzian) -> Adjusted:
+    """Fit the curve with a response that may follow the session and the block before.
 
     Parameters
     ----------
     measured : Measured
         Blocks of one level.
+    previous : ndarray, shape (n_blocks,)
+        Expected response of the block before each, faded by the time between.
     curve : Lorentzian
-        Fit without the trend.
+        Fit without these; its width is held within a factor of about two, and each effect is taken
+        to be of the order of a factor e at most.
 
     Returns
     -------
-    float
-        Centre, Hz.
+    Adjusted
     """
-    from scipy.optimize import minimize
-
     hz, order = measured.frequency_hz, measured.order
-    scaled = (order - order.mean()) / max(float(np.ptp(order)), 1e-9)
-
-    def cost(values: Array) -> float:
-        turn = (hz - values[0]) / math.exp(values[1])
-        signal = math.exp(values[2]) * np.exp(values[3] * scaled) / (1.0 + turn**2)
-        held = 0.5 * ((values[1] - math.log(curve.half_width_hz)) / 0.7) ** 2
-        return float(held + 0.5 * values[3] ** 2 - measured.loglik(np.minimum(signal, 1.0)))
-
-    start = [curve.centre_hz, math.log(curve.half_width_hz), math.log(curve.height), 0.0]
+    time = (order - order.mean()) / max(float(np.ptp(order)), 1e-9)
+    carry = previous / previous.max() if previous.max() > 0.0 else previous
+    carry = carry - carry.mean()
+    wide = math.log(curve.half_width_hz)
     bounds = [
         (float(hz.min()) - 1.0, float(hz.max()) + 1.0),
-        (-4.0, 3.0),
+        (wide - 2.0, wide + 2.0),
         (-12.0, 0.5),
-        (-3.0, 3.0),
+        (-4.0, 4.0),
+        (-4.0, 4.0),
     ]
-    return float(minimize(cost, start, method="L-BFGS-B", bounds=bounds).x[0])
+
+    def model(values: Array) -> Array:
+        turn = (hz - values[0]) / math.exp(values[1])
+        beside = np.exp(values[2] + values[3] * time + values[4] * carry)
+        return np.asarray(np.minimum(beside / (1.0 + turn**2), 1.0))
+
+    def prior(values: Array) -> float:
+        held = ((values[1] - wide) / 0.7) ** 2 + values[3] ** 2 + values[4] ** 2
+        return 0.5 * float(held)
+
+    start = [curve.centre_hz, wide, math.log(max(curve.height, 1e-5)), 0.0, 0.0]
+    best, _, ci = fit_curve(measured, model, bounds, [start], prior=prior)
+    return Adjusted(float(best[0]), ci[0], float(best[3]), ci[3], float(best[4]), ci[4])

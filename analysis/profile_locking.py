@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from analysis.errors import AnalysisError
 from analysis.profile_blocks import Block
 
-__all__ = ["BlockLocking", "band_of", "continuous_locking", "gap_phasors", "phasors"]
+__all__ = ["BlockLocking", "band_of", "continuous_locking", "gap_phasors", "phasors", "unit_of"]
 
 Array = NDArray[np.float64]
 ComplexArray = NDArray[np.complex128]
@@ -36,6 +36,7 @@ LEAST_BINS = 6
 SETTLE_S = 1.0
 HALF_BAND_HZ = 3.0
 ONE_RHYTHM_HZ = 8.0
+CYCLES, LEAST_CYCLES = 2.0, 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +205,7 @@ def gap_phasors(
     trains: Sequence[Block],
     *,
     read_s: tuple[float, float],
-    cycles: float = 2.0,
+    cycles: float = CYCLES,
     step_s: float = 0.02,
     drive: ComplexArray | None = None,
 ) -> tuple[Array, ComplexArray]:
@@ -221,7 +222,7 @@ def gap_phasors(
     read_s : (float, float)
         From and to, seconds after each offset.
     cycles : float
-        Length of the Hann window in cycles of the drive.
+        Length of the Hann window in cycles of the drive; down to 1.5 where the gap has no room.
     step_s : float
         From one window to the next.
     drive : ndarray of complex, shape (n_times,), optional
@@ -231,8 +232,8 @@ def gap_phasors(
     -------
     times_s : ndarray, shape (n_windows,)
         Middle of each window after the offset.
-    unit : ndarray of complex, shape (n_windows, n_trains, n_channels)
-        Unit phasors, drive's phase taken away.
+    value : ndarray of complex, shape (n_windows, n_trains, n_channels)
+        Size and phase, the drive's phase taken away.
 
     Raises
     ------
@@ -240,11 +241,13 @@ def gap_phasors(
         If the gap has no room for a window.
     """
     hz = trains[0].frequency_hz
-    width = round(cycles / hz * sfreq_hz)
-    room = math.floor((read_s[1] - read_s[0]) * sfreq_hz + 1e-6) - width
-    if room < 0:
+    have = math.floor((read_s[1] - read_s[0]) * sfreq_hz + 1e-6)
+    width = min(round(cycles / hz * sfreq_hz), have)
+    room = have - width
+    if width < LEAST_CYCLES / hz * sfreq_hz:
         raise AnalysisError(
-            f"gap of {read_s[1] - read_s[0]:.2f} s: too short for {cycles:g} cycles of {hz:g} Hz"
+            f"gap of {read_s[1] - read_s[0]:.2f} s: too short for {LEAST_CYCLES:g} cycles of "
+            f"{hz:g} Hz"
         )
     step = max(1, round(step_s * sfreq_hz))
     begins = np.arange(0, room + 1, step)
@@ -264,8 +267,12 @@ def gap_phasors(
         time_s = (begins[:, None] + np.arange(width)) / sfreq_hz
         turns = np.exp(-1j * (2.0 * np.pi * hz * time_s + phase))
         found.append(np.einsum("wct,wt->wc", pieces, turns * window))
-    value = np.stack(found, axis=1)
-    return np.asarray(middle + read_s[0]), value / np.maximum(np.abs(value), 1e-300)
+    return np.asarray(middle + read_s[0]), np.stack(found, axis=1)
+
+
+def unit_of(value: ComplexArray) -> ComplexArray:
+    """Phasors of size 1."""
+    return np.asarray(value / np.maximum(np.abs(value), 1e-300), dtype=np.complex128)
 
 
 def train_locking(

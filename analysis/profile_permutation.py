@@ -19,7 +19,17 @@ from numpy.typing import NDArray
 from analysis.profile_curve import Lorentzian, Measured
 from analysis.profile_locking import BlockLocking
 
-__all__ = ["Answer", "Covariates", "MaxTest", "answers", "covariates", "max_test", "split_half"]
+__all__ = [
+    "Answer",
+    "Covariates",
+    "MaxTest",
+    "answers",
+    "carried",
+    "coherent",
+    "covariates",
+    "max_test",
+    "split_half",
+]
 
 Array = NDArray[np.float64]
 
@@ -133,7 +143,7 @@ def answers(found: Sequence[BlockLocking], measured: Measured, test: MaxTest) ->
     for level, hz in pairs:
         of = (measured.level == level) & (measured.frequency_hz == hz)
         part = measured.only(of)
-        best, low, high = _coherent(part)
+        best, low, high = coherent(part)
         lines = [one.line_db for one, is_in in zip(found, of, strict=True) if is_in]
         rows.append(
             Answer(
@@ -144,7 +154,7 @@ def answers(found: Sequence[BlockLocking], measured: Measured, test: MaxTest) ->
     return rows
 
 
-def _coherent(part: Measured) -> tuple[float, float, float]:
+def coherent(part: Measured) -> tuple[float, float, float]:
     """Most likely coherent part and where the likelihood ratio reaches 95 %."""
     grid = np.r_[0.0, np.geomspace(0.01 * part.null.min(), 1.0, 400)]
     logs = np.array([part.loglik(np.full(part.plv2.size, value)) for value in grid])
@@ -196,11 +206,7 @@ def covariates(
     )
     sd = np.sqrt((measured.null**2 + 2.0 * signal * measured.null) / measured.shape)
     left = (measured.plv2 - measured.null - signal) / sd
-    times = np.argsort(measured.order)
-    previous = np.zeros(left.size)
-    for before, now in itertools.pairwise(times):
-        wait_s = found[now].block.start_s - found[before].blocks[-1].stop_s
-        previous[now] = signal[before] * math.exp(-max(wait_s, 0.0) / CARRY_TAU_S)
+    previous = carried(found, measured, signal)
     order = measured.order.astype(float)
     slope, p = _slope(order, left, rng, n_draws)
     carry, carry_p = (None, None)
@@ -210,6 +216,15 @@ def covariates(
     same = np.std(measured.frequency_hz) == 0.0 or np.std(order) == 0.0
     r = 0.0 if same else float(np.corrcoef(order, measured.frequency_hz)[0, 1])
     return Covariates(slope, p, carry, carry_p, r)
+
+
+def carried(found: Sequence[BlockLocking], measured: Measured, signal: Array) -> Array:
+    """Response expected of the block before each one, faded by the time between (60 s)."""
+    previous = np.zeros(signal.size)
+    for before, now in itertools.pairwise(np.argsort(measured.order)):
+        wait_s = found[now].block.start_s - found[before].blocks[-1].stop_s
+        previous[now] = signal[before] * math.exp(-max(wait_s, 0.0) / CARRY_TAU_S)
+    return previous
 
 
 def _slope(x: Array, y: Array, rng: np.random.Generator, n_draws: int) -> tuple[float, float]:

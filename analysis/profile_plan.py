@@ -7,6 +7,7 @@ Locking that is there is found with power 0.8 where ``n R² = 4.8`` (Rayleigh): 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,8 @@ __all__ = ["SWEEP_HZ", "TRAINS_HZ", "ProfilePlan", "plan_profile"]
 SWEEP_HZ = (-3.0, -2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 3.0)
 TRAINS_HZ = (-2.0, 0.0, 2.0)
 ECHO_READ_S = 0.2
+GAP_S = 60.0  # between blocks
+TRAIN_GAP_S = 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +34,16 @@ class ProfilePlan:
     ----------
     mode : {"photic", "electrical", "virtual"}
         What drives.
+    peak_hz : float
+        The person's own frequency; that of the virtual reference in sham.
     order_hz : tuple of float
         Frequencies in the order to run them; sham is 0.
+    order_level : tuple of float
+        Level of each.
     seconds_per_block : float
         On-time of a continuous block, or a train.
+    gap_s : float
+        Without drive between blocks, or trains.
     trains : int
         Trains per frequency; 0 for continuous blocks.
     minutes : float
@@ -52,8 +61,11 @@ class ProfilePlan:
     """
 
     mode: Mode
+    peak_hz: float
     order_hz: tuple[float, ...]
+    order_level: tuple[float, ...]
     seconds_per_block: float
+    gap_s: float
     trains: int
     minutes: float
     expected_plv: float
@@ -66,8 +78,11 @@ class ProfilePlan:
         """As JSON."""
         return {
             "mode": self.mode,
+            "peak_hz": self.peak_hz,
             "order_hz": list(self.order_hz),
+            "order_level": list(self.order_level),
             "seconds_per_block": self.seconds_per_block,
+            "gap_s": self.gap_s,
             "trains": self.trains,
             "minutes": self.minutes,
             "expected_plv": self.expected_plv,
@@ -89,6 +104,7 @@ def plan_profile(
     seconds_per_block: float | None = None,
     trains: int | None = None,
     repeats: int = 1,
+    levels: Sequence[float] = (1.0,),
     sham: bool = True,
     seed: int = 0,
 ) -> ProfilePlan:
@@ -101,7 +117,8 @@ def plan_profile(
     peak_hz : float
         The person's own frequency.
     expected_plv : float
-        Locking expected while driven (0.16: 1 mA in the reference model, an assumption).
+        Locking expected while driven at the highest level (0.16: 1 mA in the reference model, an
+        assumption); at lower levels it is taken to be less in proportion.
     fwhm_hz : float
         Width of the rhythm's line at rest.
     seconds_per_block : float, optional
@@ -110,6 +127,8 @@ def plan_profile(
         Per frequency (electrical; 190).
     repeats : int
         Of the whole sweep; two allow a split-half reliability.
+    levels : sequence of float
+        Of the drive, mA or any unit; three give a locking region.
     sham : bool
         Whether a block of sham is part of it.
     seed : int
@@ -133,6 +152,9 @@ def plan_profile(
     wrong = [f"{k} {v:g}" for k, v in positive.items() if not 0.0 < v < math.inf]
     wrong += [f"expected_plv {expected_plv:g}"] if not 0.0 < expected_plv < 1.0 else []
     wrong += [f"repeats {repeats}"] if repeats < 1 else []
+    wrong += [f"level {v:g}" for v in levels if not 0.0 < v < math.inf]
+    wrong += ["no level"] if not levels else []
+    wrong += ["the same level twice"] if len(set(levels)) < len(levels) else []
     wrong += [f"trains {n}"] if electrical and n < 2 else []
     wrong += [] if peak_hz > 3.5 or electrical else [f"peak_hz {peak_hz:g} (a sweep needs 3.5)"]
     if wrong:
@@ -140,16 +162,19 @@ def plan_profile(
     tau_s = 1.0 / (math.pi * fwhm_hz)
     offsets = TRAINS_HZ if electrical else SWEEP_HZ
     rng = np.random.default_rng(seed)
-    order: list[float] = []
+    highest, lowest = max(levels), min(levels)
+    order: list[tuple[float, float]] = []
     for _ in range(repeats):
-        sweep = [round(peak_hz + d, 3) for d in offsets] + ([0.0] if sham else [])
+        sweep = [(round(peak_hz + d, 3), level) for level in levels for d in offsets]
+        sweep += [(0.0, highest)] if sham else []
         order += [sweep[i] for i in rng.permutation(len(sweep))]
     warnings = []
+    gap_s = TRAIN_GAP_S if electrical else GAP_S
     if electrical:
         asked = expected_plv * math.exp(-ECHO_READ_S / tau_s)
         needed = POWER_80 / asked**2
         detectable = math.sqrt(POWER_80 / n)
-        minutes = len(order) * n * (on_s + 1.5) / 60.0
+        minutes = len(order) * n * (on_s + gap_s) / 60.0
         if detectable > asked:
             warnings.append(
                 f"{n} trains find locking of {min(detectable, 1.0):.2f} with power 0.8, "
@@ -165,12 +190,18 @@ def plan_profile(
         asked = expected_plv
         needed = POWER_80 * 2.0 * tau_s / asked**2
         detectable = math.sqrt(POWER_80 * 2.0 * tau_s / on_s)
-        minutes = len(order) * (on_s + 60.0) / 60.0
+        minutes = len(order) * (on_s + gap_s) / 60.0
         if detectable > asked:
             warnings.append(
                 f"blocks of {on_s:g} s find locking of {min(detectable, 1.0):.2f} with power 0.8, "
                 f"{asked:.2f} is expected: {math.ceil(needed)} s needed"
             )
+    if lowest < highest and detectable > asked * lowest / highest:
+        short = ", ".join(f"{v:g}" for v in levels if detectable > asked * v / highest)
+        warnings.append(
+            f"at level {short} a single block or frequency is too short to be found (locking in "
+            "proportion to the level); only all levels together say something there"
+        )
     if repeats < 2:
         warnings.append("no repeats: the profile cannot be called individual (needs two)")
     if not sham:
@@ -179,9 +210,10 @@ def plan_profile(
         warnings.append(
             "photic: screen for photosensitivity first; add jittered flicker as control"
         )
-    if repeats * len(offsets) * on_s * max(n, 1) > 3600.0 and not electrical:
+    if repeats * len(offsets) * len(levels) * on_s > 3600.0 and not electrical:
         warnings.append(f"{minutes:.0f} min in one visit: arousal drifts; spread it over visits")
     return ProfilePlan(
-        mode, tuple(order), on_s, n, minutes, asked, needed, min(1.0, detectable), seed,
+        mode, peak_hz, tuple(hz for hz, _ in order), tuple(v for _, v in order), on_s, gap_s, n,
+        minutes, asked, needed, min(1.0, detectable), seed,
         tuple(warnings),
     )  # fmt: skip

@@ -5,18 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from analysis.profile_arnold import ArnoldMap
 from analysis.profile_blocks import Mode
-from analysis.profile_curve import Lorentzian
+from analysis.profile_curve import Adjusted, Lorentzian
 from analysis.profile_echo import Echo
 from analysis.profile_permutation import Answer, Covariates, MaxTest
 from analysis.profile_rest import RestLine
 
 __all__ = ["Reliability", "ResponseProfile"]
 
-ARNOLD_REASON = (
-    "not given: a phase model fitted to the reference oscillator makes the locking region more "
-    "than a third too wide (benchmarks/profile.py, part arnold)"
-)
 Verdict = Literal["response", "no_response", "undetermined"]
 
 
@@ -66,12 +63,19 @@ class ResponseProfile:
         By level; empty without a response or with too few frequencies.
     resonance_reason : str
         Why there is none.
-    adjusted_centre_hz : float or None
-        Centre of the highest level with a trend over the session in the model.
+    adjusted : Adjusted or None
+        Centre of the highest level with order and carry-over in the model.
+    arnold : ArnoldMap or None
+        Locking region over the levels.
+    arnold_reason : str
+        Why there is none.
     echoes : tuple of Echo
         Decay after the drive's end, per frequency and level.
     after_effect : tuple of dict
         ln power ratio after/before each block, less sham.
+    exploratory : dict
+        Leakage to twice and half the drive, change of exponent and of complexity; no part of the
+        verdict.
     rest : RestLine or None
         The undriven line.
     tolerance : dict or None
@@ -99,9 +103,12 @@ class ResponseProfile:
     sham_answers: tuple[Answer, ...]
     resonance: dict[float, Lorentzian]
     resonance_reason: str
-    adjusted_centre_hz: float | None
+    adjusted: Adjusted | None
+    arnold: ArnoldMap | None
+    arnold_reason: str
     echoes: tuple[Echo, ...]
     after_effect: tuple[dict[str, Any], ...]
+    exploratory: dict[str, Any]
     rest: RestLine | None
     tolerance: dict[str, Any] | None
     covariates: Covariates | None
@@ -115,10 +122,13 @@ class ResponseProfile:
         """As JSON."""
         echoes = []
         for echo in self.echoes:
-            ratio = None
-            if self.rest is not None and echo.tau_s is not None:
-                ratio = echo.tau_s / self.rest.memory_s
-            echoes.append({**echo.to_dict(), "tau_over_memory": ratio})
+            ratio, ends = None, None
+            if self.rest is not None and echo.tau_s is not None and echo.tau_ci95_s is not None:
+                memory_s = self.rest.memory_s
+                ratio = echo.tau_s / memory_s
+                ends = [None if v is None else v / memory_s for v in echo.tau_ci95_s]
+            more = {"tau_over_memory": ratio, "tau_over_memory_ci95": ends}
+            echoes.append({**echo.to_dict(), **more})
         return {
             "mode": self.mode,
             "verdict": self.verdict,
@@ -132,11 +142,12 @@ class ResponseProfile:
                 {"level": level, **curve.to_dict()} for level, curve in self.resonance.items()
             ],
             "resonance_reason": self.resonance_reason or None,
-            "adjusted_centre_hz": self.adjusted_centre_hz,
-            "arnold": None,
-            "arnold_reason": ARNOLD_REASON,
+            "adjusted": None if self.adjusted is None else self.adjusted.to_dict(),
+            "arnold": None if self.arnold is None else self.arnold.to_dict(),
+            "arnold_reason": self.arnold_reason or None,
             "echo": echoes,
             "after_effect": list(self.after_effect),
+            "exploratory": self.exploratory,
             "rest": None if self.rest is None else self.rest.to_dict(),
             "frequency_tolerance": self.tolerance,
             "covariates": None if self.covariates is None else self.covariates.to_dict(),

@@ -22,9 +22,8 @@ from typing import Any
 import numpy as np
 
 from analysis.profile import analyze_profile
-from analysis.profile_arnold import fit_arnold
 from analysis.profile_blocks import Block
-from analysis.profile_curve import Measured
+from analysis.profile_oscillator import Oscillator
 from benchmarks.profile_made import made_sweeps, made_trains
 from benchmarks.real_outcomes import CODES, DRIVES_HZ, PEOPLE, data_folder
 from devices.rhythm import Rhythm, locking_half_width_hz
@@ -75,11 +74,7 @@ def sweep_part(n: int, seed: int) -> dict[str, Any]:
             "raw_rmse_hz": rms([raw_highest(p) - one.peak_hz for one, p in found]),
             "rest_rmse_hz": rms(rest),
             "adjusted_rmse_hz": rms(
-                [
-                    p.adjusted_centre_hz - one.peak_hz
-                    for one, p in found
-                    if p.adjusted_centre_hz is not None
-                ]
+                [p.adjusted.centre_hz - one.peak_hz for one, p in found if p.adjusted is not None]
             ),
             "coverage": float(np.mean([holds(c.centre_ci95_hz, o.peak_hz) for o, c in curves])),
             "median_width_hz": float(np.median(closed)) if closed else None,
@@ -89,8 +84,8 @@ def sweep_part(n: int, seed: int) -> dict[str, Any]:
         out[f"{level:g} mA"] = row
         print(
             f"{level:g} mA, {n} patients: response in {len(curves)}; centre RMSE "
-            f"{row['rmse_hz']:.3f} Hz (goal {goal}: {met(row['rmse_hz'] <= goal)}), trend in the "
-            f"model {row['adjusted_rmse_hz']:.3f}, raw locking {row['raw_rmse_hz']:.3f}, rest "
+            f"{row['rmse_hz']:.3f} Hz (goal {goal}: {met(row['rmse_hz'] <= goal)}), order and "
+            f"carry-over in the model {row['adjusted_rmse_hz']:.3f}, raw locking {row['raw_rmse_hz']:.3f}, rest "
             f"spectrum {row['rest_rmse_hz']:.3f}; 95 % interval holds {row['coverage']:.1%}, "
             f"median width {row['median_width_hz']} Hz, open {row['open_intervals']}; sham answers "
             f"in {row['sham_answers']}",
@@ -119,20 +114,11 @@ def arnold_part(n: int, seed: int) -> dict[str, Any]:
     """Half-width of the locking region from sweeps at 0.5, 1 and 2 mA."""
     made = made_sweeps(n, (0.5, 1.0, 2.0), seed + 20)
     truth = locking_half_width_hz(Rhythm(), 1.0)
-    maps = []
-    for one in made:
-        profile = analyze_profile(one.raw, one.blocks, mode="virtual")
-        if profile.rest is None or profile.verdict != "response":
-            continue
-        rows = profile.answers
-        read = Measured(
-            *(np.array([getattr(row, name) for row in rows]) for name in
-              ("frequency_hz", "level", "plv2", "null")),
-            np.arange(float(len(rows))),
-            np.ones(len(rows)),
-        )  # fmt: skip
-        width = profile.rest.diffusion_fwhm_hz
-        maps.append(fit_arnold(read, fwhm_hz=width, share=profile.rest.share))
+    maps = [
+        profile.arnold
+        for one in made
+        if (profile := analyze_profile(one.raw, one.blocks, mode="virtual")).arnold is not None
+    ]
     slopes = np.array([one.slope_hz_per_level for one in maps])
     held = np.mean([holds(one.slope_ci95, truth) for one in maps])
     bias = float(np.mean(slopes) / truth - 1.0)
@@ -155,18 +141,23 @@ def echo_part(n: int, seed: int) -> dict[str, Any]:
         made = made_trains(n, level, trains, seed + 30, artefact=500.0, fwhm_hz=fwhm)
         found = [analyze_profile(one.raw, one.blocks, mode="electrical") for one in made]
         taus = [p.echoes[0].tau_s for p in found if p.echoes[0].tau_s is not None]
-        theory = 1.0 / (np.pi * fwhm)
+        stiffness = Rhythm().relaxation_per_s / fwhm
+        theory = 1.0 / (np.pi * fwhm * Oscillator(stiffness).line_width)
+        phase_s = 1.0 / (np.pi * fwhm)
         middle = float(np.median(taus)) if taus else float("nan")
         held = [holds(p.echoes[0].tau_ci95_s, theory) for p in found if p.echoes[0].tau_ci95_s]
         within = float(np.mean(np.abs(np.array(taus) / theory - 1.0) <= 0.3)) if taus else 0.0
         row = {"answered": len(taus), "median_s": middle, "theory_s": theory, "within_30": within,
-               "coverage": float(np.mean(held)) if held else None}  # fmt: skip
+               "coverage": float(np.mean(held)) if held else None,
+               "over_phase_memory": middle / phase_s}  # fmt: skip
         out[f"{level:g} mA, FWHM {fwhm:g}"] = row
         print(
             f"echo, {level:g} mA, FWHM {fwhm:g} Hz, {trains} trains: {len(taus)} of {n} found; "
-            f"median {middle:.2f} s, 1/(pi FWHM) {theory:.2f} s: {middle / theory - 1.0:+.0%} "
+            f"median {middle:.2f} s; 1/(pi FWHM) of its line at rest {theory:.2f} s: "
+            f"{middle / theory - 1.0:+.0%} "
             f"(goal 30 %: {met(abs(middle / theory - 1.0) <= 0.3)}); within 30 % in {within:.0%}; "
-            f"interval holds {row['coverage']}",
+            f"interval holds {row['coverage']}; against 1/(pi F) of phase diffusion alone "
+            f"({phase_s:.2f} s) {middle / phase_s - 1.0:+.0%}",
             flush=True,
         )
     made = made_trains(n, 4.0, 190, seed + 40, real_ma=0.0, frequencies=3)

@@ -23,7 +23,7 @@ from devices.eeg import STALE_S, EEGInfo, EEGSource, Pulled, channel_rows, micro
 from tacs.clock import Clock
 from tacs.errors import DeviceNotFound, InputError, LinkLost
 
-__all__ = ["LslEEG"]
+__all__ = ["LslEEG", "lsl_library", "lsl_to_session_s"]
 
 LISTEN_S: Final = 2.0  # for other streams of the same description
 OPEN_S: Final = 5.0
@@ -82,7 +82,7 @@ class LslEEG(EEGSource):
     def _open(self) -> EEGInfo:
         if self._session.virtual:
             raise InputError("an LSL stream is read in real time; use --clock real")
-        lsl = self._lsl = _library()
+        lsl = self._lsl = lsl_library()
         found = self._found(lsl)
         where = f"LSL stream {found.name!r} on {found.hostname or 'an unknown host'}"
         if str(found.dtype) in ("string", "<class 'str'>"):
@@ -178,17 +178,8 @@ class LslEEG(EEGSource):
         return Pulled(
             samples=np.asarray(samples)[:, self._rows],
             stamps_s=np.asarray(stamps_s, dtype=np.float64),
-            offset_s=self._correction_s + self._to_session_s(lsl),
+            offset_s=self._correction_s + lsl_to_session_s(self._session, lsl),
         )
-
-    def _to_session_s(self, lsl: Any) -> float:
-        """Session's clock minus LSL's clock of this computer, from the quickest of some looks."""
-        looks = []
-        for _ in range(LOOKS):
-            before_s, lsl_s = self._session.now_s(), float(lsl.local_clock())
-            after_s = self._session.now_s()
-            looks.append((after_s - before_s, 0.5 * (before_s + after_s) - lsl_s))
-        return min(looks)[1]
 
     def _close(self) -> None:
         if self._inlet is not None:
@@ -197,7 +188,7 @@ class LslEEG(EEGSource):
             self._inlet = None
 
 
-def _library() -> Any:
+def lsl_library() -> Any:
     """Import MNE-LSL."""
     try:
         import mne_lsl.lsl
@@ -207,3 +198,13 @@ def _library() -> Any:
             "pip install 'tacs-suite[live]'"
         ) from exc
     return mne_lsl.lsl
+
+
+def lsl_to_session_s(clock: Clock, lsl: Any) -> float:
+    """Session's clock minus LSL's clock of this computer, from the quickest of some looks."""
+    looks = []
+    for _ in range(LOOKS):
+        before_s, lsl_s = clock.now_s(), float(lsl.local_clock())
+        after_s = clock.now_s()
+        looks.append((after_s - before_s, 0.5 * (before_s + after_s) - lsl_s))
+    return min(looks)[1]

@@ -63,12 +63,15 @@ class NamedKind:
         Whether it runs on a virtual clock.
     build : callable
         Makes a source from address, options and clock.
+    marks : callable, optional
+        Makes a stream of marks (:class:`tacs.marks.Marks`) from address and clock.
     """
 
     form: str
     about: str
     virtual: bool
     build: Callable[[str, _Options, Clock], EEGSource]
+    marks: Callable[[str, Clock], Any] | None = None
 
     def make(self, address: str, options: Mapping[str, str], clock: Clock) -> EEGSource:
         """Return the source, not yet open.
@@ -175,17 +178,31 @@ def _virtual(address: str, options: _Options, clock: Clock) -> EEGSource:
     state = options.take("eyes", str) or "closed"
     peak_hz = options.take("peak_hz", float)
     sfreq_hz = options.take("sfreq_hz", float) or 250.0
+    size = options.take("size", float)
+    artefact_uv = options.take("artefact_uv", float)
     paced = _paced(options)
     options.done()
     eyes: dict[str, Eyes] = {"closed": "closed", "open": "open"}
     if state not in eyes:
         raise InputError(f"virtual:SEED: eyes={state}: write closed or open")
     changes = {} if peak_hz is None else {"peak_hz": peak_hz}
+    if size is not None:
+        changes |= {"eyes_closed_gain": size, "eyes_open_gain": size}
+    if artefact_uv is not None:
+        changes["artefact_uv_per_ma"] = artefact_uv
     patient = VirtualPatient(PatientTruth.draw(seed, **changes), seed, sfreq_hz=sfreq_hz)
     return PatientEEG(patient, clock, eyes=eyes[state], **paced)
 
 
-LSL = NamedKind("lsl:NAME", "a stream on the network (Lab Streaming Layer)", False, _lsl)
+def _lsl_marks(address: str, clock: Clock) -> Any:
+    from devices.marks_lsl import LslMarks
+
+    return LslMarks(clock, name=address)
+
+
+LSL = NamedKind(
+    "lsl:NAME", "a stream on the network (Lab Streaming Layer)", False, _lsl, _lsl_marks
+)
 BRAINFLOW = NamedKind("brainflow:BOARD[?key=value]", "a board of BrainFlow", False, _brainflow)
 NIC2 = NamedKind("nic2:HOST?electrodes=…", "NIC2's EEG stream", False, _nic2)
 REPLAY = NamedKind("replay:FILE", "a recording, as if it came live", True, _replay)

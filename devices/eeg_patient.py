@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -14,10 +15,13 @@ from devices.eeg import EEGInfo
 from devices.eeg_replay import PacedEEG
 from devices.patient import VirtualPatient
 from tacs.clock import Clock
+from tacs.errors import InputError
 
 __all__ = ["PatientEEG"]
 
 CurrentBetween = Callable[[float, float], DeliveredCurrent | None]
+
+STEPS_PER_S = 1000
 
 
 class PatientEEG(PacedEEG):
@@ -51,6 +55,26 @@ class PatientEEG(PacedEEG):
         self._patient = patient
         self._eyes: Eyes = eyes
         self._current = current
+        self._drives: list[tuple[float, float, float, float]] = []
+
+    def drive(self, frequency_hz: float, current_ma: float, from_s: float, until_s: float) -> None:
+        """Let an ideal cosine reach every source alike, for tests of known truth.
+
+        Parameters
+        ----------
+        frequency_hz, current_ma : float
+            Of the drive; it begins at its maximum.
+        from_s, until_s : float
+            On the session's clock.
+
+        Raises
+        ------
+        InputError
+            The source has a current of its own.
+        """
+        if self._current is not None:
+            raise InputError("this virtual patient gets the current of a session, no other drive")
+        self._drives.append((frequency_hz, current_ma, from_s, until_s))
 
     def _described(self) -> EEGInfo:
         channels = self._patient.channels
@@ -66,4 +90,20 @@ class PatientEEG(PacedEEG):
         current = None
         if self._current is not None:
             current = self._current(begin_s, begin_s + n * self._step_s)
+        elif self._drives:
+            current = self._driven(begin_s, n * self._step_s)
         return self._patient.samples_uv(n, eyes=self._eyes, current=current).T
+
+    def _driven(self, begin_s: float, lasts_s: float) -> DeliveredCurrent | None:
+        """What the drives give in a stretch; None where none is on."""
+        end_s = begin_s + lasts_s
+        self._drives = [one for one in self._drives if one[3] > begin_s]
+        if not any(from_s < end_s for _, _, from_s, _ in self._drives):
+            return None
+        n = math.ceil(lasts_s * STEPS_PER_S)
+        times_s = begin_s + np.arange(n) * (lasts_s / n)
+        samples_ma = np.zeros(times_s.size)
+        for hz, peak_ma, from_s, until_s in self._drives:
+            on = (times_s >= from_s) & (times_s < until_s)
+            samples_ma[on] += peak_ma * np.cos(2.0 * np.pi * hz * (times_s[on] - from_s))
+        return DeliveredCurrent(samples_ma, n / lasts_s)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -60,8 +61,12 @@ def plan(
         int, typer.Option("--trains", help="per frequency (electrical)", show_default=False)
     ] = 190,
     repeats: Annotated[int, typer.Option("--repeats", help="of the whole sweep")] = 1,
+    levels: Annotated[
+        str, typer.Option("--levels", help="of the drive, with commas; three give a locking region")
+    ] = "1",
     no_sham: Annotated[bool, typer.Option("--no-sham", help="leave sham out")] = False,
     seed: Annotated[int, typer.Option("--seed", help="of the order")] = 0,
+    out: Annotated[str, typer.Option("--out", help="plan (JSON) for tacs profile run")] = "",
 ) -> None:
     """Plan a profile: order, length, and whether it can detect what it asks."""
     from analysis.profile_plan import plan_profile
@@ -76,12 +81,17 @@ def plan(
         seconds_per_block=seconds or None,
         trains=trains,
         repeats=repeats,
+        levels=_levels(levels),
         sham=not no_sham,
         seed=seed,
     )
     unit = "trains" if design.trains else "s per block"
     per = f"{design.trains} trains of " if design.trains else ""
-    order = ", ".join("sham" if hz == 0.0 else f"{hz:g}" for hz in design.order_hz)
+    several = len(set(design.order_level)) > 1
+    order = ", ".join(
+        "sham" if hz == 0.0 else f"{hz:g}" + (f" at {level:g}" if several else "")
+        for hz, level in zip(design.order_hz, design.order_level, strict=True)
+    )
     lines = [
         f"order (Hz): {order}",
         f"each: {per}{design.seconds_per_block:g} s; in all {design.minutes:.0f} min with gaps",
@@ -89,7 +99,92 @@ def plan(
         f"is expected where it is read, which needs {design.needed:.0f} {unit}",
         *(f"warning: {text}" for text in design.warnings),
     ]
-    console.output.result(design.to_dict(), "\n".join(lines))
+    data = design.to_dict()
+    if out:
+        from tacs.files import write_text
+
+        write_text(out, json.dumps(data, indent=1) + "\n")
+        data["plan"] = out
+        lines.append(f"plan: {out}")
+    console.output.result(data, "\n".join(lines))
+
+
+def _levels(text: str) -> list[float]:
+    """Levels with commas between."""
+    try:
+        return [float(word) for word in text.split(",")]
+    except ValueError as exc:
+        raise InputError(f"--levels {text}: write numbers with commas between") from exc
+
+
+@app.command()
+def run(
+    plan: Annotated[str, typer.Argument(help="plan, made with tacs profile plan --out")],
+    source: Annotated[
+        str,
+        typer.Option("--source", help="live EEG as of tacs watch (photic): lsl:NAME, replay:FILE"),
+    ] = "",
+    mode: Annotated[str, typer.Option("--mode", help="photic or virtual; must be the plan's")] = "",
+    out: Annotated[str, typer.Option("--out", help="data set (BIDS) to record into")] = "",
+    subject: Annotated[str, typer.Option("--subject", help="participant")] = "",
+    session: Annotated[str, typer.Option("--session", help="session")] = "",
+    task: Annotated[str, typer.Option("--task", help="state, in the file names")] = "profile",
+    marks: Annotated[
+        str,
+        typer.Option(
+            "--marks", help="table of when each block began (onset, trial_type), for a replay"
+        ),
+    ] = "",
+    markers: Annotated[
+        str, typer.Option("--markers", help="stream of marks, lsl:NAME; else Return is a mark")
+    ] = "",
+    screened: Annotated[
+        bool, typer.Option("--screened", help="the person was screened for photosensitivity")
+    ] = False,
+    no_light: Annotated[
+        bool, typer.Option("--no-light", help="the drive is sound, touch or other, not light")
+    ] = False,
+    picks: Picks = "",
+    gap: Annotated[
+        float, typer.Option("--gap", help="without drive, seconds; as planned", show_default=False)
+    ] = -1.0,
+    patience: Annotated[float, typer.Option("--patience", help="for a mark, seconds")] = 600.0,
+    seed: Annotated[int, typer.Option("--seed", help="of the virtual patient")] = 0,
+    peak_hz: Annotated[
+        float, typer.Option("--peak-hz", help="of the virtual patient", show_default=False)
+    ] = 0.0,
+    clock: Annotated[
+        str, typer.Option("--clock", help="real, or virtual (replay and virtual only)")
+    ] = "real",
+) -> None:
+    """Run a plan: EEG recorded while somebody else drives, or a virtual patient driven."""
+    from dataclasses import replace
+
+    from tacs.commands.profile_running import run_external
+    from tacs.profile_blocks import RunPlan
+
+    chosen = RunPlan.read(plan)
+    if mode and _mode(mode) != chosen.mode:
+        raise InputError(f"--mode {mode}: the plan is one of mode {chosen.mode}")
+    if not (gap == -1.0 or 0.0 <= gap <= 3600.0):
+        raise InputError(f"--gap {gap:g}: write 0 to 3600 s")
+    if gap >= 0.0:
+        chosen = replace(chosen, gap_s=gap)
+    if missing := [k for k, v in (("--out", out), ("--subject", subject), ("--session", session))
+                   if not v]:  # fmt: skip
+        raise InputError(f"a profile is recorded while it runs: give {missing[0]}")
+    run_external(
+        chosen,
+        source=source,
+        labels={"out": out, "subject": subject, "session": session, "task": task},
+        marks=marks,
+        markers=markers,
+        allowed=screened or no_light,
+        picks=console.names(picks),
+        patience_s=patience,
+        patient=(seed, peak_hz),
+        clock=clock,
+    )
 
 
 @app.command()
