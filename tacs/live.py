@@ -216,7 +216,8 @@ class LiveView:
             parts.append("STOP: space bar")
         if not self._blinded:
             planned = now.level * self._peak_ma
-            parts.append(f"planned {planned:5.3f} mA peak at {self._frequency_hz:g} Hz")
+            frequency_hz = self._frequency_hz if now.frequency_hz is None else now.frequency_hz
+            parts.append(f"planned {planned:5.3f} mA peak at {frequency_hz:g} Hz")
             parts.append(_measured(now))
             if now.impedance_kohm:
                 parts.append(f"{max(now.impedance_kohm.values()):.1f} kΩ")

@@ -320,7 +320,9 @@ class Desk:
         now.before_s = elapsed_s
         told = {
             **data,
-            "frequency_hz": None if blinded else waveform.protocol.frequency_hz,
+            "frequency_hz": None
+            if blinded
+            else telemetry.frequency_hz or waveform.protocol.frequency_hz,
             "planned_ma": None
             if blinded
             else {n: round(ma * telemetry.level, 4) for n, ma in peaks_ma.items()},

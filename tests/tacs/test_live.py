@@ -62,6 +62,8 @@ def test_time_state_planned_and_measured_current(monkeypatch: pytest.MonkeyPatch
     assert "planned 0.500 mA peak at 10.27 Hz" in text
     assert "measured: not by this device" in text
     assert "STOP: space bar" in text
+    retuned = shown(view, stream, snapshot(State.HOLD, 30.0, 1.0, frequency_hz=10.4))
+    assert "mA peak at 10.4 Hz" in retuned
     measured = snapshot(
         State.HOLD, 60.0, 1.0, measured_ma={1: 0.998}, impedance_kohm={"Oz": 4.2, "Cz": 6.1}
     )
