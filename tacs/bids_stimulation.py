@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -22,6 +22,7 @@ __all__ = [
     "EVENT_COLUMNS",
     "event_rows",
     "impedances",
+    "note_scores",
     "note_session",
     "parameters",
     "write_contacts",
@@ -201,6 +202,54 @@ def note_session(paths: SessionPaths) -> None:
     if all(x.get("participant_id") != f"sub-{paths.subject}" for x in rows):
         rows.append({"participant_id": f"sub-{paths.subject}"})
         _write(people, header or ["participant_id"], rows, began_s)
+
+
+def note_scores(
+    dataset: Path, subject: str, scores: Mapping[str, Mapping[str, str]], ours: Collection[str]
+) -> None:
+    """Enter scores into a person's table of sessions.
+
+    Parameters
+    ----------
+    dataset : Path
+        The data set.
+    subject : str
+        Label.
+    scores : mapping of str to mapping of str to str
+        By session label, column and value.
+    ours : collection of str
+        Columns that this fills; those without any score left are taken out. Other columns, and the
+        table's time (see :func:`note_session`), stay.
+
+    Raises
+    ------
+    InputError
+        The table cannot be read or written.
+    """
+    table = dataset / f"sub-{subject}" / f"sub-{subject}_sessions.tsv"
+    before_s = table.stat().st_mtime if table.exists() else None
+    header, rows = _table(table)
+    filled = sorted({name for columns in scores.values() for name in columns})
+    if not filled and not set(header) & set(ours):
+        return
+    kept = [name for name in header if name not in ours]
+    by_label = {row.get("session_id", ""): row for row in rows}
+    for session in scores:
+        by_label.setdefault(f"ses-{session}", {"session_id": f"ses-{session}"})
+    made = []
+    for label, row in sorted(by_label.items()):
+        own = {name: value for name, value in row.items() if name not in ours}
+        made.append({**own, **scores.get(label.removeprefix("ses-"), {})})
+    table.parent.mkdir(parents=True, exist_ok=True)
+    text = _text(
+        [
+            header := list(dict.fromkeys([*kept, *SESSION_COLUMNS, *filled])),
+            *([row.get(name, "n/a") for name in header] for row in made),
+        ]
+    )
+    write_text(table, text)
+    if before_s is not None:
+        os.utime(table, (before_s, before_s))
 
 
 def _write(

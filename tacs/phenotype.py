@@ -18,17 +18,18 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from tacs.bids_stimulation import note_scores
 from tacs.dataset import write_json
 from tacs.errors import InputError
 from tacs.files import write_text
 from tacs.projection import Projection, project
-from tacs.scales import Scale, load_scale
+from tacs.scales import Scale, all_scales, load_scale
 
 __all__ = ["Phenotype", "write_phenotype"]
 
@@ -120,7 +121,51 @@ def write_phenotype(dataset: str | Path, *, site: Path | None = None) -> Phenoty
             if path.exists():
                 path.unlink()
                 removed.append(path)
+    _note_sessions(Path(dataset), held)
     return Phenotype(files=tuple(files), rows=counts, removed=tuple(removed))
+
+
+def _note_sessions(dataset: Path, held: Sequence[Mapping[str, Any]]) -> None:
+    """Total scores of ratings that belong to a session, in the tables of sessions."""
+    ours = {f"{name}_total" for name in all_scales()}
+    ours |= {f"{row['scale']}_total" for row in held}
+    scores: dict[str, dict[str, dict[str, str]]] = {}
+    described: dict[str, dict[str, Any]] = {}
+    for row in sorted(held, key=lambda one: (str(one["at_utc"]), str(one["entry"]))):
+        if row["session"] is None or row["total"] is None:
+            continue
+        subject, column = str(row["subject"]), f"{row['scale']}_total"
+        # The latest one of a session, where there are several; the phenotype table has all.
+        scores.setdefault(subject, {}).setdefault(str(row["session"]), {})[column] = _cell(
+            row["total"]
+        )
+        described.setdefault(subject, {})[column] = {
+            "LongName": load_scale(str(row["scale"])).title,
+            "Description": "Total score of the latest rating that belongs to the session",
+            "Derivative": True,
+        }
+    people = {path.name.removeprefix("sub-") for path in dataset.glob("sub-*") if path.is_dir()}
+    for subject in sorted(people | set(scores)):
+        note_scores(dataset, subject, scores.get(subject, {}), ours)
+        sidecar = dataset / f"sub-{subject}" / f"sub-{subject}_sessions.json"
+        told = _described(sidecar)
+        kept = {name: value for name, value in told.items() if name not in ours}
+        wanted = {**kept, **described.get(subject, {})}
+        if wanted != told:
+            write_json(sidecar, wanted)
+
+
+def _described(path: Path) -> dict[str, Any]:
+    """What a sidecar says, nothing where there is none."""
+    if not path.exists():
+        return {}
+    try:
+        told = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as exc:
+        raise InputError(f"{path}: cannot be read as JSON; mend or remove it") from exc
+    if not isinstance(told, dict):
+        raise InputError(f"{path}: must be one JSON object; mend or remove it")
+    return told
 
 
 def _starts(tables: Projection) -> dict[str, datetime]:

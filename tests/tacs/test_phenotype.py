@@ -15,6 +15,7 @@ import pytest
 
 from tacs.cli import call
 from tacs.errors import InputError
+from tacs.journal import Journal
 from tacs.phenotype import write_phenotype
 from tests.tacs.courses import START, Clinic
 
@@ -46,6 +47,31 @@ def test_every_rating_that_holds_stands_in_the_row_of_its_person(rated: Clinic):
     assert [first[f"r02_item_{n:02d}"] for n in range(1, 10)] == list("333000000")
     assert (second["n_ratings"], second["r01_day"], second["r02_total"]) == ("1", "0.00", "n/a")
     assert second["r02_item_01"] == "n/a"
+
+
+def test_scores_stand_beside_their_sessions(rated: Clinic):
+    table = rated.dataset / "sub-P01" / "sub-P01_sessions.tsv"
+    before = table.stat().st_mtime if table.exists() else None
+    write_phenotype(rated.dataset)
+    (row,) = [one for one in rows(table) if one["session_id"] == "ses-01"]
+    assert row["phq9_total"] == "9"
+    assert "madrs_total" not in row  # that rating belongs to no session
+    told = json.loads(table.with_suffix(".json").read_text())
+    assert told["phq9_total"]["Derivative"] is True
+    assert before is None or table.stat().st_mtime == before
+    # A correction moves it; somebody else's column and description stay.
+    text = table.read_text().splitlines()
+    table.write_text("".join(f"{a}\t{b}\n" for a, b in zip(text, ("mood", "calm"), strict=True)))
+    table.with_suffix(".json").write_text(json.dumps({**told, "mood": {"Description": "theirs"}}))
+    (entry,) = [e for e in Journal(rated.dataset).current("rating") if e.session == "01"]
+    rated.rated("phq9", 7, 2.5, session="01", corrects=entry.hash)
+    write_phenotype(rated.dataset)
+    (row,) = rows(table)
+    assert (row["phq9_total"], row["mood"]) == ("7", "calm")
+    assert set(json.loads(table.with_suffix(".json").read_text())) == {"phq9_total", "mood"}
+    table.with_suffix(".json").write_text("[")
+    with pytest.raises(InputError, match="cannot be read as JSON"):
+        write_phenotype(rated.dataset)
 
 
 def test_columns_are_described_and_licensed_text_and_dates_stay_away(rated: Clinic):
