@@ -1,4 +1,4 @@
-"""What stands beside the curve: order and carry-over in its model, leakage, exponent, complexity."""
+"""What stands beside the curve: order and carry-over, leakage, exponent, complexity."""
 
 from __future__ import annotations
 
