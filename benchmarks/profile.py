@@ -86,13 +86,8 @@ def sweep_part(n: int, seed: int) -> dict[str, Any]:
             f"{level:g} mA, {n} patients: response in {len(curves)}; centre RMSE "
             f"{row['rmse_hz']:.3f} Hz (goal {goal}: {met(row['rmse_hz'] <= goal)}), order and "
             f"carry-over in the model {row['adjusted_rmse_hz']:.3f}, raw locking "
-<<<<<<< HEAD
-            f"{row['raw_rmse_hz']:.3f}, rest "
-            f"spectrum {row['rest_rmse_hz']:.3f}; 95 % interval holds {row['coverage']:.1%}, "
-=======
             f"{row['raw_rmse_hz']:.3f}, rest spectrum {row['rest_rmse_hz']:.3f}; "
             f"95 % interval holds {row['coverage']:.1%}, "
->>>>>>> h-profile
             f"median width {row['median_width_hz']} Hz, open {row['open_intervals']}; sham answers "
             f"in {row['sham_answers']}",
             flush=True,

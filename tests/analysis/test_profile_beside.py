@@ -1,8 +1,4 @@
-<<<<<<< HEAD
-"""Beside the curve: order and carry-over in its model, leakage, exponent, complexity."""
-=======
 """What stands beside the curve: order and carry-over, leakage, exponent, complexity."""
->>>>>>> h-profile
 
 from __future__ import annotations
 
