@@ -24,7 +24,7 @@ from tacs.projection import COLUMNS, KEYS, Projection, Row, project
 __all__ = ["Rebuilt", "default_store", "read_store", "rebuild", "store_url"]
 
 PREFIX = "tacs_"
-BUSY_TIMEOUT_MS = 10_000
+BUSY_TIMEOUT_MS = 120_000  # of a clinic with 30 000 sessions, one rebuild waits for another
 REAL = {
     "frequency_hz", "ci_low_hz", "ci_high_hz", "band_low_hz", "band_high_hz", "prominence_db",
     "duration_s", "current_peak_ma", "rectified_charge_c", "ln_ratio", "percent",
