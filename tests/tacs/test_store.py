@@ -153,7 +153,7 @@ def test_settings_of_every_sqlite_connection(filled: Clinic, monkeypatch: pytest
 
     monkeypatch.setattr(store, "_clear", look)
     rebuild(filled.dataset)
-    assert [tuple(row) for row in seen] == [(2,), (1,), (10_000,)]
+    assert [tuple(row) for row in seen] == [(2,), (1,), (120_000,)]
 
 
 def test_a_rebuild_that_fails_leaves_the_old_store(
