@@ -34,6 +34,9 @@ from tacs.report_summary import (
 
 __all__ = ["write_report"]
 
+# What nothing can be said without.
+NEEDED = frozenset({"limits_sha256", "capabilities"})
+
 PLAIN_COLUMNS = frozenset({"species", "age", "sex", "hand", "handedness", "weight", "height"})
 
 
@@ -140,6 +143,12 @@ def _sessions(dataset: str | Path, subject: str, session: str | None) -> list[st
 def _page(paths: SessionPaths, site: Path | None) -> SessionPage:
     """Gather one session."""
     record = RecordView(paths.record) if paths.record.exists() else None
+    needed = NEEDED if record is None or record.blinded else NEEDED | {"protocol_sha256"}
+    if record is not None and record.first and (lacking := needed - record.first.keys()):
+        raise InputError(
+            f"{paths.record}: the first line lacks {', '.join(sorted(lacking))}, which every "
+            f"record of a session has; no report can be made of it"
+        )
     current = None if record is None else current_section(paths, record)
     blinded = record is not None and record.blinded
     recordings = find_recordings(paths.dataset, paths.subject, paths.session)

@@ -16,10 +16,12 @@ import pytest
 
 from analysis.estimate import PeakEstimate
 from tacs.bids import import_recording
+from tacs.cli import call
 from tacs.clock import QueueInbox
-from tacs.dataset import SessionPaths, find_recordings
+from tacs.dataset import SessionPaths, ensure_dataset, find_recordings
 from tacs.errors import InputError
 from tacs.protocol import Individual, Protocol
+from tacs.record import RecordWriter
 from tacs.report import write_report
 from tacs.report_figures import plot_waveform
 from tacs.report_montage import site_position
@@ -535,3 +537,17 @@ def test_numbers_keep_sign_unit_and_dash() -> None:
     assert duration(59.96, 1) == "1\u202fmin"
     assert clock(1200.86) == "20:00.9"
     assert clock(-0.01) == "0:00.0"
+
+
+def test_a_record_that_lacks_what_every_session_has_is_refused_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = SessionPaths.of(tmp_path, "P01", "01")
+    ensure_dataset(tmp_path)
+    with RecordWriter(paths.record) as writer:
+        writer.append("session", 0.0, {"subject": "P01", "emulated": True}, sync=False)
+        writer.append("end", 1.0, {"outcome": "done", "delivered": None}, sync=True)
+    assert call(["report", str(tmp_path), "--subject", "P01", "--session", "01"]) == 2
+    said = capsys.readouterr().err
+    assert "lacks capabilities, limits_sha256, which every record" in said
+    assert said.count("\n") == 1
