@@ -10,10 +10,13 @@ from typing import Any
 
 import pytest
 
+from tacs.dataset import SessionPaths
 from tacs.journal import Journal
+from tacs.record import RecordWriter
 from tacs.serve.roles import RIGHTS, ROLES, Role
 from tacs.serve.tables import safe_cell
 from tests.tacs.courses import Clinic
+from tests.tacs.made import protocol
 from tests.tacs.serve.conftest import Site
 from tests.tacs.studies import study
 from tests.tacs.test_track import made_course
@@ -301,9 +304,20 @@ def test_a_report_is_written_and_read(site: Site, brisk: Path):
     assert site.login("read-only").post(where, json={}).status_code == 403
 
 
-def test_a_defect_in_the_worker_is_one_line(made_site: Any, clinic: Clinic):
+def test_what_a_worker_cannot_do_is_one_line(made_site: Any, clinic: Clinic):
     clinic.session("01", 0.0)  # a record too thin for a report
+    paths = SessionPaths.of(clinic.dataset, "P01", "02")
+    with RecordWriter(paths.record) as writer:  # and one that no guardian wrote: a defect
+        body = {"subject": "P01", "session": "02", "emulated": True, "capabilities": "none",
+                "protocol": protocol().to_data(), "protocol_sha256": protocol().sha256(),
+                "limits_sha256": "0" * 64}  # fmt: skip
+        writer.append("session", 0.0, body, sync=False)
+        writer.append("end", 1.0, {"outcome": "done", "delivered": None}, sync=True)
     site: Site = made_site(clinic.dataset)
-    told = site.login().post("/api/v1/patients/P01/reports/01", json={})
+    operator = site.login()
+    thin = operator.post("/api/v1/patients/P01/reports/01", json={})
+    assert thin.status_code == 400
+    assert "lacks capabilities" in thin.json()["error"]
+    told = operator.post("/api/v1/patients/P01/reports/02", json={})
     assert told.status_code == 500
-    assert "a defect of the suite: KeyError" in told.json()["error"]
+    assert "a defect of the suite: UndefinedError" in told.json()["error"]
