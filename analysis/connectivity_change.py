@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from analysis.network_change import NetworkChange
 
 Array = NDArray[np.float64]
+ComplexArray = NDArray[np.complex128]
 
 EPOCH_S = 2.0
 MIN_EPOCHS = 10
@@ -179,7 +180,9 @@ def compare_connectivity(
     _check(before, after, sfreq_hz, channels)
     if not (math.isfinite(widen) and widen >= 1.0):
         raise AnalysisError(f"widen is {widen:g}: give 1 or more")
-    coefficients = [band_fourier(epochs, sfreq_hz, band_hz)[1] for epochs in (before, after)]
+    freqs, wide = _around(before, after, sfreq_hz, band_hz, pass_band_hz)
+    inside = (freqs >= band_hz[0]) & (freqs <= band_hz[1])
+    coefficients = [side[inside] for side in wide]
     rows = [channels.index(name) for name in region] or list(range(len(channels)))
     power = [np.mean(np.abs(part[:, :, rows]) ** 2, axis=(0, 2)) for part in coefficients]
     if min(float(values.min()) for values in power) <= 0.0:
@@ -188,8 +191,9 @@ def compare_connectivity(
         )
     ln_ratio = math.log(float(power[1].mean()) / float(power[0].mean()))
     if average_reference:
-        coefficients = [part - part.mean(axis=2, keepdims=True) for part in coefficients]
-    match = _match(before, after, sfreq_hz, band_hz, pass_band_hz, average_reference)
+        wide = [side - side.mean(axis=2, keepdims=True) for side in wide]
+        coefficients = [side[inside] for side in wide]
+    match = match_snr(freqs, wide[0], wide[1], band_hz, JACKKNIFE_BLOCKS)
     target_rows = [channels.index(name) for name in targets if name in channels]
     held = [np.ones(len(channels) * (len(channels) - 1) // 2, dtype=bool)]
     if target_rows:
@@ -247,15 +251,15 @@ def _check(before: Array, after: Array, sfreq_hz: float, channels: tuple[str, ..
         raise AnalysisError("connectivity needs two channels or more")
 
 
-def _match(
+def _around(
     before: Array,
     after: Array,
     sfreq_hz: float,
     band_hz: tuple[float, float],
     pass_band_hz: tuple[float, float] | None,
-    average_reference: bool,
-) -> SnrMatch:
-    """Match of the signals whose connectivity is wanted, from the bins around the band."""
+) -> tuple[Array, list[ComplexArray]]:
+    """Coefficients in the band and at the bins around it, where the background is looked for."""
+    band_fourier(before[:1, :1], sfreq_hz, band_hz)  # refuses a band that holds no bin
     low, high = pass_band_hz or (0.0, sfreq_hz / 2.0)
     wide_hz = (
         max(low, min(LOWEST_HZ, band_hz[0])),
@@ -263,7 +267,4 @@ def _match(
     )
     wide_hz = (min(wide_hz[0], band_hz[0]), max(wide_hz[1], band_hz[1]))
     freqs, first = band_fourier(before, sfreq_hz, wide_hz)
-    sides = [first, band_fourier(after, sfreq_hz, wide_hz)[1]]
-    if average_reference:
-        sides = [side - side.mean(axis=2, keepdims=True) for side in sides]
-    return match_snr(freqs, sides[0], sides[1], band_hz, JACKKNIFE_BLOCKS)
+    return freqs, [first, band_fourier(after, sfreq_hz, wide_hz)[1]]

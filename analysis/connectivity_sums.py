@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.connectivity_measures import OF_LAG, OF_PHASE, Measure, Sums
-from analysis.envelope_sums import EnvelopeSums, envelope_sums
+from analysis.envelope_sums import EnvelopeSums, envelope_sums, weighted
 
 Array = NDArray[np.float64]
 ComplexArray = NDArray[np.complex128]
@@ -95,16 +95,14 @@ class BlockSums:
     def _weighted(self, weights: Array, names: tuple[Measure, ...]) -> Sums:
         """Weighted sums of the blocks that the measures need, (n_weightings, n_freqs, n_pairs)."""
 
-        def add(values: NDArray[Any] | None) -> NDArray[Any]:
-            if values is None:
-                raise ValueError("these sums were not kept")
-            flat = weights @ values.reshape(values.shape[0], -1)
-            return np.asarray(flat).reshape(len(weights), *values.shape[1:])
+        def add(sums: NDArray[Any] | None) -> NDArray[Any] | None:
+            # What was not kept stays away, and `Sums` refuses a measure that needs it.
+            return None if sums is None else weighted(weights, sums)
 
         lag = any(name in OF_LAG for name in names)
         cross = add(self.cross) if lag or "coh" in names or "imcoh" in names else None
         unit = add(self.unit) if any(name in OF_PHASE for name in names) else None
-        power = add(self.power)
+        power = weighted(weights, self.power)
         rows, columns = np.tril_indices(self.n_channels, -1)
         return Sums(
             n=np.asarray(weights @ self.n_epochs)[:, None, None],

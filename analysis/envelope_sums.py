@@ -8,16 +8,18 @@ brought to the same signal-to-noise ratio, like every other measure of a compari
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from analysis.envelope import PARALLEL
 
 Array = NDArray[np.float64]
 ComplexArray = NDArray[np.complex128]
 
 MIDDLE = 0.75
 HANN = (1.0, -2.0 / 3.0, 1.0 / 6.0)  # correlation of bins none, one and two apart, white noise
-PARALLEL = 1e-12  # of the amplitude: below, what is left of a signal is rounding
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,23 +46,24 @@ class EnvelopeSums:
 
     def values(self, weights: Array) -> Array:
         """Correlation of every pair, mean of both directions: (n_weightings, n_pairs)."""
-
-        def add(values: Array) -> Array:
-            flat = weights @ values.reshape(values.shape[0], -1)
-            return np.asarray(flat).reshape(len(weights), *values.shape[1:])
-
         n = np.asarray(weights @ self.n)[:, None, None]
         rows, columns = np.tril_indices(self.total.shape[1], -1)
-        whole, square = (add(one) for one in (self.total, self.square))
+        whole, square = (weighted(weights, one) for one in (self.total, self.square))
         # Row by row: the envelope that stays as it is, first that of the second channel.
         amount = np.stack([whole[:, columns], whole[:, rows]], axis=1)
         spread = np.stack([square[:, columns], square[:, rows]], axis=1) - amount**2 / n
-        left = add(self.left)
-        above = add(self.product) - left * amount / n
-        below = (add(self.left_square) - left**2 / n) * spread
+        left = weighted(weights, self.left)
+        above = weighted(weights, self.product) - left * amount / n
+        below = (weighted(weights, self.left_square) - left**2 / n) * spread
         there = (below > 0.0) & (left > PARALLEL * amount[:, ::-1])
         found = np.where(there, above / np.sqrt(np.where(there, below, 1.0)), 0.0)
         return np.asarray(found.mean(axis=1))
+
+
+def weighted(weights: Array, sums: NDArray[Any]) -> NDArray[Any]:
+    """Weighted sums of blocks: (n_weightings, …) of sums of shape (n_blocks, …)."""
+    flat = weights @ sums.reshape(sums.shape[0], -1)
+    return np.asarray(flat).reshape(len(weights), *sums.shape[1:])
 
 
 def envelope_sums(coefficients: ComplexArray, edges: NDArray[np.intp]) -> EnvelopeSums:

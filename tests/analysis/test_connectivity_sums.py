@@ -10,6 +10,7 @@ import pytest
 
 from analysis.connectivity import band_fourier
 from analysis.connectivity_sums import BY_NAME, MEASURES, block_sums, leave_out, to_matrix
+from analysis.errors import AnalysisError
 
 BAND = (8.0, 12.0)
 
@@ -84,5 +85,5 @@ def test_sums_that_no_measure_needs_are_not_kept() -> None:
         assert np.array_equal(alone.values(leave_out(4), (one,))[one.name], whole[one.name])
     kept = block_sums(coefficients, 4, (BY_NAME["coh"],))
     assert (kept.unit, kept.size, kept.square, kept.sign, kept.envelope) == (None,) * 5
-    with pytest.raises(ValueError, match="not kept"):
+    with pytest.raises(AnalysisError, match="not asked for"):
         kept.values(np.ones((1, 4)), (BY_NAME["plv"],))
