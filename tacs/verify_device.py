@@ -34,12 +34,10 @@ from tacs.scenarios import (
 from tacs.scenarios.bench import Bench
 from tacs.scenarios.conformance import CHECKS
 from tacs.scenarios.evidence import Evidence, Outcome, Row, Verdict
-from tacs.scenarios.table import SCENARIOS, Scenario
+from tacs.scenarios.table import CLOSED_LOOP, OF_THE_LOOP, SCENARIOS, Scenario
 
 __all__ = ["PARTS", "Check", "Conformed", "Verification", "verify_device"]
 
-NO_CLOSED_LOOP = "this version has no closed loop"
-CLOSED_LOOP = (35, 36, 37, 38)
 AT_ONCE = 4  # sessions on the real clock, each of three processes
 GOOD: frozenset[Outcome] = frozenset(
     {"pass", "caught", "not_detectable", "not_applicable", "skipped"}
@@ -395,7 +393,7 @@ def _checked(bench: Bench, number: int, clock: MonotonicClock, *, quick: bool) -
 def _verdict(bench: Bench, number: int, *, quick: bool) -> Verdict:
     """Run one scenario; whatever goes wrong in it is a failure, and none of the others'."""
     if number in CLOSED_LOOP:
-        return Verdict(outcome="not_applicable", reason=NO_CLOSED_LOOP)
+        return Verdict(outcome="not_applicable", reason=OF_THE_LOOP)
     row = ROWS[number]
     if row.monitor and not bench.monitored:
         return Verdict(outcome="not_applicable", reason=row.monitor)

@@ -22,8 +22,8 @@ from tacs.history import DoseHistory
 from tacs.record import RecordWriter
 from tacs.scenarios.bench import Bench, after
 from tacs.scenarios.evidence import Evidence, Row, Verdict
-from tacs.scenarios.table import SCENARIOS
-from tacs.verify_device import CLOSED_LOOP, ROWS, Verification, verify_device
+from tacs.scenarios.table import CLOSED_LOOP, OF_THE_LOOP, SCENARIOS
+from tacs.verify_device import ROWS, Verification, verify_device
 from tacs.watcher import Watcher
 
 PLAIN, MONITORED = "emulated-synthpal", "emulated-synthpal-monitored"
@@ -125,7 +125,7 @@ def test_rows_on_a_rig_that_measures_nothing():
     assert 1.0 < float(found[5].figures["quiet_s"] or 0.0) <= 2.0
     assert found[18].figures["peak_ma_gain"] == pytest.approx(1.2, rel=0.01)
     assert found[18].figures["shown_before_arming"] == "yes"
-    assert found[35].reason == "this version has no closed loop"
+    assert found[35].reason == OF_THE_LOOP
 
 
 def test_rows_on_a_rig_with_a_monitor_name_what_caught_them():
