@@ -51,7 +51,7 @@ METHODS: Sequence[tuple[str, str, str]] = (
     ),
     (
         "Interval of a connectivity change",
-        "Jackknife over blocks of epochs; for all measures at once by the largest of them.",
+        "Jackknife over blocks of epochs; for several measures at once by the largest of them.",
         "Künsch 1989, Ann Stat 17:1217-1241; Hothorn et al. 2008, Biom J 50:346-363",
     ),
     (
