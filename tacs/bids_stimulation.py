@@ -90,10 +90,10 @@ def event_rows(
     """
     rows = [(onset_s, duration_s, "stimulation")]
     started = next((x for x in lines if x.kind == "intent" and x.data.get("verb") == "start"), None)
-    if started is None:
-        return rows
     changes = [(x.t_s, str(x.data.get("to"))) for x in lines if x.kind == "state"]
-    last_s = max(lines[-1].t_s, changes[-1][0] if changes else 0.0)
+    if started is None or not changes:  # a crash may have come between the order and the state
+        return rows
+    last_s = max(lines[-1].t_s, changes[-1][0])
     for (at_s, state), (until_s, _) in zip(changes, [*changes[1:], (last_s, "")], strict=True):
         if state not in STATES:
             continue

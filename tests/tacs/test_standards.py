@@ -13,7 +13,7 @@ import mne_bids
 import numpy as np
 import pytest
 
-from tacs.bids_stimulation import impedances, note_session
+from tacs.bids_stimulation import event_rows, impedances, note_session
 from tacs.checking import prepare
 from tacs.cli import call
 from tacs.dataset import SessionPaths
@@ -91,6 +91,11 @@ def test_what_is_read_later_is_not_the_impedance_before_the_current() -> None:
         line("answer", verb="status", impedance_kohm=None, impedance_before_kohm={"Fz": 2.0}),
     ]
     assert impedances(lines) == {"Oz": (4.0, 6.0), "Cz": (None, 3.0), "Fz": (2.0, 2.0)}
+
+
+def test_a_crash_between_the_order_to_start_and_the_first_state() -> None:
+    order = Line(seq=0, t_s=1.0, utc="", kind="intent", data={"verb": "start"}, hash="")
+    assert event_rows([order], 1.5, 2.0, 5.0) == [(1.5, 2.0, "stimulation")]
 
 
 def test_a_stop_is_an_event(tmp_path: Path) -> None:
