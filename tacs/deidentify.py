@@ -80,7 +80,8 @@ def deidentify(dataset: str | Path, out: str | Path, key_file: str | Path) -> De
     Raises
     ------
     InputError
-        A path cannot be used, the data set is none, or it has no person in it.
+        A path cannot be used, the data set is none, or it has no person in it. Neither copy nor
+        key is left behind.
     """
     root, target, key_path = Path(dataset), Path(out), Path(key_file)
     records = find_records(root)
@@ -102,11 +103,15 @@ def deidentify(dataset: str | Path, out: str | Path, key_file: str | Path) -> De
             stage = Path(name) / "set"
             copy = Copy(root, stage, key)
             copy.everything(records)
-            write_key(key_path, key)
             _same_times(stage)
-            os.replace(stage, target)
+            write_key(key_path, key)
+            try:
+                os.replace(stage, target)
+            except BaseException:  # a key to nothing is not left behind
+                key_path.unlink(missing_ok=True)
+                raise
     except OSError as exc:
-        raise InputError(f"{target}: cannot be written ({exc.strerror or exc})") from exc
+        raise InputError(f"{target}: cannot be made ({exc})") from exc
     return Deidentified(
         path=target,
         key=key_path,

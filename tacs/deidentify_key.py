@@ -109,14 +109,27 @@ def key_of(root: Path, records: list[SessionPaths]) -> Key:
 
 
 def write_key(path: Path, key: Key) -> None:
-    """Write the key to a new file, for its owner only, on disk when this returns."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(fd, "w", encoding="utf-8") as file:
-        json.dump(key.to_dict(), file, indent=2, ensure_ascii=False)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
+    """Write the key to a new file, for its owner only, on disk when this returns.
+
+    Raises
+    ------
+    InputError
+        It is there already, or cannot be written; half a key is not left behind.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            with os.fdopen(fd, "w", encoding="utf-8") as file:
+                json.dump(key.to_dict(), file, indent=2, ensure_ascii=False)
+                file.write("\n")
+                file.flush()
+                os.fsync(file.fileno())
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+    except OSError as exc:
+        raise InputError(f"{path}: the key cannot be written ({exc.strerror or exc})") from exc
 
 
 def text_of(path: Path) -> str:
