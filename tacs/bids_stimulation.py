@@ -5,7 +5,6 @@ Everything here is taken from the run record. Of a blinded session only the day 
 
 from __future__ import annotations
 
-import csv
 import math
 import os
 from collections.abc import Collection, Mapping, Sequence
@@ -13,10 +12,10 @@ from datetime import datetime
 from pathlib import Path
 
 from tacs.dataset import SessionPaths, write_json
-from tacs.errors import InputError
 from tacs.files import write_text
 from tacs.protocol import Protocol
 from tacs.record import Line, read_record
+from tacs.tables import read_table, table_text, write_table
 
 __all__ = [
     "EVENT_COLUMNS",
@@ -156,7 +155,7 @@ def write_contacts(paths: SessionPaths, lines: Sequence[Line], protocol: Protoco
     """
     measured = impedances(lines)
     head = ("name", "x", "y", "z", "type", "material", "impedance", "impedance_max", "area_cm2")
-    rows: list[tuple[str, ...]] = [head]
+    rows: list[tuple[str, ...]] = []
     for contact in protocol.montage.electrodes:
         before, most = measured.get(contact.name, (None, None))
         kohm = [_number(before), _number(most)]
@@ -165,7 +164,7 @@ def write_contacts(paths: SessionPaths, lines: Sequence[Line], protocol: Protoco
              _number(contact.area_cm2))
         )  # fmt: skip
     table = paths.eeg / f"{paths.stem}_task-tacs_electrodes.tsv"
-    write_text(table, _text(rows))
+    write_text(table, table_text(head, rows))
     write_json(table.with_suffix(".json"), CONTACT_COLUMNS)
     write_json(paths.eeg / f"{paths.stem}_task-tacs_coordsystem.json", NO_POSITIONS)
 
@@ -185,7 +184,7 @@ def note_session(paths: SessionPaths) -> None:
     if not lines:
         return
     table = paths.dataset / f"sub-{paths.subject}" / f"sub-{paths.subject}_sessions.tsv"
-    header, rows = _table(table)
+    header, rows = read_table(table)
     header = list(dict.fromkeys([*header, *SESSION_COLUMNS]))
     label = f"ses-{paths.session}"
     row = next((x for x in rows if x.get("session_id") == label), None)
@@ -196,12 +195,14 @@ def note_session(paths: SessionPaths) -> None:
         row["acq_time"] = lines[0].utc.replace("+00:00", "Z")
     rows.sort(key=lambda x: x.get("session_id", ""))
     began_s = datetime.fromisoformat(lines[0].utc).timestamp()
-    _write(table, header, rows, began_s)
+    write_table(table, header, rows)
+    os.utime(table, (began_s, began_s))
     people = paths.dataset / "participants.tsv"
-    header, rows = _table(people)
+    header, rows = read_table(people)
     if all(x.get("participant_id") != f"sub-{paths.subject}" for x in rows):
         rows.append({"participant_id": f"sub-{paths.subject}"})
-        _write(people, header or ["participant_id"], rows, began_s)
+        write_table(people, header or ["participant_id"], rows)
+        os.utime(people, (began_s, began_s))
 
 
 def note_scores(
@@ -228,7 +229,7 @@ def note_scores(
     """
     table = dataset / f"sub-{subject}" / f"sub-{subject}_sessions.tsv"
     before_s = table.stat().st_mtime if table.exists() else None
-    header, rows = _table(table)
+    header, rows = read_table(table)
     filled = sorted({name for columns in scores.values() for name in columns})
     if not filled and not set(header) & set(ours):
         return
@@ -240,41 +241,10 @@ def note_scores(
     for label, row in sorted(by_label.items()):
         own = {name: value for name, value in row.items() if name not in ours}
         made.append({**own, **scores.get(label.removeprefix("ses-"), {})})
-    table.parent.mkdir(parents=True, exist_ok=True)
-    text = _text(
-        [
-            header := list(dict.fromkeys([*kept, *SESSION_COLUMNS, *filled])),
-            *([row.get(name, "n/a") for name in header] for row in made),
-        ]
-    )
-    write_text(table, text)
+    header = list(dict.fromkeys([*kept, *SESSION_COLUMNS, *filled]))
+    write_table(table, header, made)
     if before_s is not None:
         os.utime(table, (before_s, before_s))
-
-
-def _write(
-    path: Path, header: Sequence[str], rows: Sequence[Mapping[str, str]], time_s: float
-) -> None:
-    write_text(path, _text([header, *([x.get(name, "n/a") for name in header] for x in rows)]))
-    os.utime(path, (time_s, time_s))
-
-
-def _table(path: Path) -> tuple[list[str], list[dict[str, str]]]:
-    """Header and rows of a table that may not be there yet."""
-    if not path.exists():
-        return [], []
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE, restval="n/a")
-            rows: list[Mapping[str, str]] = list(reader)
-            header = list(reader.fieldnames or [])
-    except (OSError, UnicodeDecodeError, csv.Error) as exc:
-        raise InputError(f"{path}: cannot be read as a table ({exc})") from exc
-    return header, [{k: v for k, v in row.items() if k is not None} for row in rows]
-
-
-def _text(rows: Sequence[Sequence[str]]) -> str:
-    return "".join("\t".join(row) + "\n" for row in rows)
 
 
 def _number(value: float | None) -> str:

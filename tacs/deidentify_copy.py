@@ -19,18 +19,20 @@ from tacs.dataset import BIDS_VERSION, SessionPaths, write_json
 from tacs.deidentify_content import (
     derived,
     entry_summary,
+    plain_rows,
     plain_tsv,
     record_summary,
     shifted,
     sidecar,
 )
 from tacs.deidentify_headers import channel_name, write_brainvision, write_edf
-from tacs.deidentify_key import Key, Person, rows_of, text_of
+from tacs.deidentify_key import Key, Person, text_of
 from tacs.errors import InputError, TacsError
 from tacs.files import write_text
 from tacs.journal import Journal
 from tacs.protocol import Protocol
 from tacs.record import read_record
+from tacs.tables import MISSING, read_table, table_text
 
 __all__ = ["Copy"]
 
@@ -139,18 +141,15 @@ class Copy:
                 },
             )
         table = self.root / "participants.tsv"
-        old = rows_of(table)
-        body = plain_tsv(text_of(table), "participants") if old and len(old[0]) > 1 else ""
-        header, *lines = body.splitlines() or [""]
-        told = {row.get("participant_id", ""): line for row, line in zip(old, lines, strict=False)}
-        n = header.count("\t") + 1 if header else 0
-        nothing = "\t".join(["n/a"] * n)
-        rows = []
-        for label, person in sorted(self.key.people.items(), key=lambda x: x[1].pseudonym):
-            cells = [told.get(f"sub-{label}", nothing)] if n else []
-            rows.append("\t".join([f"sub-{person.pseudonym}", *cells]))
-        first = "\t".join(["participant_id", *([header] if n else [])])
-        write_text(self.stage / "participants.tsv", "\n".join([first, *rows]) + "\n")
+        columns, people = read_table(table)
+        header, cells = plain_rows(columns, people, "participants")
+        told = {x.get("participant_id", ""): c for x, c in zip(people, cells, strict=True)}
+        nothing = [MISSING] * len(header)
+        rows = [
+            [f"sub-{person.pseudonym}", *told.get(f"sub-{label}", nothing)]
+            for label, person in sorted(self.key.people.items(), key=lambda x: x[1].pseudonym)
+        ]
+        write_text(self.stage / "participants.tsv", table_text(["participant_id", *header], rows))
         self.done |= {table, self.root / "dataset_description.json"}
 
     def _eeg(self, path: Path) -> None:
@@ -259,12 +258,14 @@ class Copy:
             began[paths.subject, paths.session] = lines[0].utc if lines else "n/a"
         for label, person in self.key.people.items():
             table = self.root / f"sub-{label}" / f"sub-{label}_sessions.tsv"
-            times = {r.get("session_id", ""): r.get("acq_time", "n/a") for r in rows_of(table)}
+            times = {
+                r.get("session_id", ""): r.get("acq_time", "n/a") for r in read_table(table)[1]
+            }
             self.done.add(table)
             rows = []
             for old, new in person.sessions.items():
                 at = times.get(f"ses-{old}") or began.get((label, old), "n/a")
-                rows.append(f"ses-{new}\t{shifted(at, person.shift_days)}\n")
+                rows.append([f"ses-{new}", shifted(at, person.shift_days)])
                 scans = (
                     self.root / f"sub-{label}" / f"ses-{old}" / f"sub-{label}_ses-{old}_scans.tsv"
                 )
@@ -273,12 +274,12 @@ class Copy:
             if folder.exists():
                 write_text(
                     folder / f"sub-{person.pseudonym}_sessions.tsv",
-                    "session_id\tacq_time\n" + "".join(rows),
+                    table_text(("session_id", "acq_time"), rows),
                 )
 
     def _scans(self, table: Path, person: Person, session: str) -> None:
         lines = []
-        for row in rows_of(table):
+        for row in read_table(table)[1]:
             match = NAME.fullmatch(Path(row.get("filename", "")).name)
             if match is None:
                 continue
@@ -286,13 +287,13 @@ class Copy:
             name += f"_acq-{match['acq']}_{match['suffix']}{match['extension']}"
             if (self._folder("", person, session) / "eeg" / name).exists():
                 at = shifted(row.get("acq_time", ""), person.shift_days)
-                lines.append(f"eeg/{name}\t{at}\n")
+                lines.append([f"eeg/{name}", at])
         self.done.add(table)
         if lines:
             folder = self._folder("", person, session)
             write_text(
                 folder / f"sub-{person.pseudonym}_ses-{session}_scans.tsv",
-                "filename\tacq_time\n" + "".join(lines),
+                table_text(("filename", "acq_time"), lines),
             )
 
     def _journal(self) -> None:

@@ -25,6 +25,7 @@ from tacs.errors import FileProblems, InputError
 from tacs.files import write_text
 from tacs.protocol import Loop, Protocol
 from tacs.record import Line, read_record
+from tacs.tables import table_text
 
 __all__ = ["SPEC", "NibsExport", "export_nibs"]
 
@@ -225,9 +226,9 @@ class _Session:
         stem = f"{self.paths.stem}_task-tacs"
         folder = self.paths.relative / "nibs"
         files: dict[str, Any] = {
-            f"{stem}_nibs.tsv": _tsv(COLUMNS, [self._row()]),
+            f"{stem}_nibs.tsv": table_text(COLUMNS, [self._row()]),
             f"{stem}_nibs.json": self._sidecar(),
-            f"{stem}_markers.tsv": _tsv(
+            f"{stem}_markers.tsv": table_text(
                 tuple(MARKER_COLUMNS),
                 [(f"pos-{e.name}", e.name, e.name, "n/a", "n/a", "n/a")
                  for e in self.protocol.montage.electrodes],
@@ -239,7 +240,7 @@ class _Session:
                 "NIBSCoordinateSystemDescription": "Positions were not measured; labels are of the "
                 "10-10 system.",
             },
-            f"{stem}_events.tsv": _tsv(tuple(EVENT_COLUMNS), self._events()),
+            f"{stem}_events.tsv": table_text(tuple(EVENT_COLUMNS), self._events()),
             f"{stem}_events.json": EVENT_COLUMNS,
         }  # fmt: skip
         for name, content in files.items():
@@ -378,11 +379,7 @@ def _write_root(root: Path, subjects: Sequence[str]) -> None:
         "of released BIDS. Currents are zero-to-peak milliampere.\n",
     )
     people = [(f"sub-{name}",) for name in dict.fromkeys(subjects)]
-    write_text(root / "participants.tsv", _tsv(("participant_id",), people))
-
-
-def _tsv(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    return "".join("\t".join(row) + "\n" for row in (header, *rows))
+    write_text(root / "participants.tsv", table_text(("participant_id",), people))
 
 
 def _num(value: float | None) -> str:

@@ -370,6 +370,26 @@ def test_a_disk_that_refuses_leaves_neither_key_nor_copy(
     assert deidentify(tmp_path / "ds", out, key).key == key
 
 
+def test_columns_that_nobody_knows_are_left_out_and_the_rest_is_made(tmp_path: Path) -> None:
+    people(tmp_path / "ds", "participant_id\tgroup\nsub-A\tx\nsub-B\ty\n")
+    deidentify(tmp_path / "ds", tmp_path / "out", tmp_path / "key.json")
+    head, *lines = (tmp_path / "out" / "participants.tsv").read_text().splitlines()
+    assert head == "participant_id"
+    assert len(lines) == 2
+
+
+@pytest.mark.parametrize("mark", ["\u2028", "\x0b", "\x85", "\x1c"])
+def test_an_age_stays_with_its_person(tmp_path: Path, mark: str) -> None:
+    """Whatever another column holds: some characters end a line for one reader only."""
+    text = f"participant_id\tage\tnote\nsub-A\t21\ta{mark}b\nsub-B\t42\tc\nsub-C\t63\td\n"
+    people(tmp_path / "ds", text)
+    deidentify(tmp_path / "ds", tmp_path / "out", tmp_path / "key.json")
+    told = json.loads((tmp_path / "key.json").read_text())["subjects"]
+    ages = {row["participant_id"]: row["age"] for row in rows(tmp_path / "out/participants.tsv")}
+    named = {label: ages[f"sub-{person['pseudonym']}"] for label, person in told.items()}
+    assert named == {"A": "21", "B": "42", "C": "63"}
+
+
 @pytest.mark.parametrize(
     ("name", "kept"),
     [("Oz", "Oz"), ("EEG Fp1-REF", "EEG Fp1-REF"), ("HEOG", "HEOG"), ("EXG3", "EXG3"),
