@@ -15,7 +15,7 @@ from tacs.course import Course, Courses, next_allowed
 from tacs.errors import RecordError
 from tacs.limits import effective_limits
 from tacs.projection import Projection, noted_words
-from tacs.sitelog import site_folder
+from tacs.sitelog import limits_file, site_folder
 
 __all__ = ["after_effects", "course_calendar", "decisions"]
 
@@ -64,10 +64,9 @@ def course_calendar(
 def _calendar(
     subject: str, course: Course, now: datetime, site: Path, emulated: bool
 ) -> dict[str, Any]:
-    own = site / "site.toml"
     found = next_allowed(
         subject, now, site=site, emulated=emulated,
-        limits=effective_limits(own if own.exists() else None, None),
+        limits=effective_limits(limits_file(site)),
     )  # fmt: skip
     visits = [visit.to_dict() for visit in found.visits]
     return {
