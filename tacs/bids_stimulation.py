@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 
 from tacs.dataset import SessionPaths, write_json
+from tacs.errors import InputError
 from tacs.files import write_text
 from tacs.protocol import Protocol
 from tacs.record import Line, read_record
@@ -195,14 +196,12 @@ def note_session(paths: SessionPaths) -> None:
         row["acq_time"] = lines[0].utc.replace("+00:00", "Z")
     rows.sort(key=lambda x: x.get("session_id", ""))
     began_s = datetime.fromisoformat(lines[0].utc).timestamp()
-    write_table(table, header, rows)
-    os.utime(table, (began_s, began_s))
+    _write(table, header, rows, began_s)
     people = paths.dataset / "participants.tsv"
     header, rows = read_table(people)
     if all(x.get("participant_id") != f"sub-{paths.subject}" for x in rows):
         rows.append({"participant_id": f"sub-{paths.subject}"})
-        write_table(people, header or ["participant_id"], rows)
-        os.utime(people, (began_s, began_s))
+        _write(people, header or ["participant_id"], rows, began_s)
 
 
 def note_scores(
@@ -242,9 +241,19 @@ def note_scores(
         own = {name: value for name, value in row.items() if name not in ours}
         made.append({**own, **scores.get(label.removeprefix("ses-"), {})})
     header = list(dict.fromkeys([*kept, *SESSION_COLUMNS, *filled]))
-    write_table(table, header, made)
-    if before_s is not None:
-        os.utime(table, (before_s, before_s))
+    _write(table, header, made, before_s)
+
+
+def _write(
+    path: Path, header: Sequence[str], rows: Sequence[Mapping[str, str]], time_s: float | None
+) -> None:
+    """Write a table, with the time that it is to have where there is one."""
+    write_table(path, header, rows)
+    try:
+        if time_s is not None:
+            os.utime(path, (time_s, time_s))
+    except OSError as exc:
+        raise InputError(f"{path}: its time cannot be set ({exc.strerror})") from exc
 
 
 def _number(value: float | None) -> str:

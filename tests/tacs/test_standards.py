@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from tacs.errors import InputError
 from tacs.record import Line, read_record
 from tacs.runner import run
 from tests.analysis.test_readers_xdf import eeg_stream, marker_stream, ramp, write
+from tests.tacs.made import protocol as made_protocol
 from tests.tacs.standards import DEVICES, SHORT, clinic, stimulate
 from tests.tacs.test_bids import brainvision, edf, rows, validate
 
@@ -155,6 +157,26 @@ def test_a_table_of_sessions_keeps_what_stands_there(dataset: Path) -> None:
     table.write_bytes(b"session_id\xff\xfe\n")
     with pytest.raises(InputError, match="cannot be read as a table"):
         note_session(paths)
+
+
+def test_a_table_whose_time_cannot_be_set_is_a_warning_and_the_trace_is_stored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The current has ended: whatever the disk refuses now, the run is told to its end."""
+    from tacs import bids_stimulation
+
+    def refused(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(bids_stimulation.os, "utime", refused)
+    found = run(
+        made_protocol(), "emulated:synthpal", subject="P01", session="01",
+        dataset=tmp_path / "ds", clock="virtual",
+    )  # fmt: skip
+    assert found.outcome == "done"
+    assert any("its time cannot be set (Operation not permitted)" in x for x in found.warnings)
+    assert found.trace is not None
+    assert found.trace.exists()
 
 
 def test_an_xdf_file_comes_in_with_its_marks(
