@@ -201,8 +201,7 @@ class Copy:
             )
             kept["Columns"] = names
             kept |= {x: {"Description": "Current as delivered", "Units": "mA"} for x in names}
-        told = self._parameters(path)
-        if told is not None and "ElectricalStimulationParameters" in data:
+        if "ElectricalStimulationParameters" in data and (told := self._parameters(path)):
             kept["ElectricalStimulationParameters"] = told
         write_json(target, kept)
 
@@ -252,10 +251,7 @@ class Copy:
 
     def _sessions(self, records: list[SessionPaths]) -> None:
         """Tables of sessions and scans, with the dates moved."""
-        began = {}
-        for paths in records:
-            lines, _ = read_record(paths.record, allow_torn_tail=True)
-            began[paths.subject, paths.session] = lines[0].utc if lines else "n/a"
+        recorded = {(paths.subject, paths.session): paths.record for paths in records}
         for label, person in self.key.people.items():
             table = self.root / f"sub-{label}" / f"sub-{label}_sessions.tsv"
             times = {
@@ -264,7 +260,7 @@ class Copy:
             self.done.add(table)
             rows = []
             for old, new in person.sessions.items():
-                at = times.get(f"ses-{old}") or began.get((label, old), "n/a")
+                at = times.get(f"ses-{old}") or _began(recorded.get((label, old)))
                 rows.append([f"ses-{new}", shifted(at, person.shift_days)])
                 scans = (
                     self.root / f"sub-{label}" / f"ses-{old}" / f"sub-{label}_ses-{old}_scans.tsv"
@@ -330,6 +326,12 @@ FIXED: Mapping[str, Mapping[str, Any]] = {
     "electrodes.json": CONTACT_COLUMNS,
     "coordsystem.json": NO_POSITIONS,
 }
+
+
+def _began(record: Path | None) -> str:
+    """When a session began, by its record."""
+    lines = [] if record is None else read_record(record, allow_torn_tail=True)[0]
+    return lines[0].utc if lines else "n/a"
 
 
 def _why(path: Path) -> str:
