@@ -147,14 +147,16 @@ def _next_chunk(path: Path, file: Any, size: int | None) -> tuple[int, int, byte
             raise RecordingError(f"{path} has a header of {length} bytes, which none has; {COPY}")
         number = int.from_bytes(file.read(4), "little") if tag != 1 else 0
         content = file.read(max(length - (2 if tag == 1 else 6), 0))
-        _refuse_entities(path, content)
+        # As the library parses them: of a stream's header the text, of the others the bytes, whose
+        # declaration may say another encoding.
+        _refuse_entities(path, content.decode("utf-8", "replace") if tag == 2 else content)
     file.seek(begin + length)
     if file.tell() < begin + length:
         raise EOFError
     return tag, number, content
 
 
-def _refuse_entities(path: Path, content: bytes) -> None:
+def _refuse_entities(path: Path, content: str | bytes) -> None:
     """Refuse a header that declares entities: they can unpack to anything, or name other files.
 
     The library that reads the samples parses the same text without looking.
@@ -163,12 +165,14 @@ def _refuse_entities(path: Path, content: bytes) -> None:
     from defusedxml.ElementTree import fromstring
 
     try:
-        fromstring(content.decode("utf-8", "replace"), forbid_dtd=True)
+        fromstring(content, forbid_dtd=True)
     except DefusedXmlException as exc:
         raise RecordingError(
             f"{path}: a header declares a document type or entities, which no recorder writes; "
             "the file was not opened"
         ) from exc
+    except ValueError as exc:  # an encoding that the parser does not have
+        raise RecordingError(f"{path} has a header that cannot be read ({exc}); {COPY}") from exc
     except ElementTree.ParseError:
         pass  # a footer may be cut off; of a header that is said where it is read
 

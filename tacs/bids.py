@@ -45,6 +45,7 @@ from tacs.errors import InputError, RecordError
 from tacs.files import write_text
 from tacs.protocol import Protocol
 from tacs.record import read_record
+from tacs.tables import table_text
 
 if TYPE_CHECKING:
     from analysis.io import Recording as Loaded
@@ -221,8 +222,8 @@ def store_trace(paths: SessionPaths, info: TraceInfo, started_s: float, protocol
             duration_s = round(max(min(protocol.duration_s, end_s - onset_s), 0.0), 6)
             lines = read_record(paths.record, allow_torn_tail=True)[0] if known else []
             table = event_rows(lines, onset_s, duration_s, end_s)
-            rows = "".join(f"{at}\t{long}\t{what}\n" for at, long, what in table)
-            write_text(paths.events, f"onset\tduration\ttrial_type\n{rows}")
+            rows = [(str(at), str(long), what) for at, long, what in table]
+            write_text(paths.events, table_text(tuple(EVENT_COLUMNS), rows))
             write_json(paths.events.with_suffix(".json"), EVENT_COLUMNS)
             write_contacts(paths, lines, protocol)
         # Last: while it is there, `tacs recover` goes on where a crash ended this.

@@ -5,7 +5,6 @@ Everything here is taken from the run record. Of a blinded session only the day 
 
 from __future__ import annotations
 
-import csv
 import math
 import os
 from collections.abc import Collection, Mapping, Sequence
@@ -17,6 +16,7 @@ from tacs.errors import InputError
 from tacs.files import write_text
 from tacs.protocol import Protocol
 from tacs.record import Line, read_record
+from tacs.tables import read_table, table_text, write_table
 
 __all__ = [
     "EVENT_COLUMNS",
@@ -90,10 +90,10 @@ def event_rows(
     """
     rows = [(onset_s, duration_s, "stimulation")]
     started = next((x for x in lines if x.kind == "intent" and x.data.get("verb") == "start"), None)
-    if started is None:
-        return rows
     changes = [(x.t_s, str(x.data.get("to"))) for x in lines if x.kind == "state"]
-    last_s = max(lines[-1].t_s, changes[-1][0] if changes else 0.0)
+    if started is None or not changes:  # a crash may have come between the order and the state
+        return rows
+    last_s = max(lines[-1].t_s, changes[-1][0])
     for (at_s, state), (until_s, _) in zip(changes, [*changes[1:], (last_s, "")], strict=True):
         if state not in STATES:
             continue
@@ -156,7 +156,7 @@ def write_contacts(paths: SessionPaths, lines: Sequence[Line], protocol: Protoco
     """
     measured = impedances(lines)
     head = ("name", "x", "y", "z", "type", "material", "impedance", "impedance_max", "area_cm2")
-    rows: list[tuple[str, ...]] = [head]
+    rows: list[tuple[str, ...]] = []
     for contact in protocol.montage.electrodes:
         before, most = measured.get(contact.name, (None, None))
         kohm = [_number(before), _number(most)]
@@ -165,7 +165,7 @@ def write_contacts(paths: SessionPaths, lines: Sequence[Line], protocol: Protoco
              _number(contact.area_cm2))
         )  # fmt: skip
     table = paths.eeg / f"{paths.stem}_task-tacs_electrodes.tsv"
-    write_text(table, _text(rows))
+    write_text(table, table_text(head, rows))
     write_json(table.with_suffix(".json"), CONTACT_COLUMNS)
     write_json(paths.eeg / f"{paths.stem}_task-tacs_coordsystem.json", NO_POSITIONS)
 
@@ -185,7 +185,7 @@ def note_session(paths: SessionPaths) -> None:
     if not lines:
         return
     table = paths.dataset / f"sub-{paths.subject}" / f"sub-{paths.subject}_sessions.tsv"
-    header, rows = _table(table)
+    header, rows = read_table(table)
     header = list(dict.fromkeys([*header, *SESSION_COLUMNS]))
     label = f"ses-{paths.session}"
     row = next((x for x in rows if x.get("session_id") == label), None)
@@ -198,7 +198,7 @@ def note_session(paths: SessionPaths) -> None:
     began_s = datetime.fromisoformat(lines[0].utc).timestamp()
     _write(table, header, rows, began_s)
     people = paths.dataset / "participants.tsv"
-    header, rows = _table(people)
+    header, rows = read_table(people)
     if all(x.get("participant_id") != f"sub-{paths.subject}" for x in rows):
         rows.append({"participant_id": f"sub-{paths.subject}"})
         _write(people, header or ["participant_id"], rows, began_s)
@@ -228,7 +228,7 @@ def note_scores(
     """
     table = dataset / f"sub-{subject}" / f"sub-{subject}_sessions.tsv"
     before_s = table.stat().st_mtime if table.exists() else None
-    header, rows = _table(table)
+    header, rows = read_table(table)
     filled = sorted({name for columns in scores.values() for name in columns})
     if not filled and not set(header) & set(ours):
         return
@@ -240,41 +240,20 @@ def note_scores(
     for label, row in sorted(by_label.items()):
         own = {name: value for name, value in row.items() if name not in ours}
         made.append({**own, **scores.get(label.removeprefix("ses-"), {})})
-    table.parent.mkdir(parents=True, exist_ok=True)
-    text = _text(
-        [
-            header := list(dict.fromkeys([*kept, *SESSION_COLUMNS, *filled])),
-            *([row.get(name, "n/a") for name in header] for row in made),
-        ]
-    )
-    write_text(table, text)
-    if before_s is not None:
-        os.utime(table, (before_s, before_s))
+    header = list(dict.fromkeys([*kept, *SESSION_COLUMNS, *filled]))
+    _write(table, header, made, before_s)
 
 
 def _write(
-    path: Path, header: Sequence[str], rows: Sequence[Mapping[str, str]], time_s: float
+    path: Path, header: Sequence[str], rows: Sequence[Mapping[str, str]], time_s: float | None
 ) -> None:
-    write_text(path, _text([header, *([x.get(name, "n/a") for name in header] for x in rows)]))
-    os.utime(path, (time_s, time_s))
-
-
-def _table(path: Path) -> tuple[list[str], list[dict[str, str]]]:
-    """Header and rows of a table that may not be there yet."""
-    if not path.exists():
-        return [], []
+    """Write a table, with the time that it is to have where there is one."""
+    write_table(path, header, rows)
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE, restval="n/a")
-            rows: list[Mapping[str, str]] = list(reader)
-            header = list(reader.fieldnames or [])
-    except (OSError, UnicodeDecodeError, csv.Error) as exc:
-        raise InputError(f"{path}: cannot be read as a table ({exc})") from exc
-    return header, [{k: v for k, v in row.items() if k is not None} for row in rows]
-
-
-def _text(rows: Sequence[Sequence[str]]) -> str:
-    return "".join("\t".join(row) + "\n" for row in rows)
+        if time_s is not None:
+            os.utime(path, (time_s, time_s))
+    except OSError as exc:
+        raise InputError(f"{path}: its time cannot be set ({exc.strerror})") from exc
 
 
 def _number(value: float | None) -> str:

@@ -7,7 +7,6 @@ events, and to whoever reads the recording alone.
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import re
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from tacs.dataset import SessionPaths, write_json
 from tacs.errors import InputError
 from tacs.files import write_text
+from tacs.tables import read_table, write_table
 
 if TYPE_CHECKING:
     from analysis.io import Recording as Loaded
@@ -215,10 +215,10 @@ def _check_samples(path: Path, raw: Any) -> None:
 def _unknown_unit(path: Path) -> None:
     """Say in channels.tsv that the unit of the amplitudes is not known."""
     table = path.with_name(path.stem.removesuffix("_eeg") + "_channels.tsv")
-    rows = _rows(table)
+    header, rows = read_table(table)
     for row in rows:
         row["units"] = "n/a"
-    _write_rows(table, rows)
+    write_table(table, header, rows)
 
 
 def merge_recording(
@@ -276,28 +276,15 @@ def _merge_table(target: Path, staged: Path, key: str, replaced_stem: str | None
 
     A row with the same key only gets its missing values; rows of the recording that is replaced go.
     """
-    rows = _rows(target) if target.exists() else []
+    header, rows = read_table(target)
+    more, staged_rows = read_table(staged)
     if replaced_stem is not None:
         rows = [row for row in rows if not Path(row[key]).name.startswith(f"{replaced_stem}_")]
     by_key = {row[key]: row for row in rows}
-    for new in _rows(staged):
+    for new in staged_rows:
         row = by_key.get(new[key])
         if row is None:
             rows.append(new)
         else:
             row.update({k: v for k, v in new.items() if row.get(k) in {None, "", "n/a"}})
-    _write_rows(target, rows)
-
-
-def _rows(path: Path) -> list[dict[str, str]]:
-    """Rows of a tab-separated table."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE, restval="n/a")
-        return [{k: v for k, v in row.items() if k is not None} for row in reader]
-
-
-def _write_rows(path: Path, rows: list[dict[str, str]]) -> None:
-    """Write a table; a value that a row lacks is n/a."""
-    header = list(dict.fromkeys(name for row in rows for name in row))
-    lines = [header, *([row.get(name, "n/a") for name in header] for row in rows)]
-    write_text(path, "".join("\t".join(line) + "\n" for line in lines))
+    write_table(target, list(dict.fromkeys([*header, *more])), rows)

@@ -18,6 +18,7 @@ from tacs.people import REQUIREMENTS
 from tacs.protocol import Protocol
 from tacs.rig import Rig, load_rig, shipped_rigs
 from tacs.safety import Breach, device_breaches, person_breaches, protocol_breaches
+from tacs.sitelog import limits_file
 
 __all__ = ["Setup", "check", "prepare"]
 
@@ -73,9 +74,8 @@ def prepare(
         find_emulator(name.driver)
         rig = rig if rig is not None else shipped_rigs().get(f"emulated-{name.driver}")
     site = site_folder() if site is None else site
-    default = site / "site.toml"
-    if site_file is None and default.exists():
-        site_file = default
+    if site_file is None:
+        site_file = limits_file(site)
     return Setup(
         device=name,
         driver=driver,

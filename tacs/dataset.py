@@ -377,11 +377,19 @@ def find_recordings(
 
 
 def folder_names(folder: Path) -> tuple[str, ...]:
-    """Return the names in a folder; none where there is no such folder."""
+    """Return the names in a folder; none where there is no such folder.
+
+    Raises
+    ------
+    InputError
+        It cannot be read.
+    """
     try:
         return tuple(sorted(os.listdir(folder)))
     except (FileNotFoundError, NotADirectoryError):
         return ()
+    except OSError as exc:
+        raise InputError(f"{folder}: cannot be read ({exc.strerror})") from exc
 
 
 def refuse_other_spelling(
@@ -399,7 +407,7 @@ def refuse_other_spelling(
     Raises
     ------
     InputError
-        Such a folder exists: on many disks the two would be one.
+        Such a folder exists: on many disks the two would be one. Or a folder cannot be read.
     """
     for folder in (paths.dataset, paths.dataset / "sourcedata" / "tacs"):
         for part, what in zip(paths.relative.parts, ("subject", "session"), strict=True):

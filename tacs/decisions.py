@@ -9,7 +9,7 @@ verdict of :mod:`tacs.remeasure` that the decision rests on is in the journal be
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -75,21 +75,9 @@ class FrequencyDecision:
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types."""
         return {
-            "subject": self.subject,
-            "session": self.session,
+            **asdict(self),
             "at": self.at.isoformat(),
-            "choice": self.choice,
-            "verdict": self.verdict,
-            "planned_hz": self.planned_hz,
-            "measured_hz": self.measured_hz,
             "ci95_hz": None if self.ci95_hz is None else list(self.ci95_hz),
-            "mismatch_hz": self.mismatch_hz,
-            "limit_hz": self.limit_hz,
-            "frequency_hz": self.frequency_hz,
-            "reason": self.reason,
-            "operator": self.operator,
-            "role": self.role,
-            "entry": self.entry,
         }
 
 

@@ -10,7 +10,7 @@ import csv
 import io
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from importlib import resources
 from pathlib import Path
@@ -23,8 +23,17 @@ from tacs.errors import FileProblems, InputError, TacsError
 from tacs.journal import KINDS, ROLES, Entry
 from tacs.protocol import Protocol
 from tacs.record import read_record
+from tacs.tables import MISSING, table_text
 
-__all__ = ["derived", "entry_summary", "plain_tsv", "record_summary", "shifted", "sidecar"]
+__all__ = [
+    "derived",
+    "entry_summary",
+    "plain_rows",
+    "plain_tsv",
+    "record_summary",
+    "shifted",
+    "sidecar",
+]
 
 DEVICES = {"synthpal", "nic2", "stimjim", "nidaq", "scpi", "manual"}
 OUTCOMES = {"done", "stopped", "fault", "interrupted", "refused"}
@@ -95,13 +104,31 @@ def plain_tsv(text: str, kind: str) -> str:
         It is no table.
     """
     reader = csv.DictReader(io.StringIO(text), delimiter="\t", quoting=csv.QUOTE_NONE)
-    header = [x for x in reader.fieldnames or [] if x in COLUMNS[kind]]
+    header, rows = plain_rows(reader.fieldnames or [], reader, kind)
     if not header:
         raise InputError(f"a table of {kind} without a column that is known")
-    lines = [header]
-    for number, row in enumerate(reader, 1):
-        lines.append([_cell(kind, name, row.get(name) or "n/a", number) for name in header])
-    return "".join("\t".join(line) + "\n" for line in lines)
+    return table_text(header, rows)
+
+
+def plain_rows(
+    header: Sequence[str], rows: Iterable[Mapping[str, str]], kind: str
+) -> tuple[list[str], list[list[str]]]:
+    """Return the known columns of a table, none where there is none, and every row's cells.
+
+    Parameters
+    ----------
+    header : sequence of str
+        All columns.
+    rows : iterable of mapping of str to str
+        By column.
+    kind : str
+        As for :func:`plain_tsv`.
+    """
+    known = [name for name in header if name in COLUMNS[kind]]
+    return known, [
+        [_cell(kind, name, row.get(name) or MISSING, number) for name in known]
+        for number, row in enumerate(rows, 1)
+    ]
 
 
 def _cell(kind: str, column: str, value: str, number: int) -> str:

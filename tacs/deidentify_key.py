@@ -14,8 +14,9 @@ from tacs.dataset import SessionPaths
 from tacs.errors import InputError
 from tacs.journal import Journal
 from tacs.record import read_record
+from tacs.tables import read_table
 
-__all__ = ["Key", "Person", "key_of", "rows_of", "text_of", "write_key"]
+__all__ = ["Key", "Person", "key_of", "text_of", "write_key"]
 
 ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 SHIFT_DAYS = (37_700, 41_000)  # before 1925 for anything recorded until 2028, as BIDS asks
@@ -84,11 +85,10 @@ def key_of(root: Path, records: list[SessionPaths]) -> Key:
         if folder.is_dir():
             subject = folder.parent.name.removeprefix("sub-")
             session = folder.name.removeprefix("ses-")
-            told = [
-                row.get("acq_time", "") for row in rows_of(next(folder.glob("*_scans.tsv"), None))
-            ]
+            tables = folder.glob("*_scans.tsv")
+            told = [row.get("acq_time", "") for table in tables for row in read_table(table)[1]]
             found.setdefault(subject, {}).setdefault(session, min([*told, "9"]))
-    for row in rows_of(root / "participants.tsv"):
+    for row in read_table(root / "participants.tsv")[1]:
         found.setdefault(row.get("participant_id", "").removeprefix("sub-"), {})
     for entry in Journal(root).entries():
         if entry.subject is not None:
@@ -109,14 +109,27 @@ def key_of(root: Path, records: list[SessionPaths]) -> Key:
 
 
 def write_key(path: Path, key: Key) -> None:
-    """Write the key to a new file, for its owner only, on disk when this returns."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(fd, "w", encoding="utf-8") as file:
-        json.dump(key.to_dict(), file, indent=2, ensure_ascii=False)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
+    """Write the key to a new file, for its owner only, on disk when this returns.
+
+    Raises
+    ------
+    InputError
+        It is there already, or cannot be written; half a key is not left behind.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            with os.fdopen(fd, "w", encoding="utf-8") as file:
+                json.dump(key.to_dict(), file, indent=2, ensure_ascii=False)
+                file.write("\n")
+                file.flush()
+                os.fsync(file.fileno())
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+    except OSError as exc:
+        raise InputError(f"{path}: the key cannot be written ({exc.strerror or exc})") from exc
 
 
 def text_of(path: Path) -> str:
@@ -131,12 +144,3 @@ def text_of(path: Path) -> str:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as exc:
         raise InputError(f"{path}: is not text") from exc
-
-
-def rows_of(path: Path | None) -> list[dict[str, str]]:
-    """Rows of a table, none where it is not there."""
-    if path is None or not path.exists():
-        return []
-    header, *lines = text_of(path).splitlines() or [""]
-    names = header.split("\t")
-    return [dict(zip(names, line.split("\t"), strict=False)) for line in lines if line]

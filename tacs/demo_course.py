@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from importlib.metadata import entry_points
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from tacs.analyses import compare_recordings, estimate_peak
@@ -140,7 +141,14 @@ class _Clinic:
 
 
 def course_start(sessions: int, today: date) -> date:
-    """Return the latest day on which such a course may have begun and be over before today."""
+    """Return the latest day on which such a course may have begun and be over before today.
+
+    Raises
+    ------
+    InputError
+        A number of sessions that the schedule does not have.
+    """
+    _refuse_number(sessions)
     day, left = today, sessions + 1  # one visit is missed
     while left:
         day -= timedelta(days=1)
@@ -177,11 +185,7 @@ def run_course(
     TacsError
         Whatever a stage refuses.
     """
-    if not SESSIONS_MIN <= sessions <= SESSIONS_MAX:
-        raise InputError(
-            f"--course {sessions}: give {SESSIONS_MIN} to {SESSIONS_MAX} sessions; the schedule "
-            f"{SCHEDULE} has {SESSIONS_MAX}"
-        )
+    _refuse_number(sessions)
     if folder.exists() and any(folder.iterdir()):
         raise InputError(f"{folder}: is not empty; give another folder with --out")
     (folder / "clinic").mkdir(parents=True)
@@ -197,7 +201,8 @@ def run_course(
         last = str(told[-1]["session"])
         report = write_report(clinic.dataset, SUBJECT, last, site=clinic.site)
     look = (
-        f"TACS_SITE_DIR={clinic.site} tacs track show {clinic.dataset} --subject {SUBJECT} "
+        f"TACS_SITE_DIR={quote(str(clinic.site))} tacs track show {quote(str(clinic.dataset))} "
+        f"--subject {SUBJECT} "
         f"--as-of {clinic.now.date()} --figure course.png"
     )
     text = [
@@ -230,6 +235,14 @@ def run_course(
     }
 
 
+def _refuse_number(sessions: int) -> None:
+    if not SESSIONS_MIN <= sessions <= SESSIONS_MAX:
+        raise InputError(
+            f"--course {sessions}: give {SESSIONS_MIN} to {SESSIONS_MAX} sessions; the schedule "
+            f"{SCHEDULE} has {SESSIONS_MAX}"
+        )
+
+
 def _course(
     clinic: _Clinic, folder: Path, sessions: int, start: date, say: Callable[[str], None]
 ) -> tuple[list[dict[str, Any]], Path]:
@@ -246,9 +259,12 @@ def _course(
     day, missed = start, False
     while len(told) < sessions:
         clinic.on(day)
-        allowed = next_allowed(
+        coming = next_allowed(
             SUBJECT, clinic.now, site=clinic.site, emulated=True, limits=clinic.setup.limits
-        ).allowed
+        )
+        if coming.blocked_by:  # no day of waiting would help
+            raise SafetyRefusal(coming.blocked_by)
+        allowed = coming.allowed
         if allowed and not missed and len(told) == min(MISSED, sessions - 1):
             say(f"{day}: nobody comes; the session is made up for later")
             missed = True

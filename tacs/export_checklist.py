@@ -25,6 +25,7 @@ from tacs.files import read_toml
 from tacs.journal import Journal
 from tacs.protocol import Protocol
 from tacs.record import Line, read_record
+from tacs.tables import MISSING, read_table
 from tacs.waveform import Waveform
 
 __all__ = ["KINDS", "Checklist", "Item", "fill_checklist"]
@@ -285,14 +286,9 @@ def _journal(paths: SessionPaths) -> dict[str, str]:
 
 
 def _person(paths: SessionPaths) -> dict[str, str]:
-    table = paths.dataset / "participants.tsv"
-    if not table.exists():
-        return {}
-    header, *rows = table.read_text(encoding="utf-8-sig").splitlines() or [""]
-    for row in rows:
-        told = dict(zip(header.split("\t"), row.split("\t"), strict=False))
+    for told in read_table(paths.dataset / "participants.tsv")[1]:
         if told.get("participant_id") == f"sub-{paths.subject}":
-            known = {k: v for k, v in told.items() if v not in {"", "n/a"}}
+            known = {k: v for k, v in told.items() if v not in {"", MISSING}}
             hand = known.get("handedness") or known.get("hand", "")
             age = f"{known['age']} years" if "age" in known else ""
             return {"age": age, "sex": known.get("sex", ""), "handedness": hand}

@@ -13,6 +13,8 @@ NIBS-BIDS 6.3, https://github.com/nigelrogasch/nibs-bids, commit 77de0bd (2026-0
 from __future__ import annotations
 
 import math
+import os
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -21,10 +23,11 @@ from typing import Any
 
 from tacs.bids_stimulation import impedances
 from tacs.dataset import SessionPaths, find_records, write_json
-from tacs.errors import FileProblems, InputError
+from tacs.errors import InputError
 from tacs.files import write_text
 from tacs.protocol import Loop, Protocol
 from tacs.record import Line, read_record
+from tacs.tables import table_text
 
 __all__ = ["SPEC", "NibsExport", "export_nibs"]
 
@@ -136,7 +139,7 @@ def export_nibs(dataset: str | Path, out: str | Path, *, spec: str = SPEC) -> Ni
     dataset : path
         The data set.
     out : path
-        New folder.
+        New folder, made whole or not at all.
     spec : str
         Version of the proposal; 6.3 is the only one known.
 
@@ -152,24 +155,34 @@ def export_nibs(dataset: str | Path, out: str | Path, *, spec: str = SPEC) -> Ni
         raise InputError(f"{dataset}: has no session that was recorded; nothing to export")
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise InputError(f"{root}: is not an empty folder; give a new one with --out")
-    files, left, count = [], [], 0
+    told: list[_Session] = []
+    left: list[str] = []
     for paths in records:
         where = f"sub-{paths.subject} ses-{paths.session}"
         try:
-            told = _Session.of(paths)
-        except (InputError, FileProblems, KeyError, TypeError, ValueError) as exc:
+            found = _Session.of(paths)
+        except (InputError, KeyError, TypeError, ValueError) as exc:
             left.append(f"{where}: its record cannot be used ({exc})")
             continue
-        files += told.write(root)
-        left += [f"{where}: {text}" for text in told.left_out()]
-        count += 1
-    if not count:
+        told.append(found)
+        left += [f"{where}: {text}" for text in found.left_out()]
+    if not told:
         raise InputError(f"{dataset}: no record of a session can be used; {left[0]}")
-    _write_root(root, [p.subject for p in records])
+    try:
+        root.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".nibs-", dir=root.parent) as name:
+            stage = Path(name) / "set"
+            files = [file for one in told for file in one.write(stage)]
+            _write_root(stage, [one.paths.subject for one in told])
+            if root.exists():  # empty, as was looked at above
+                root.rmdir()
+            os.replace(stage, root)
+    except OSError as exc:
+        raise InputError(f"{root}: cannot be made ({exc})") from exc
     return NibsExport(
         path=root,
         files=("dataset_description.json", ".bidsignore", "participants.tsv", *files),
-        sessions=count,
+        sessions=len(told),
         left_out=tuple(left),
     )
 
@@ -225,9 +238,9 @@ class _Session:
         stem = f"{self.paths.stem}_task-tacs"
         folder = self.paths.relative / "nibs"
         files: dict[str, Any] = {
-            f"{stem}_nibs.tsv": _tsv(COLUMNS, [self._row()]),
+            f"{stem}_nibs.tsv": table_text(COLUMNS, [self._row()]),
             f"{stem}_nibs.json": self._sidecar(),
-            f"{stem}_markers.tsv": _tsv(
+            f"{stem}_markers.tsv": table_text(
                 tuple(MARKER_COLUMNS),
                 [(f"pos-{e.name}", e.name, e.name, "n/a", "n/a", "n/a")
                  for e in self.protocol.montage.electrodes],
@@ -239,7 +252,7 @@ class _Session:
                 "NIBSCoordinateSystemDescription": "Positions were not measured; labels are of the "
                 "10-10 system.",
             },
-            f"{stem}_events.tsv": _tsv(tuple(EVENT_COLUMNS), self._events()),
+            f"{stem}_events.tsv": table_text(tuple(EVENT_COLUMNS), self._events()),
             f"{stem}_events.json": EVENT_COLUMNS,
         }  # fmt: skip
         for name, content in files.items():
@@ -378,11 +391,7 @@ def _write_root(root: Path, subjects: Sequence[str]) -> None:
         "of released BIDS. Currents are zero-to-peak milliampere.\n",
     )
     people = [(f"sub-{name}",) for name in dict.fromkeys(subjects)]
-    write_text(root / "participants.tsv", _tsv(("participant_id",), people))
-
-
-def _tsv(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    return "".join("\t".join(row) + "\n" for row in (header, *rows))
+    write_text(root / "participants.tsv", table_text(("participant_id",), people))
 
 
 def _num(value: float | None) -> str:

@@ -16,6 +16,7 @@ import hashlib
 import json
 import math
 import re
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
@@ -106,7 +107,7 @@ class Entry:
         BIDS labels.
     operator, role : str
         Who made it, and as what.
-    data : dict
+    data : mapping
         The particulars.
     corrects : str or None
         Hash of the entry that this one takes the place of.
@@ -121,7 +122,7 @@ class Entry:
     session: str | None
     operator: str
     role: str
-    data: dict[str, Any]
+    data: Mapping[str, Any]
     corrects: str | None
     hash: str
 
@@ -340,6 +341,8 @@ class Journal:
         # A torn last line was never acknowledged; the next entry cuts it off.
         content = content[: content.rfind(b"\n") + 1]
         entries, begun = _proved(self.path, content)
+        if begun == len(content):
+            return entries
         lines, problem = read_lines(
             content[begun:],
             seq=len(entries),
@@ -356,9 +359,11 @@ class Journal:
                 f"{self.path}: {problem}; nobody of this data set is stimulated until somebody "
                 f"has found out why"
             )
-        _PROVED[self.path.resolve()] = _Proved(len(content), _digest(content), tuple(entries))
-        while len(_PROVED) > PROVED_MAX:
-            _PROVED.pop(next(iter(_PROVED)), None)
+        proved = _Proved(len(content), _digest(content), tuple(entries))
+        with _PROVING:
+            _PROVED[self.path.resolve()] = proved
+            while len(_PROVED) > PROVED_MAX:
+                del _PROVED[next(iter(_PROVED))]
         return entries
 
     def _last(self, count: int) -> list[Entry]:
@@ -393,8 +398,10 @@ class _Proved:
 
 
 # The same bytes verify the same way: what was read before is hashed, and what is new verified. A
-# journal grows by an entry at a time, and a clinic's has tens of thousands.
+# journal grows by an entry at a time, and a clinic's has tens of thousands. Whoever reads gets the
+# same entries as who read before: the type of their data is one that nobody can assign to.
 _PROVED: dict[Path, _Proved] = {}
+_PROVING = threading.Lock()  # the page reads journals in several threads
 
 
 def _proved(path: Path, content: bytes) -> tuple[list[Entry], int]:

@@ -15,8 +15,6 @@ BIDS 1.11.1, phenotypic and assessment data.
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -30,10 +28,10 @@ from tacs.errors import InputError
 from tacs.files import write_text
 from tacs.projection import Projection, project
 from tacs.scales import Scale, all_scales, load_scale
+from tacs.tables import MISSING, table_text
 
 __all__ = ["Phenotype", "write_phenotype"]
 
-MISSING = "n/a"
 GENERATED = "tacs-suite"
 
 
@@ -204,21 +202,19 @@ def _rating(
 def _cell(value: Any) -> str:
     if value is None:
         return MISSING
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:g}" if isinstance(value, float) else " ".join(str(value).split())
 
 
 def _tsv(people: Mapping[str, list[dict[str, str]]], most: int) -> str:
     """One row a person, as many groups of columns as the person with most ratings has."""
     names = list(next(iter(people.values()))[0])
-    out = io.StringIO()
-    writer = csv.writer(out, delimiter="\t", lineterminator="\n")
     groups = [f"r{number:02d}_{name}" for number in range(1, most + 1) for name in names]
-    writer.writerow(["participant_id", "n_ratings", *groups])
+    rows = []
     for subject, ratings in people.items():
         filled = [*ratings, *([dict.fromkeys(names, MISSING)] * (most - len(ratings)))]
         cells = [rating[name] for rating in filled for name in names]
-        writer.writerow([f"sub-{subject}", str(len(ratings)), *cells])
-    return out.getvalue()
+        rows.append([f"sub-{subject}", str(len(ratings)), *cells])
+    return table_text(["participant_id", "n_ratings", *groups], rows)
 
 
 def _sidecar(scale: Scale, most: int) -> dict[str, Any]:

@@ -13,12 +13,14 @@ ever looks here: they verify every line. The cache may be deleted at any time.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
+from threading import get_ident
 from typing import Any
 
 __all__ = ["RecordCache"]
@@ -95,12 +97,14 @@ class RecordCache:
                 continue
             text = json.dumps({"stamp": self._stamp, "records": entries}, allow_nan=False)
             path = self.folder / f"{subject}.json"
-            fresh = path.with_name(f"{path.name}.{os.getpid()}")
+            fresh = path.with_name(f"{path.name}.{os.getpid()}-{get_ident()}")
             try:
                 self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
                 fresh.write_text(text, encoding="utf-8")
                 fresh.replace(path)
             except OSError:
+                with contextlib.suppress(OSError):
+                    fresh.unlink(missing_ok=True)
                 return
 
     def _of(self, subject: str) -> dict[str, Any]:

@@ -235,9 +235,12 @@ def _close(paths: SessionPaths, lines: list[Line]) -> Recovered | None:
     anchor(paths.record, site_folder())
     try:
         _store_left_trace(paths, protocol, lines, started)
-        note_session(paths)
     except TacsError as exc:
         note += f"; its trace stays where it is: {exc}"
+    try:
+        note_session(paths)
+    except TacsError as exc:
+        note += f"; the session is not in the table of sessions: {exc}"
     return Recovered(
         record=paths.record,
         outcome="interrupted",

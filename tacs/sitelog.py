@@ -15,7 +15,7 @@ from tacs.errors import InputError, RecordError
 from tacs.locks import held
 from tacs.record import Line, RecordAppender, RecordWriter, read_record
 
-__all__ = ["SiteLog", "site_folder"]
+__all__ = ["SiteLog", "limits_file", "site_folder"]
 
 
 def site_folder() -> Path:
@@ -26,6 +26,12 @@ def site_folder() -> Path:
     return (
         Path(chosen) if chosen else Path(platformdirs.user_data_dir("tacs-suite", appauthor=False))
     )
+
+
+def limits_file(folder: Path) -> Path | None:
+    """Return the file with the site's own limits; None where it has none."""
+    own = folder / "site.toml"
+    return own if own.exists() else None
 
 
 class SiteLog:

@@ -10,7 +10,8 @@ everything lies in tables whose names begin with ``tacs_`` and nothing else is t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sqlite3
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,9 @@ from tacs.projection import COLUMNS, KEYS, Projection, Row, project
 __all__ = ["Rebuilt", "default_store", "read_store", "rebuild", "store_url"]
 
 PREFIX = "tacs_"
+UNSAID_MS = 1000  # a wait as short as this is no news
 BUSY_TIMEOUT_MS = 120_000  # of a clinic with 30 000 sessions, one rebuild waits for another
+LOCK = 8122017  # of PostgreSQL: any number that nobody else takes
 REAL = {
     "frequency_hz", "ci_low_hz", "ci_high_hz", "band_low_hz", "band_high_hz", "prominence_db",
     "duration_s", "current_peak_ma", "rectified_charge_c", "ln_ratio", "percent",
@@ -129,8 +132,17 @@ def store_url(url: str) -> sa.URL:
     return made.set(drivername="postgresql+psycopg")
 
 
+def _say_nothing(_: str) -> None:
+    return None
+
+
 def rebuild(
-    dataset: str | Path, url: str = "", *, site: Path | None = None, use_cache: bool = True
+    dataset: str | Path,
+    url: str = "",
+    *,
+    site: Path | None = None,
+    use_cache: bool = True,
+    say: Callable[[str], None] = _say_nothing,
 ) -> Rebuilt:
     """Make the store again from the data set.
 
@@ -144,6 +156,8 @@ def rebuild(
         The site's folder, with the courses; :func:`tacs.sitelog.site_folder` where left out.
     use_cache : bool
         Whether records that are the same to the byte are taken as they were verified before.
+    say : callable
+        Told where another rebuild is waited for.
 
     Raises
     ------
@@ -154,7 +168,8 @@ def rebuild(
     """
     projection = project(dataset, site=site, use_cache=use_cache)
     target = store_url(url) if url else _own_url(dataset)
-    with _engine(target) as engine, engine.begin() as connection:
+    with _engine(target, say) as engine, engine.begin() as connection:
+        _wait_for_others(connection, say)
         _clear(connection, projection)
         metadata = _metadata()
         metadata.create_all(connection)
@@ -199,7 +214,7 @@ def _own_url(dataset: str | Path) -> sa.URL:
 
 
 @contextmanager
-def _engine(url: sa.URL) -> Iterator[sa.Engine]:
+def _engine(url: sa.URL, say: Callable[[str], None] = _say_nothing) -> Iterator[sa.Engine]:
     """An engine that is disposed of; whatever the database refuses is one line."""
     where = url.render_as_string(hide_password=True)
     sqlite = url.get_backend_name() == "sqlite"
@@ -208,7 +223,7 @@ def _engine(url: sa.URL) -> Iterator[sa.Engine]:
     engine = sa.create_engine(url, poolclass=sa.pool.NullPool)
     if sqlite:
         sa.event.listen(engine, "connect", _sqlite_settings)
-        sa.event.listen(engine, "begin", _sqlite_begin)
+        sa.event.listen(engine, "begin", lambda connection: _sqlite_begin(connection, say))
     try:
         yield engine
     except sa.exc.DBAPIError as exc:
@@ -230,15 +245,36 @@ def _sqlite_settings(connection: Any, _: Any) -> None:
     cursor.close()
 
 
-def _sqlite_begin(connection: sa.Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+def _sqlite_begin(connection: sa.Connection, say: Callable[[str], None]) -> None:
+    cursor = connection.connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout={UNSAID_MS}")
+    begun = True
+    try:
+        cursor.execute("BEGIN IMMEDIATE")
+    except sqlite3.OperationalError as exc:
+        begun = False
+        if exc.sqlite_errorcode == sqlite3.SQLITE_BUSY:
+            say(
+                f"{connection.engine.url.database}: another program writes to this store; waiting "
+                f"for it, {BUSY_TIMEOUT_MS // 1000} s at most"
+            )
+    cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+    cursor.close()
+    if not begun:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _wait_for_others(connection: sa.Connection, say: Callable[[str], None]) -> None:
+    """Let another rebuild on the same server end first; SQLite has its own lock."""
+    if connection.dialect.name != "postgresql":
+        return
+    if not connection.exec_driver_sql(f"SELECT pg_try_advisory_xact_lock({LOCK})").scalar():
+        say("another program writes to this store; waiting until it is done")
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCK})")
 
 
 def _clear(connection: sa.Connection, projection: Projection) -> None:
     """Drop the store that is there; one of another data set is refused."""
-    if connection.dialect.name == "postgresql":
-        # Two rebuilds at once: the second waits for the first.
-        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(8122017)")
     there = sa.inspect(connection).get_table_names()
     ours = [name for name in there if name.startswith(PREFIX)]
     if f"{PREFIX}meta" in ours:

@@ -6,7 +6,7 @@ asked for; the journal's decisions on the frequency stand beside the peaks they 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,11 @@ from tacs.course import Course, Courses, next_allowed
 from tacs.errors import RecordError
 from tacs.limits import effective_limits
 from tacs.projection import Projection, noted_words
-from tacs.sitelog import site_folder
+from tacs.sitelog import limits_file, site_folder
 
-__all__ = ["after_effects", "course_calendar", "decisions"]
+__all__ = ["after_effects", "course_calendar", "decisions", "followed"]
 
+FOLLOWED_MIN = 20.0
 STATES = ("done", "late", "extra", "missed", "planned")
 STANDING = ("course_stopped", "course_stop_rule", "course_complete")
 
@@ -64,10 +65,9 @@ def course_calendar(
 def _calendar(
     subject: str, course: Course, now: datetime, site: Path, emulated: bool
 ) -> dict[str, Any]:
-    own = site / "site.toml"
     found = next_allowed(
         subject, now, site=site, emulated=emulated,
-        limits=effective_limits(own if own.exists() else None, None),
+        limits=effective_limits(limits_file(site)),
     )  # fmt: skip
     visits = [visit.to_dict() for visit in found.visits]
     return {
@@ -149,7 +149,8 @@ def after_effects(tables: Projection, subject: str) -> tuple[dict[str, Any], ...
     """
     found = []
     for outcome in tables.rows("outcomes", subject=subject):
-        rows = tables.rows("after_effects", subject=subject, session=outcome["session"])
+        bins = tables.rows("after_effects", subject=subject, session=outcome["session"])
+        rows = [r for r in bins if None not in (r["from_min"], r["to_min"], r["percent"])]
         if not rows:
             continue
         low, high = outcome["decay_w0_low"], outcome["decay_w0_high"]
@@ -172,3 +173,14 @@ def after_effects(tables: Projection, subject: str) -> tuple[dict[str, Any], ...
             }
         )
     return tuple(found)
+
+
+def followed(effects: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the after-effects that were followed for longer than :data:`FOLLOWED_MIN` minutes.
+
+    Parameters
+    ----------
+    effects : sequence of mapping
+        Of :func:`after_effects`.
+    """
+    return [one for one in effects if one["bins"][-1]["to_min"] > FOLLOWED_MIN]

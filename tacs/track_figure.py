@@ -8,6 +8,7 @@ from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
 from tacs.track import Track
+from tacs.track_calendar import followed
 
 __all__ = ["plot_track"]
 
@@ -33,7 +34,6 @@ VISITS = {
 # A course that nobody goes on with misses a session on every day: drawn for so long.
 MISSED_SHOWN = timedelta(days=21)
 PERCENTS = (-80, -50, -20, 0, 25, 50, 100, 200, 400)
-FADING_MIN = 20.0
 
 
 def plot_track(track: Track) -> Any:
@@ -68,7 +68,7 @@ def plot_track(track: Track) -> Any:
     if track.sessions:
         panels.append((_dose, 0.9))
     panels += [(_scale(number), 1.3) for number in range(len(track.scales))]
-    fading = [one for one in track.after_effects if one["bins"][-1]["to_min"] > FADING_MIN]
+    fading = followed(track.after_effects)
     heights = [height for _, height in panels] or [1.0]
     below = 1.3 if fading else 0.0
     figure: Any = Figure(figsize=(10.5, 1.4 + 1.6 * (sum(heights) + below)), layout="constrained")

@@ -7,6 +7,7 @@ from itertools import groupby
 from typing import Any
 
 from tacs.track import Track
+from tacs.track_calendar import followed
 from tacs.track_scales import RatingPoint
 
 __all__ = ["track_words"]
@@ -23,7 +24,7 @@ def track_words(track: Track) -> list[str]:
         lines += ["", "frequency decided on", *(f"  {_decision(d)}" for d in track.decisions)]
     if track.sessions:
         lines += ["", "sessions", *_sessions(track)]
-    fading = [f"  {_fading(one)}" for one in track.after_effects if _spans(one)]
+    fading = [f"  {_fading(one)}" for one in followed(track.after_effects)]
     if fading:
         lines += ["", "after-effects over the minutes after the current", *fading]
     for course in track.scales:
@@ -51,9 +52,6 @@ def track_words(track: Track) -> list[str]:
     if track.notes:
         lines += ["", *(f"note: {text}" for text in track.notes)]
     return lines
-
-
-SPAN_MIN = 20.0
 
 
 def _course(course: Mapping[str, Any]) -> list[str]:
@@ -96,10 +94,6 @@ def _decision(one: Mapping[str, Any]) -> str:
         f"(peak now {measured}, verdict {one['verdict']}; {one['operator']}, {one['role']}: "
         f"{one['reason']})"
     )
-
-
-def _spans(one: Mapping[str, Any]) -> bool:
-    return bool(one["bins"][-1]["to_min"] > SPAN_MIN)
 
 
 def _fading(one: Mapping[str, Any]) -> str:

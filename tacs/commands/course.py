@@ -391,11 +391,10 @@ def ledger_clock(operator: Operator, reason: Reason, emulated: Emulated = False)
 
 def _limits(site: str, participant: str) -> EffectiveLimits:
     """The limits in force: the site's own file where there is one."""
-    from tacs.ledger import site_folder
     from tacs.limits import effective_limits
+    from tacs.sitelog import limits_file, site_folder
 
-    own = site_folder() / "site.toml"
-    return effective_limits(site or (own if own.exists() else None), participant or None)
+    return effective_limits(site or limits_file(site_folder()), participant or None)
 
 
 def _history(subject: str, emulated: bool) -> DoseHistory:

@@ -308,7 +308,7 @@ def rebuild(
     """Make the store again from the data set, row for row; what was in it is thrown away."""
     from tacs.store import rebuild as make
 
-    made = make(dataset, url, use_cache=not verify_all)
+    made = make(dataset, url, use_cache=not verify_all, say=console.output.say)
     lines = [f"store: {made.url}"]
     lines += [f"  {table:<14} {count}" for table, count in made.rows.items()]
     lines += [f"problem: {text}" for text in made.problems]

@@ -34,7 +34,7 @@ def demo(
         from tacs.clock import utc_now
         from tacs.demo_course import course_start, run_course
 
-        start = course_start(max(course, 1), utc_now().date())
+        start = course_start(course, utc_now().date())
         found = run_course(folder, seed, course, start=start, say=console.output.say)
         console.output.result(found, found["text"])
         return

@@ -131,14 +131,14 @@ def calendar(
     """Show a course's calendar and when the next session may be."""
     from tacs.course import next_allowed
     from tacs.limits import effective_limits
+    from tacs.sitelog import limits_file
 
-    own = place.site / "site.toml"
     found = next_allowed(
         subject,
         moment_now(),
         site=place.site,
         emulated=emulated,
-        limits=effective_limits(own if own.exists() else None),
+        limits=effective_limits(limits_file(place.site)),
         dataset=place.dataset,
     )
     return Calendar(**found.to_dict(), visits=[CalendarDay(**v.to_dict()) for v in found.visits])

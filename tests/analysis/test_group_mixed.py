@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 import csv
 import itertools
 from typing import Any
@@ -16,6 +15,7 @@ from analysis.group import compare_groups
 from analysis.group_mixed import degrees_of_freedom, fit_mixed
 from tests.analysis.made_groups import crossover, reml, trial
 from tests.data import recording
+from tests.missing import without
 
 NAMES = ("intercept", "time", "arm", "time:arm")
 
@@ -184,14 +184,7 @@ def test_three_conditions_in_three_periods_have_a_carry_over():
 def test_without_statsmodels_the_models_are_refused_and_the_rest_works(
     monkeypatch: pytest.MonkeyPatch,
 ):
-    whole = builtins.__import__
-
-    def without(name: str, *more: Any, **options: Any) -> Any:
-        if name.startswith("statsmodels"):
-            raise ImportError(name)
-        return whole(name, *more, **options)
-
-    monkeypatch.setattr(builtins, "__import__", without)
+    without(monkeypatch, "statsmodels")
     with pytest.raises(AnalysisError, match=r"tacs-suite\[cohort\].*--design between"):
         compare_groups(trial(12))
     with pytest.raises(AnalysisError, match="cohort"):

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import builtins
 import csv
 import math
-from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +14,7 @@ from analysis.longitudinal_cohort import cohort_course
 from analysis.longitudinal_mixed import cohort_model
 from tests.analysis.made_groups import reml
 from tests.data import recording
+from tests.missing import without
 
 DAYS = (0.0, 14.0, 28.0, 42.0, 56.0)
 NAMES = tuple(f"day {day:g}" for day in DAYS)
@@ -95,14 +94,7 @@ def test_one_visit_is_refused():
 
 
 def test_without_statsmodels_it_is_one_line(monkeypatch: pytest.MonkeyPatch):
-    real = builtins.__import__
-
-    def missing(name: str, *rest: Any, **more: Any) -> Any:
-        if name.startswith("statsmodels"):
-            raise ImportError(name)
-        return real(name, *rest, **more)
-
-    monkeypatch.setattr(builtins, "__import__", missing)
+    without(monkeypatch, "statsmodels")
     with pytest.raises(AnalysisError, match=r"pip install 'tacs-suite\[cohort\]'"):
         cohort_model(made(5), DAYS, NAMES)
 

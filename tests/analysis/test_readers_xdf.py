@@ -275,6 +275,26 @@ def test_entities_are_refused_in_every_header(
         load_recording(path)
 
 
+@pytest.mark.parametrize("tag", [1, 6])
+def test_entities_are_refused_in_the_encoding_that_the_header_says(
+    tmp_path: Path, tag: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The library parses the bytes of these headers: what they say as UTF-8 is not what it sees."""
+    xml = f"{BOMB}<info><name>&x;</name></info>".encode("utf-16")
+    body = chunk(tag, xml if tag == 1 else struct.pack("<I", 9) + xml)
+    path = write(tmp_path / "a.xdf", body, eeg_stream(1, *ramp()))
+    monkeypatch.setattr("pyxdf.load_xdf", lambda *_, **__: pytest.fail("the file was opened"))
+    with pytest.raises(AnalysisError, match="declares a document type or entities"):
+        load_recording(path)
+
+
+def test_a_header_in_an_encoding_that_nothing_here_reads_is_one_line(tmp_path: Path) -> None:
+    xml = b'<?xml version="1.0" encoding="shift_jis"?><info/>'
+    path = write(tmp_path / "a.xdf", chunk(1, xml), eeg_stream(1, *ramp()))
+    with pytest.raises(AnalysisError, match="header that cannot be read"):
+        load_recording(path)
+
+
 def test_sizes_that_no_recording_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path / "a.xdf", eeg_stream(1, *ramp()))
     packed = tmp_path / "b.xdfz"

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import builtins
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +17,7 @@ try:
     shim = eeg_brainflow._library()
 except InputError:
     pytest.skip("BrainFlow is not installed (extra live)", allow_module_level=True)
+from tests.missing import without
 
 
 def blocks_of(source: BrainFlowEEG, n: int) -> list[Block]:
@@ -110,13 +109,6 @@ def test_real_time_only() -> None:
 
 
 def test_without_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = builtins.__import__
-
-    def missing(name: str, *rest: Any, **named: Any) -> Any:
-        if name.startswith("brainflow"):
-            raise ImportError(name)
-        return real(name, *rest, **named)
-
-    monkeypatch.setattr(builtins, "__import__", missing)
+    without(monkeypatch, "brainflow")
     with pytest.raises(InputError, match=r"pip install 'tacs-suite\[live\]'"):
         BrainFlowEEG(MonotonicClock(), "synthetic").open()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
 import json
@@ -12,12 +13,14 @@ import zipfile
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import mne
 import numpy as np
 import pytest
 
 from tacs.cli import call
+from tacs.dataset import ensure_dataset
 from tacs.deidentify import deidentify
 from tacs.deidentify_content import plain_tsv, shifted
 from tacs.deidentify_headers import channel_name, mark_text
@@ -53,6 +56,12 @@ def planted_edf(folder: Path) -> Path:
     data[spare : spare + 32] = f"{HOSPITAL} {PERSON}".encode().ljust(32)
     path.write_bytes(data)
     return path
+
+
+def people(dataset: Path, table: str) -> None:
+    """A data set with nothing in it but its table of people."""
+    ensure_dataset(dataset)
+    (dataset / "participants.tsv").write_text(table, encoding="utf-8")
 
 
 def planted(dataset: Path, clinic: Path) -> dict[Path, tuple[str, ...]]:
@@ -336,6 +345,49 @@ def test_where_key_and_copy_may_lie(made: tuple[Path, Path, Path], tmp_path: Pat
     with pytest.raises(InputError, match="no such data set"):
         deidentify(tmp_path / "none", tmp_path / "o", tmp_path / "k.json")
     assert not (tmp_path / "k.json").exists()
+
+
+@pytest.mark.parametrize("what", ["fsync", "replace"])
+def test_a_disk_that_refuses_leaves_neither_key_nor_copy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """At the key, and at the last step, after the key was written."""
+    people(tmp_path / "ds", "participant_id\tage\nsub-A\t20\n")
+    out, key = tmp_path / "a" / "out", tmp_path / "b" / "key.json"
+    real = getattr(os, what)
+
+    def full(*args: Any) -> Any:
+        if what == "replace" and Path(args[1]) != out:
+            return real(*args)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, what, full)
+        with pytest.raises(InputError, match="No space left"):
+            deidentify(tmp_path / "ds", out, key)
+    assert not key.exists()
+    assert list(out.parent.iterdir()) == []
+    assert deidentify(tmp_path / "ds", out, key).key == key
+
+
+def test_columns_that_nobody_knows_are_left_out_and_the_rest_is_made(tmp_path: Path) -> None:
+    people(tmp_path / "ds", "participant_id\tgroup\nsub-A\tx\nsub-B\ty\n")
+    deidentify(tmp_path / "ds", tmp_path / "out", tmp_path / "key.json")
+    head, *lines = (tmp_path / "out" / "participants.tsv").read_text().splitlines()
+    assert head == "participant_id"
+    assert len(lines) == 2
+
+
+@pytest.mark.parametrize("mark", ["\u2028", "\x0b", "\x85", "\x1c"])
+def test_an_age_stays_with_its_person(tmp_path: Path, mark: str) -> None:
+    """Whatever another column holds: some characters end a line for one reader only."""
+    text = f"participant_id\tage\tnote\nsub-A\t21\ta{mark}b\nsub-B\t42\tc\nsub-C\t63\td\n"
+    people(tmp_path / "ds", text)
+    deidentify(tmp_path / "ds", tmp_path / "out", tmp_path / "key.json")
+    told = json.loads((tmp_path / "key.json").read_text())["subjects"]
+    ages = {row["participant_id"]: row["age"] for row in rows(tmp_path / "out/participants.tsv")}
+    named = {label: ages[f"sub-{person['pseudonym']}"] for label, person in told.items()}
+    assert named == {"A": "21", "B": "42", "C": "63"}
 
 
 @pytest.mark.parametrize(

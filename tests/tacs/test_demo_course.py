@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,10 +15,11 @@ from tacs.checking import prepare
 from tacs.cli import call
 from tacs.clock import calendar_is_pretended, pretended_calendar
 from tacs.demo_course import course_start, run_course
-from tacs.errors import InputError
+from tacs.errors import InputError, SafetyRefusal
 from tacs.journal import Journal
 from tacs.projection import project
 from tacs.readiness import refusals
+from tacs.safety import Breach
 from tacs.session_request import SessionRequest
 from tacs.store import read_store
 from tests.tacs.made import protocol
@@ -119,6 +121,25 @@ def test_courses_that_are_refused(
     assert call(["demo", "--course", sessions, "--out", str(tmp_path / "out")]) == 2
     assert "give 2 to 20 sessions" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("sessions", [-1, 1, 21, 1_000_000])
+def test_a_number_of_sessions_is_refused_before_any_day_is_counted(sessions: int) -> None:
+    with pytest.raises(InputError, match=f"--course {sessions}: give 2 to 20"):
+        course_start(sessions, date(2026, 3, 1))
+
+
+def test_a_course_that_may_not_go_on_ends_instead_of_waiting_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop = Breach(
+        limit="course_stopped", value="stopped", allowed="going on", unit="", source="a test",
+        where="nobody resumed it",
+    )  # fmt: skip
+    standing = SimpleNamespace(allowed=False, blocked_by=(stop,))
+    monkeypatch.setattr(demo_course, "next_allowed", lambda *_, **__: standing)
+    with pytest.raises(SafetyRefusal, match="nobody resumed it"):
+        run_course(tmp_path / "out", 1, 2, start=START, say=lambda _: None)
 
 
 def test_a_folder_with_something_in_it_is_left_alone(tmp_path: Path) -> None:

@@ -157,6 +157,23 @@ def test_a_record_that_does_not_verify_is_left_out_and_said(tmp_path: Path) -> N
         export_nibs(tmp_path / "ds", tmp_path / "out")
 
 
+def test_a_disk_that_fills_leaves_no_half_of_an_export(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stimulate(tmp_path / "ds", "P01")
+    out = tmp_path / "a" / "out"
+
+    def full(path: Path, _: object) -> None:
+        raise InputError(f"{path}: cannot be written (No space left on device)")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("tacs.export_nibs.write_json", full)
+        with pytest.raises(InputError, match="No space left"):
+            export_nibs(tmp_path / "ds", out)
+    assert list(out.parent.iterdir()) == []
+    assert export_nibs(tmp_path / "ds", out).sessions == 1
+
+
 def test_nothing_to_export(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such data set"):
         export_nibs(tmp_path / "none", tmp_path / "out")

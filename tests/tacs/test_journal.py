@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import multiprocessing
 import os
@@ -161,6 +162,21 @@ def test_two_spellings_of_one_label_are_refused(tmp_path: Path):
     (tmp_path / "sub-P02" / "ses-A").mkdir(parents=True)
     with pytest.raises(InputError, match="differs by upper and lower case only"):
         noted(journal, subject="p02")
+
+
+def test_a_folder_that_cannot_be_read_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    noted(Journal(tmp_path), 1)
+
+    real = os.listdir
+
+    def refused(folder: Path) -> list[str]:
+        if Path(folder).name == "tacs":
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return real(folder)
+
+    monkeypatch.setattr("tacs.dataset.os.listdir", refused)
+    with pytest.raises(InputError, match=r"cannot be read \(Permission denied\)"):
+        noted(Journal(tmp_path), 2, session="02")
 
 
 @pytest.mark.parametrize("line", range(4))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -13,6 +14,7 @@ from tacs import projection
 from tacs.cli import call
 from tacs.dataset import SessionPaths
 from tacs.projection import project
+from tacs.sitelog import site_folder
 from tests.tacs.courses import Clinic
 
 
@@ -50,6 +52,20 @@ def test_what_did_not_change_is_not_verified_again(filled: Clinic, read: list[st
     assert read == []
     assert project(filled.dataset, use_cache=False).tables == first.tables
     assert read == ALL
+
+
+def test_a_disk_that_refuses_the_cache_leaves_no_part_of_it(
+    filled: Clinic, monkeypatch: pytest.MonkeyPatch
+):
+    def full(self: Path, target: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", full)
+        tables = project(filled.dataset).tables
+    cache = site_folder() / "cache"
+    assert [path for path in cache.rglob("*") if path.is_file()] == []
+    assert project(filled.dataset).tables == tables
 
 
 def test_a_changed_byte_is_noticed_with_size_and_times_as_they_were(

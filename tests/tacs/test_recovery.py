@@ -297,6 +297,19 @@ def test_a_kill_between_the_last_line_and_the_booking(short: Run, site_folder: P
     assert recover(dataset) == []
 
 
+def test_a_table_of_sessions_that_cannot_be_written_says_nothing_of_the_trace(
+    short: Run, site_folder: Path
+):
+    dataset = crashed(short, site_folder, at_line(short, len(short.lines) // 2))
+    table = dataset / "sub-P01" / "sub-P01_sessions.tsv"
+    table.write_bytes(b"session_id\xff\xfe\n")
+    (told,) = recover(dataset)
+    table.unlink()
+    assert "the session is not in the table of sessions" in told.note
+    assert "cannot be read as a table" in told.note
+    assert "trace" not in told.note
+
+
 def test_a_kill_during_the_storing_of_the_trace(
     short: Run, site_folder: Path, monkeypatch: pytest.MonkeyPatch
 ):

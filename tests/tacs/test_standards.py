@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ import mne_bids
 import numpy as np
 import pytest
 
-from tacs.bids_stimulation import impedances, note_session
+from tacs.bids_stimulation import event_rows, impedances, note_session
 from tacs.checking import prepare
 from tacs.cli import call
 from tacs.dataset import SessionPaths
@@ -21,6 +22,7 @@ from tacs.errors import InputError
 from tacs.record import Line, read_record
 from tacs.runner import run
 from tests.analysis.test_readers_xdf import eeg_stream, marker_stream, ramp, write
+from tests.tacs.made import protocol as made_protocol
 from tests.tacs.standards import DEVICES, SHORT, clinic, stimulate
 from tests.tacs.test_bids import brainvision, edf, rows, validate
 
@@ -93,6 +95,11 @@ def test_what_is_read_later_is_not_the_impedance_before_the_current() -> None:
     assert impedances(lines) == {"Oz": (4.0, 6.0), "Cz": (None, 3.0), "Fz": (2.0, 2.0)}
 
 
+def test_a_crash_between_the_order_to_start_and_the_first_state() -> None:
+    order = Line(seq=0, t_s=1.0, utc="", kind="intent", data={"verb": "start"}, hash="")
+    assert event_rows([order], 1.5, 2.0, 5.0) == [(1.5, 2.0, "stimulation")]
+
+
 def test_a_stop_is_an_event(tmp_path: Path) -> None:
     stimulate(tmp_path / "ds", "P01", script=((20.0, "stop:the person asked"),))
     paths = SessionPaths.of(tmp_path / "ds", "P01", "01")
@@ -150,6 +157,26 @@ def test_a_table_of_sessions_keeps_what_stands_there(dataset: Path) -> None:
     table.write_bytes(b"session_id\xff\xfe\n")
     with pytest.raises(InputError, match="cannot be read as a table"):
         note_session(paths)
+
+
+def test_a_table_whose_time_cannot_be_set_is_a_warning_and_the_trace_is_stored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The current has ended: whatever the disk refuses now, the run is told to its end."""
+    from tacs import bids_stimulation
+
+    def refused(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(bids_stimulation.os, "utime", refused)
+    found = run(
+        made_protocol(), "emulated:synthpal", subject="P01", session="01",
+        dataset=tmp_path / "ds", clock="virtual",
+    )  # fmt: skip
+    assert found.outcome == "done"
+    assert any("its time cannot be set (Operation not permitted)" in x for x in found.warnings)
+    assert found.trace is not None
+    assert found.trace.exists()
 
 
 def test_an_xdf_file_comes_in_with_its_marks(

@@ -209,6 +209,29 @@ def test_two_rebuilds_at_once_both_end_well(filled: Clinic, url: str):
     assert read_store(filled.dataset, url).tables == project(filled.dataset).tables
 
 
+def test_a_wait_for_another_rebuild_is_said(filled: Clinic, url: str):
+    """The other one ends as soon as somebody was told."""
+    rebuild(filled.dataset, url)
+    engine = sa.create_engine(store_url(url), poolclass=sa.pool.NullPool)
+    other = engine.connect()
+    if url.startswith("sqlite"):
+        other.exec_driver_sql("INSERT INTO tacs_meta VALUES ('x', 'y')")
+    else:
+        other.exec_driver_sql("SELECT pg_advisory_xact_lock(8122017)")
+    told: list[str] = []
+
+    def say(text: str) -> None:
+        told.append(text)
+        other.rollback()
+
+    rebuild(filled.dataset, url, say=say)
+    other.close()
+    engine.dispose()
+    (line,) = told
+    assert "another program writes to this store; waiting" in line
+    assert read_store(filled.dataset, url).tables == project(filled.dataset).tables
+
+
 def test_one_persons_part_is_read_alone(filled: Clinic):
     whole, part = project(filled.dataset), project(filled.dataset, "P01")
     for table in ("peaks", "doses", "outcomes", "ratings", "alerts", "forms"):

@@ -355,6 +355,12 @@ def test_an_after_effect_over_the_minutes(clinic: Clinic):
     assert "40 to 42 min +15 %; +30 % fading with a time constant of 60 min" in text
     foot = plot_track(track(clinic.dataset, "P01")).axes
     assert any(axis.get_xlabel() == "minutes after the current ended" for axis in foot)
+    # A bin without a number is none: it has nothing to show.
+    data["time_course"]["bins"] = [*bins, {**bins[0], "from_min": 60.0, "percent": None}]
+    paths.outcome.write_text(json.dumps(data))
+    found = track(clinic.dataset, "P01")
+    assert found.after_effects[0]["bins"] == bins
+    assert track_words(found) == text.splitlines()
     # Without the time of the first sample the bins have no place.
     data["time_course"]["start_known"] = False
     paths.outcome.write_text(json.dumps(data))
