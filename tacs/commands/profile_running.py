@@ -98,7 +98,7 @@ def run_external(
     with signals_to(inbox):
         try:
             ran = running.run(inbox)
-        except BaseException:
+        except BaseException:  # Ctrl-C too: what was recorded is kept, whatever ended it
             if recorder.begun and (kept := recorder.finish()) is not None:
                 console.output.say(f"recorded: {kept.path}")
             raise
