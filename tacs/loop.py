@@ -7,6 +7,7 @@ knows of time comes from the clock that it is given.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from analysis.loop_terms import TURN, Carrier, Decision, Request, Seen, hold
 from analysis.phase import PhaseEngine, PhaseEstimate
 from tacs.clock import Clock
 from tacs.eeg import EEGBlock, EEGStream
-from tacs.errors import LinkLost, SourceOver
+from tacs.errors import LinkLost, RecordError, SourceOver
 from tacs.guardian import Telemetry
 from tacs.loop_state import StateKeeper
 from tacs.session import WITH_CURRENT, State
@@ -34,6 +35,7 @@ WANTED_CURRENT: Final = WITH_CURRENT | {State.STOPPING}
 GOING_DOWN: Final = frozenset({State.RAMP_DOWN, State.PAUSED})
 PAUSE_AGAIN_S: Final = 1.0  # a pause that has not come about is asked for again
 SLACK_S: Final = 0.1  # a request takes time to become a train
+OVER_WORDS: Final = "the recording is over"
 OVER: Final = frozenset({State.STOPPING, State.STOPPED, State.DONE, State.FAULT})
 
 
@@ -142,6 +144,8 @@ class Loop:
         Phase of the current when its programme begins.
     reads_under_current : bool
         Whether the signal may be used while current flows.
+    blanking_s : float
+        After current, before the signal is used.
     state : StateKeeper
         Tells the state before a train, and whether it may begin.
     triggers : TriggerTimer, optional
@@ -194,7 +198,8 @@ class Loop:
             on_s, off_s, hz = sham
             self._silent = _Silent(on_s, off_s, Carrier(self._begun_s, begin_rad, hz))
         self.counts = LoopCounts()
-        self.ended = ""
+        self.ended = self.eeg_ended = ""
+        self.trace: list[str] = []
         self.looked_s = self._begun_s
 
     # -- what comes in ----------------------------------------------------------------------------
@@ -213,14 +218,21 @@ class Loop:
         try:
             new = self._read()
         except SourceOver:
-            self.ended = "the recording is over"
+            self.ended = self.eeg_ended = OVER_WORDS
         except LinkLost as exc:
-            self.ended = str(exc)
+            self.ended = self.eeg_ended = f"EEG is gone: {exc}"
         else:
             if new or now_s - self._sample_s > self._stale.stale_s:
                 self._decide(self._clock.now_s(), with_current=with_current)
         self._take_fired()
+        if self._triggers is not None and self._triggers.problem:
+            self.ended = self._triggers.problem
         return not self.ended
+
+    @property
+    def failed(self) -> bool:
+        """Whether it is gone, and not because a recording that was played is over."""
+        return self.ended not in ("", OVER_WORDS)
 
     def wait_and_step(self, at_most_s: float) -> bool:
         """Wait for a block, and step; for the machine's clock."""
@@ -231,8 +243,9 @@ class Loop:
         return self.step()
 
     def close(self) -> None:
-        """Note the triggers that are still to be noted."""
-        self._take_fired()
+        """Note the triggers that are still to be noted; never raises."""
+        with contextlib.suppress(RecordError):  # the log's end says it
+            self._take_fired()
 
     def _take_refusals(self) -> None:
         told = self._told

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from tacs.loop_session import LoopResult, Prescribed
 
 
+FAULT = 5
+
+
 def loop(
     subject: Subject,
     session: SessionLabel,
@@ -209,9 +212,13 @@ def loop(
     except AnalysisError as exc:
         raise _translated(exc) from exc
     data = result.to_dict()
+    bad = result.failed or (result.record is not None and result.record.outcome != "done")
+    if result.failed:
+        data |= {"error": result.why, "exit_code": FAULT}
+        console.output.say(f"tacs: {result.why}")
     console.output.result(data, _prose(data))
-    if result.record is not None and result.record.outcome != "done":
-        raise typer.Exit(5)
+    if bad:
+        raise typer.Exit(FAULT)
 
 
 def _translated(exc: Exception) -> Exception:
@@ -356,8 +363,7 @@ def _prose(data: dict[str, Any]) -> str:
             f"lag by the loop's own estimate: {lag['mean_deg']:+.1f} ± {lag['sd_deg']:.1f} degrees "
             f"off the one wanted ({lag['n']} times)"
         )
-    if data["eeg_ended"]:
-        lines.append(f"EEG ended: {data['eeg_ended']}")
+    lines.append(f"ended: {data['loop_ended']}")
     lines += [f"{n} x {reason}" for reason, n in sorted(data["reasons"].items(), key=_most)]
     lines.append(f"log: {data['loop_log']}")
     if "record" in data:
