@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from analysis.loop_signal import SignalWatch
 from analysis.loop_stale import StaleRule, when_stale
 from analysis.loop_terms import TURN, Carrier, Decision, Request, Seen, hold
 from analysis.phase import PhaseEngine, PhaseEstimate
@@ -188,7 +189,10 @@ class Loop:
         self._train_s, self._most_trains = trains
         self._told: Telemetry | None = None
         self._begun_s = clock.now_s()
-        self._sample_s = self._begun_s
+        self._sample_s = self._signal_s = self._begun_s
+        self._signal = SignalWatch(source.info.sfreq_hz)
+        weights = [1.0] if engine.weights is None else engine.weights
+        self._used = [i for i, weight in enumerate(weights) if weight]
         self._current_s = self._paused_s = -math.inf
         self._fed = False
         self._first: EEGBlock | None = None
@@ -265,14 +269,23 @@ class Loop:
             first_s = float(block.times_s[0])
             self._sample_s = float(block.times_s[-1])
             clear = first_s - self._current_s >= self._blanking_s
+            if block.restarted:
+                self._log.write("jump", {"what": "the time of EEG jumped", "at_s": first_s})
             if not (clear or self._reads_under_current):
+                # What comes under current is not looked at; its limits are no matter.
                 self._fed = False
+                self._signal_s = self._sample_s
+                self._signal.reset()
                 self._state.drop()
                 continue
             if not self._fed:
                 self._engine.reset("current has ended")
                 self._fed = True
             self._estimate = self._engine.update(block)
+            if why := self._signal.problem(block.signal_uv[self._used]):
+                self._estimate = replace(self._estimate, valid=False, reason=why)
+            else:
+                self._signal_s = self._sample_s
             if clear:
                 self._state.add(block)
         return new
@@ -335,6 +348,7 @@ class Loop:
             carrier=carrier,
             paused=paused,
             steerable=self._silent is not None or state in STEERABLE,
+            signal_s=self._signal_s,
         )
 
     def _with_current(self, now_s: float) -> bool:

@@ -184,7 +184,13 @@ def run_loop(
     with ExitStack() as stack:
         timer = None
         if trigger:
-            timer = TriggerTimer(open_output(trigger, time), time)
+            output = open_output(trigger, time)
+            if plan.refractory_s <= output.width_s:
+                raise InputError(
+                    f"--refractory {plan.refractory_s:g} s: a pulse of {trigger} lasts "
+                    f"{1e3 * output.width_s:g} ms; write a longer time"
+                )
+            timer = TriggerTimer(output, time)
             stack.callback(timer.close)
             timer.open()
         source = open_source(eeg, time) if isinstance(eeg, str) else eeg(time)
