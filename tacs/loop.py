@@ -22,6 +22,7 @@ from tacs.clock import Clock
 from tacs.eeg import EEGBlock, EEGStream
 from tacs.errors import LinkLost, RecordError, SourceOver
 from tacs.guardian import Telemetry
+from tacs.loop_abort import PhaseCheck
 from tacs.loop_state import StateKeeper
 from tacs.session import WITH_CURRENT, State
 from tacs.triggers import TriggerTimer
@@ -155,6 +156,10 @@ class Loop:
         Length and number of the protocol's trains: none is asked for that would not fit.
     sham : (float, float, float), optional
         Decide and log, and ask for nothing: length of a train, of a gap, and frequency.
+    check : PhaseCheck, optional
+        Looks afterwards how well the phase was met; None where no phase is aimed at.
+    ends : bool
+        Whether a lost phase ends the loop; else it asks for nothing more.
     """
 
     def __init__(
@@ -176,6 +181,8 @@ class Loop:
         triggers: TriggerTimer | None = None,
         trains: tuple[float, int] = (0.0, 0),
         sham: tuple[float, float, float] | None = None,
+        check: PhaseCheck | None = None,
+        ends: bool = False,
     ) -> None:
         self._source, self._clock, self._engine = source, clock, engine
         self._rule, self._history = rule, history
@@ -187,6 +194,8 @@ class Loop:
         self._state = state
         self._triggers = triggers
         self._train_s, self._most_trains = trains
+        self.check, self._ends = check, ends
+        self.aborted = ""
         self._told: Telemetry | None = None
         self._begun_s = clock.now_s()
         self._sample_s = self._signal_s = self._begun_s
@@ -236,7 +245,7 @@ class Loop:
     @property
     def failed(self) -> bool:
         """Whether it is gone, and not because a recording that was played is over."""
-        return self.ended not in ("", OVER_WORDS)
+        return self.ended not in ("", OVER_WORDS) or bool(self.aborted)
 
     def wait_and_step(self, at_most_s: float) -> bool:
         """Wait for a block, and step; for the machine's clock."""
@@ -277,6 +286,8 @@ class Loop:
                 self._signal_s = self._sample_s
                 self._signal.reset()
                 self._state.drop()
+                if self.check is not None:
+                    self.check.drop()
                 continue
             if not self._fed:
                 self._engine.reset("current has ended")
@@ -288,7 +299,21 @@ class Loop:
                 self._signal_s = self._sample_s
             if clear:
                 self._state.add(block)
+            if self.check is not None:
+                self._look_back(self.check, block)
         return new
+
+    def _look_back(self, check: PhaseCheck, block: EEGBlock) -> None:
+        """Read the phases that were predicted; a loop that meets none goes on no more."""
+        check.add(block)
+        if check.in_gaps and self._estimate.valid:
+            check.expect(self._sample_s + self._engine.horizon_s, self._estimate.phase_rad)
+        if self.aborted or not (why := check.why_stop()):
+            return
+        self.aborted = why
+        self._log.write("abort", {"reason": why, **check.to_dict()})
+        if self._ends:
+            self.ended = why
 
     def _next(self) -> EEGBlock:
         """The block that was waited for, or the next that is there."""
@@ -312,6 +337,9 @@ class Loop:
             elif decision.requests:
                 self._paused_s = now_s
             self._send(decision, seen)
+            return
+        if self.aborted:
+            self._log.decided(hold(self.aborted))
             return
         decision, history = self._rule.decide(seen, self._history)
         trains = [r for r in decision.requests if r.kind in ("train", "trigger")]
@@ -375,6 +403,8 @@ class Loop:
             counts.lags_rad.append(decision.numbers["lag_error_rad"])
         self._log.decided(decision)
         for request in decision.requests:
+            if self.check is not None:
+                self._note(self.check, request, seen)
             if request.at_s is not None and request.at_s < self._clock.now_s():
                 counts.past += 1
                 self._log.write("past", {"kind": request.kind, "at_s": request.at_s})
@@ -392,6 +422,15 @@ class Loop:
                 self._silent.take(request, seen.now_s)
             elif self._put is not None:
                 self._put(self._message(request, decision.reason))
+
+    def _note(self, check: PhaseCheck, request: Request, seen: Seen) -> None:
+        """Note what phase was predicted for what is asked for."""
+        if check.in_gaps:
+            if request.kind == "train":
+                check.train()
+        elif request.kind in ("trigger", "retune"):
+            at_s = seen.effect_s if request.at_s is None else request.at_s
+            check.event(at_s, seen.rhythm_at(at_s))
 
     def _trigger(self, request: Request) -> None:
         if self._triggers is None or request.at_s is None:

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Literal
 
+from analysis.errors import AnalysisError
 from analysis.loop_control import Control
 from analysis.loop_lock import Signal
+from analysis.loop_phase_error import PhaseErrors
 from analysis.loop_stale import StaleRule
 from analysis.phase import Gates
 from analysis.state_vector import StateGate
@@ -62,6 +64,13 @@ class LoopPlan:
         Signal that the state is told from.
     gate : StateGate
         Of the state.
+    abort_plv : float
+        Phase-locking value of the error, read afterwards, below which the loop goes on no more;
+        0: whatever it is.
+    abort_after : int
+        Triggers, trains or corrections that it is told from.
+    abort : {"hold", "end"}
+        Whether nothing more is asked for, or the loop, and with it the session, ends.
     schedule_s : tuple of float
         Open loop: times of another session.
     seed : int
@@ -95,6 +104,9 @@ class LoopPlan:
     eyes: Literal["open", "closed"] | None = None
     state_s: float = 4.0
     gate: StateGate = field(default_factory=StateGate)
+    abort_plv: float = 0.5
+    abort_after: int = 50
+    abort: Literal["hold", "end"] = "hold"
     schedule_s: tuple[float, ...] = ()
     seed: int = 0
 
@@ -112,6 +124,19 @@ class LoopPlan:
             raise InputError(f"output delay {self.output_ms:g} ms: write 0 to 200 ms")
         if self.rule != "burst" and self.lag_deg is None:
             raise InputError(f"rule {self.rule} needs a lag: give --lag DEGREES")
+        try:
+            PhaseErrors(self.abort_plv, self.abort_after)
+        except AnalysisError as exc:
+            raise InputError(str(exc)) from exc
+
+    @property
+    def aims(self) -> bool:
+        """Whether a phase is aimed at, which can be met or missed."""
+        if self.control == "open-loop":
+            return False
+        if self.rule == "onoff":
+            return self.follow in ("phase", "both")
+        return self.lag_deg is not None
 
     @property
     def latency_s(self) -> float:

@@ -14,8 +14,9 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+from analysis.loop_phase_error import PhaseErrors
 from tacs.bids import SessionPaths, ensure_dataset
 from tacs.checking import Setup
 from tacs.clock import Clock, MonotonicClock, QueueInbox, VirtualClock
@@ -24,6 +25,7 @@ from tacs.eeg_watch import plain_timing
 from tacs.errors import InputError, SafetyRefusal
 from tacs.guardian import Telemetry
 from tacs.loop import Loop
+from tacs.loop_abort import PhaseCheck
 from tacs.loop_beside import Beside, Leash, beside
 from tacs.loop_inbox import WakingInbox
 from tacs.loop_log import LoopLog
@@ -38,6 +40,8 @@ from tacs.runner import checked_request, run
 from tacs.triggers import TriggerTimer, open_output
 
 __all__ = ["LoopResult", "Prescribed", "run_loop"]
+
+SHOW_EVERY_S: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +137,7 @@ def run_loop(
     inbox: QueueInbox | None = None,
     watch: Callable[[Telemetry], None] | None = None,
     say: Callable[[str], None] = lambda text: None,
+    show: Callable[[str], None] = lambda text: None,
     prepared: Callable[[Loop, Learned], None] | None = None,
 ) -> LoopResult:
     """Learn from rest, then run a session that listens.
@@ -161,6 +166,8 @@ def run_loop(
         Given telemetry.
     say : callable
         Told what a person should know.
+    show : callable
+        Given, again and again, a few words on how the loop is doing.
     prepared : callable, optional
         Given the loop before it begins; for tests and measurements.
 
@@ -231,6 +238,8 @@ def run_loop(
             triggers=timer,
             trains=_trains(protocol),
             sham=_sham(plan, protocol),
+            check=_check(plan, learned, protocol),
+            ends=plan.abort == "end",
         )
         if prepared is not None:
             prepared(loop, learned)
@@ -238,11 +247,11 @@ def run_loop(
         try:
             with beside(loop, time, plan.every_s) as runs:
                 if prescribed is None or played is None:
-                    why = _for_seconds(time, seconds, inbox, runs)
+                    why = _for_seconds(time, seconds, inbox, loop, runs, say)
                 else:
                     leash = Leash(runs, inbox.put, time, say)
                     record = _conduct(
-                        prescribed, played, paths, time, inbox, watch, loop, leash
+                        prescribed, played, paths, time, inbox, watch, loop, leash, show
                     )  # fmt: skip
                     why = loop.ended or f"the session is over: {record.outcome}"
                 hung = runs.hangs()
@@ -253,10 +262,12 @@ def run_loop(
             # Whatever ended it: the log's last line says so.
             loop.close()
             counts = loop.counts.to_dict()
-            log.end(why, {**counts, "eeg_ended": loop.eeg_ended}, loop.trace)
+            after = None if loop.check is None else loop.check.to_dict()
+            summary = {**counts, "eeg_ended": loop.eeg_ended, "phase_check": after}
+            log.end(why, summary, loop.trace)
         return LoopResult(
             record=record,
-            counts=counts,
+            counts={**counts, "phase_check": after, "aborted": loop.aborted},
             learned=learned.to_dict(),
             log=log_path,
             head=log.head,
@@ -278,10 +289,13 @@ def _conduct(
     watch: Callable[[Telemetry], None] | None,
     loop: Loop,
     leash: Leash,
+    show: Callable[[str], None],
 ) -> RunRecord:
     def hear(telemetry: Telemetry) -> None:
         loop.hear(telemetry)
         leash.look(telemetry)
+        if loop.check is not None:
+            show(loop.check.words)
         if watch is not None:
             watch(telemetry)
 
@@ -299,10 +313,25 @@ def _conduct(
     )
 
 
-def _for_seconds(time: Clock, seconds: float, inbox: QueueInbox, runs: Beside) -> str:
+def _for_seconds(
+    time: Clock,
+    seconds: float,
+    inbox: QueueInbox,
+    loop: Loop,
+    runs: Beside,
+    say: Callable[[str], None],
+) -> str:
     """Wait until time is up, somebody ends it, or the loop is gone; return why it ended."""
     until_s = time.now_s() + seconds
+    shown_s, aborted = time.now_s(), ""
     while time.now_s() < until_s:
+        if loop.aborted != aborted:
+            aborted = loop.aborted
+            say(f"{aborted}: no more triggers")
+        if time.now_s() - shown_s >= SHOW_EVERY_S:
+            shown_s = time.now_s()
+            words = "" if loop.check is None else loop.check.words
+            say(f"triggers {loop.counts.triggers}{'; ' if words else ''}{words}")
         if gone := runs.gone():
             return gone
         if runs.hangs():
@@ -358,6 +387,18 @@ def _trains(protocol: Protocol | None) -> tuple[float, int]:
     if protocol is None or protocol.trains is None:
         return (0.0, 0)
     return (protocol.trains.on_s, protocol.n_trains)
+
+
+def _check(plan: LoopPlan, learned: Learned, protocol: Protocol | None) -> PhaseCheck | None:
+    if not plan.aims:
+        return None
+    return PhaseCheck(
+        PhaseErrors(plan.abort_plv, plan.abort_after),
+        learned.engine.weights,
+        learned.peak_hz,
+        max_step_uv=learned.engine.gates.max_step_uv,
+        in_gaps=plan.rule != "lock" and protocol is not None,
+    )
 
 
 def _sham(plan: LoopPlan, protocol: Protocol | None) -> tuple[float, float, float] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import select
@@ -21,10 +22,11 @@ from tacs.dose import read_trace
 from tacs.eeg import open_source
 from tacs.errors import InputError, LinkLost, SafetyRefusal, SourceOver, TacsError
 from tacs.guardian import Telemetry
-from tacs.loop import LoopCounts
+from tacs.loop import Loop, LoopCounts
 from tacs.loop_inbox import WakingInbox
 from tacs.loop_log import LoopLog, schedule_of
 from tacs.loop_plan import LoopPlan
+from tacs.loop_rest import Learned
 from tacs.loop_session import LoopResult, Prescribed, run_loop
 from tacs.protocol import Protocol
 from tacs.record import read_record
@@ -144,6 +146,69 @@ def test_the_lag_is_summed_on_the_circle():
     assert abs(lag["mean_deg"]) == pytest.approx(180.0, abs=0.01)
     assert lag["sd_deg"] == pytest.approx(5.74, abs=0.05)
     assert LoopCounts().to_dict()["lag"]["mean_deg"] is None
+
+
+# -- a phase that is not met -----------------------------------------------------------------------
+
+
+def blind_phase(loop: Loop, learned: Learned) -> None:
+    """An estimator that is as good as a die."""
+    rng, update = np.random.default_rng(1), loop._engine.update
+
+    def guessing(block: Any) -> Any:
+        return dataclasses.replace(update(block), phase_rad=float(rng.uniform(-3.1, 3.1)))
+
+    loop._engine.update = guessing  # type: ignore[method-assign]
+
+
+def triggered(tmp_path: Path, seconds: float = 30.0, **changes: Any) -> LoopResult:
+    plan = LoopPlan(rule="burst", refractory_s=0.4, abort_after=20, **{**ALONE, **changes})
+    return run_loop(
+        plan, EEG, subject="a", session="1", dataset=tmp_path / "d", clock="virtual",
+        trigger="emulated:", seconds=seconds,
+        prepared=blind_phase if changes.get("seed") else None,
+    )  # fmt: skip
+
+
+def test_triggers_that_meet_their_phase_go_on(tmp_path):
+    result = triggered(tmp_path)
+    check = result.counts["phase_check"]
+    assert not result.failed
+    assert check["n"] > 30
+    assert check["unreadable"] <= 1
+    assert check["lowest_plv"] > 0.7
+    log, _ = read_record(result.log)
+    assert log[-1].data["phase_check"] == check
+
+
+@pytest.mark.parametrize("abort", ["hold", "end"])
+def test_triggers_that_miss_their_phase_are_given_no_more(tmp_path, abort):
+    result = triggered(tmp_path, seed=7, abort=abort)
+    log, _ = read_record(result.log)
+    aborts = [line for line in log if line.kind == "abort"]
+    why = "the phase is not met: phase-locking value below 0.5 over the last 20"
+    assert result.counts["aborted"] == why
+    assert result.failed
+    assert len(aborts) == 1
+    assert 20 <= result.counts["triggers"] <= 30
+    fired_s = [line.t_s for line in log if line.kind == "fired"]
+    assert max(fired_s) < aborts[0].t_s + 0.1
+    assert (result.why == why) == (abort == "end")
+
+
+def test_the_rule_can_be_turned_off(tmp_path):
+    result = triggered(tmp_path, seed=7, abort_plv=0.0)
+    assert not result.failed
+    assert result.counts["phase_check"]["plv"] < 0.5
+    assert result.counts["triggers"] > 35
+
+
+def test_the_phase_of_trains_is_told_from_the_gap_before(closed):
+    check = closed.result.counts["phase_check"]
+    assert check["n"] + check["unreadable"] == closed.result.counts["trains"]
+    assert check["n"] >= 3
+    assert check["plv"] > 0.8
+    assert "gap" in check["of"]
 
 
 # -- a loop that is gone --------------------------------------------------------------------------
