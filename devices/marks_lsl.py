@@ -62,7 +62,8 @@ class LslMarks:
         if len(found) > 1:
             raise InputError(f"{len(found)} LSL streams of type {KIND} are named {self._name!r}")
         try:
-            self._inlet = lsl.StreamInlet(found[0], max_buffered=360, recover=True)
+            # Not recovered: marks that were sent meanwhile are lost, and nobody would know.
+            self._inlet = lsl.StreamInlet(found[0], max_buffered=360, recover=False)
             self._inlet.open_stream(timeout=OPEN_S)
             self._correction_s = float(self._inlet.time_correction(timeout=OPEN_S))
         except (RuntimeError, OSError, ValueError) as exc:

@@ -18,11 +18,19 @@ import stat
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from tacs.errors import InputError, ProtocolViolation
 
-__all__ = ["Connection", "Contact", "connect", "listen", "running_guardians", "runtime_folder"]
+__all__ = [
+    "Connection",
+    "Contact",
+    "HasFileno",
+    "connect",
+    "listen",
+    "running_guardians",
+    "runtime_folder",
+]
 
 LONGEST_LINE = 1 << 20
 LONGEST_QUEUE = 1 << 20
@@ -187,8 +195,9 @@ def shows_token(hello: Any, token: str) -> bool:
     return isinstance(shown, str) and hmac.compare_digest(shown.encode(), token.encode())
 
 
+@runtime_checkable
 class HasFileno(Protocol):
-    """What ``select`` can wait for."""
+    """What ``select`` can wait for; whether something can be is asked by ``isinstance``."""
 
     def fileno(self) -> int:
         """Return its number."""

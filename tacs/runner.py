@@ -23,7 +23,7 @@ from tacs.readiness import refusals, still_to_do
 from tacs.run_record import RunRecord
 from tacs.session_request import SessionRequest
 
-__all__ = ["RunRecord", "run"]
+__all__ = ["RunRecord", "checked_request", "run"]
 
 
 def run(
@@ -110,30 +110,12 @@ def run(
     TacsError
         The device failed before it was armed; the record says how.
     """
-    setup = prepare(device) if isinstance(device, str) else device
-    if clock not in {"real", "virtual"}:
-        raise InputError(f"clock {clock!r}: must be real or virtual")
-    if clock == "virtual" and not setup.device.emulated:
-        raise InputError("the virtual clock is for emulated devices; a real one needs --clock real")
-    if faults and not setup.device.emulated:
-        raise InputError("--fault is for emulated devices only")
-    if not (setup.capabilities.machine_verified or settings) and setup.device.emulated:
-        settings = _scripted(protocol, setup, faults)
-    request = SessionRequest(
-        protocol=protocol,
-        setup=setup,
-        subject=subject,
-        session=session,
-        dataset=Path(dataset),
-        faults=tuple(faults),
-        titrate=titrate,
-        operator=operator,
-        role=role,
-        overrides=dict(overrides or {}),
-        stratum=stratum,
-        people=people or not setup.device.emulated,
-        settings=tuple(settings),
-    )
+    request = checked_request(
+        protocol, device, subject=subject, session=session, dataset=dataset, clock=clock,
+        faults=faults, titrate=titrate, operator=operator, role=role, overrides=overrides,
+        stratum=stratum, people=people, settings=settings,
+    )  # fmt: skip
+    setup = request.setup
     inbox = inbox or QueueInbox()
     if say is not None:
         for line in still_to_do(request):
@@ -153,6 +135,62 @@ def run(
     if not setup.device.emulated and confirm is None:
         raise InputError("arming a real device needs a confirmation (--confirm SUBJECT:HASH)")
     return operate(request, inbox=inbox, watch=watch, confirm=confirm, own_lease=not operator_lease)
+
+
+def checked_request(
+    protocol: Protocol,
+    device: str | Setup,
+    *,
+    subject: str,
+    session: str,
+    dataset: str | Path,
+    clock: str = "real",
+    faults: Sequence[str] = (),
+    titrate: bool = False,
+    operator: str = "",
+    role: str = "",
+    overrides: Mapping[str, str] | None = None,
+    stratum: str = "",
+    people: bool = False,
+    settings: Sequence[Entry] = (),
+) -> SessionRequest:
+    """Return what :func:`run` asks a guardian for, for whoever wants to have it refused early.
+
+    Parameters
+    ----------
+    protocol, device, subject, session, dataset, clock, faults, titrate, operator, role, overrides,
+    stratum, people, settings
+        As :func:`run` takes them.
+
+    Raises
+    ------
+    InputError
+        Bad usage, or no such device.
+    """
+    setup = prepare(device) if isinstance(device, str) else device
+    if clock not in {"real", "virtual"}:
+        raise InputError(f"clock {clock!r}: must be real or virtual")
+    if clock == "virtual" and not setup.device.emulated:
+        raise InputError("the virtual clock is for emulated devices; a real one needs --clock real")
+    if faults and not setup.device.emulated:
+        raise InputError("--fault is for emulated devices only")
+    if not (setup.capabilities.machine_verified or settings) and setup.device.emulated:
+        settings = _scripted(protocol, setup, faults)
+    return SessionRequest(
+        protocol=protocol,
+        setup=setup,
+        subject=subject,
+        session=session,
+        dataset=Path(dataset),
+        faults=tuple(faults),
+        titrate=titrate,
+        operator=operator,
+        role=role,
+        overrides=dict(overrides or {}),
+        stratum=stratum,
+        people=people or not setup.device.emulated,
+        settings=tuple(settings),
+    )
 
 
 def _scripted(protocol: Protocol, setup: Setup, faults: Sequence[str]) -> tuple[Entry, ...]:

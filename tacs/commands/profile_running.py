@@ -98,7 +98,7 @@ def run_external(
     with signals_to(inbox):
         try:
             ran = running.run(inbox)
-        except BaseException:
+        except BaseException:  # Ctrl-C too: what was recorded is kept, whatever ended it
             if recorder.begun and (kept := recorder.finish()) is not None:
                 console.output.say(f"recorded: {kept.path}")
             raise
@@ -120,7 +120,7 @@ def run_external(
     lines += [f"warning: {text}" for text in (done.warnings if done is not None else ())]
     if recording is not None and usable:
         lines.append(f"next: tacs profile analyze {recording} --blocks {table} --mode {plan.mode}")
-    code = FAULT if ran.ended in {"stale", "lost"} else NOT_DONE if ran.left else 0
+    code = FAULT if ran.ended in {"stale", "lost", "marks gone"} else NOT_DONE if ran.left else 0
     if code:
         why = ran.why or f"{ran.left} blocks of the plan are left"
         console.output.result(data | {"error": why, "exit_code": code}, "\n".join(lines))
