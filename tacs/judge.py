@@ -308,16 +308,17 @@ class Judge:
         if self._repeats or not self._covers(electrode, max(cycle_s, 0.5)):
             return []
         cycle_ma = self._peak_ma(electrode, max(cycle_s, 0.5))
-        squares = [
-            f.rms_ma[name] ** 2 for s, f in electrode.frames if s > at_s - self._whole_cycles_s()
-        ]
-        if not self._full(len(squares), self._whole_cycles_s()):
+        span_s = self._whole_cycles_s()
+        frames = [f for s, f in electrode.frames if s > at_s - span_s]
+        if not self._full(len(frames), span_s):
             return []
-        rms_ma = math.sqrt(sum(squares) / len(squares))
+        rms_ma = math.sqrt(sum(f.rms_ma[name] ** 2 for f in frames) / len(frames))
+        # Over the same time: while the current falls, its peaks do too.
+        peak_ma = max(f.peak_ma[name] for f in frames)
         if cycle_ma < self._limits["undercurrent_ratio"] * lower_ma - FLOOR_MA:
             return [Finding("compliance", "soft", told.format(cycle_ma))]
-        if lower_ma > 5.0 * FLOOR_MA and not rms_ma <= CLIPPED_RMS_PER_PEAK * cycle_ma:
-            text = f"the sine of {name} is clipped at {cycle_ma:.3f} mA"
+        if lower_ma > 5.0 * FLOOR_MA and not rms_ma <= CLIPPED_RMS_PER_PEAK * peak_ma:
+            text = f"the sine of {name} is clipped at {peak_ma:.3f} mA"
             return [Finding("compliance", "soft", text)]
         return []
 
