@@ -606,7 +606,7 @@ class Guardian:
             self._played.tuned(self._clock.now_s(), achieved_hz)
             driver.check_achieved(action.value, achieved_hz)
             if self._watcher is not None:
-                self._watcher.judge.retune(achieved_hz)
+                self._watcher.judge.retune(achieved_hz, now_s)
         elif action.do is Do.READ_STATUS:
             self._read_status(now_s)
         elif action.do is Do.SOFT_STOP:
