@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tacs.blinded_record import visible_cause
+from tacs.blinded_record import WITHHELD, visible_cause
 from tacs.clock import MonotonicClock
 from tacs.conduct import Conduct
 from tacs.errors import InputError, SafetyRefusal, TacsError
@@ -113,7 +113,8 @@ def telemetry_to_data(telemetry: Telemetry, *, blinded: bool) -> dict[str, Any]:
         "played": None if blinded or telemetry.played is None else telemetry.played.to_dict(),
         "trains": telemetry.trains,
         "refused": telemetry.refused,
-        "refusal": telemetry.refusal,
+        # Why tells the state, and the state the arm.
+        "refusal": WITHHELD if blinded and telemetry.refusal else telemetry.refusal,
         "frequency_hz": None if blinded else telemetry.frequency_hz,
     }
 
