@@ -97,6 +97,37 @@ def test_in_the_end_a_guardian_leaves_with_its_operator(door):
     assert not door[0].controller_present
 
 
+@pytest.mark.parametrize("order", ["before", "after", "gone"])
+def test_a_stop_that_comes_along_with_the_confirmation_is_not_lost(door, order: str):
+    """All of it is there when the guardian reads: whatever the order, nothing is armed."""
+    desk = _Desk(door[0], MonotonicClock(), blinded=False)
+    operator, viewer = come(door, "operator"), come(door, "viewer", "ward")
+    if order == "before":
+        viewer.send({"say": "stop:smoke"})
+        door[0].block(1.0)
+    operator.send({"say": "confirm:P01:abcd1234"})
+    door[0].block(1.0)
+    if order == "after":
+        viewer.send({"say": "stop:smoke"})
+        door[0]._poll(1.0)
+    if order == "gone":
+        operator.close()
+        door[0]._poll(1.0)
+    with pytest.raises(InputError, match=r"not armed: (smoke|the operator's front end)"):
+        desk.confirm("P01:abcd1234", [])
+
+
+def test_the_confirmation_arms_where_nobody_stopped(door):
+    desk = _Desk(door[0], MonotonicClock(), blinded=False)
+    operator = come(door, "operator")
+    operator.send({"say": "alive"})
+    operator.send({"say": "confirm:P01:abcd1234"})
+    desk.confirm("P01:abcd1234", [])
+    operator.send({"say": "confirm:P01:abcd1235"})
+    with pytest.raises(InputError, match="'P01:abcd1235' is not P01:abcd1234"):
+        desk.confirm("P01:abcd1234", [])
+
+
 def test_a_viewer_that_goes_away_changes_nothing(door):
     come(door, "operator")
     come(door, "viewer").close()
