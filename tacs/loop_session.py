@@ -8,7 +8,6 @@ that it has.
 
 from __future__ import annotations
 
-import math
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -28,6 +27,7 @@ from tacs.loop_inbox import WakingInbox
 from tacs.loop_log import LoopLog
 from tacs.loop_plan import Learned, LoopPlan, learn, rule_of
 from tacs.loop_state import StateKeeper
+from tacs.played import begin_rad
 from tacs.protocol import Protocol
 from tacs.run_record import RunRecord
 from tacs.runner import run
@@ -197,7 +197,7 @@ def run_loop(
             latency_s=plan.latency_s,
             put=None if prescribed is None else inbox.put,
             log=log,
-            begin_rad=_begin_rad(protocol),
+            begin_rad=0.0 if protocol is None else begin_rad(protocol),
             reads_under_current=plan.rule == "lock" or prescribed is None,
             blanking_s=plan.blanking_s,
             state=StateKeeper(
@@ -346,14 +346,6 @@ class _Threaded:
                 pass
         except BaseException as exc:  # told at the end; meanwhile it counts as hanging
             self._error = exc
-
-
-def _begin_rad(protocol: Protocol | None) -> float:
-    """Phase of the current when its programme begins; 0 is the positive peak."""
-    if protocol is None:
-        return 0.0
-    # A sine begins at its upward crossing, an envelope at its lowest.
-    return -math.pi if protocol.waveform == "am_tacs" else -0.5 * math.pi
 
 
 def _trains(protocol: Protocol | None) -> tuple[float, int]:
