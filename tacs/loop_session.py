@@ -1,20 +1,19 @@
 """A session with a loop, from rest to the summary: the front end that listens.
 
-On the virtual clock the loop is an event of that clock, every few milliseconds. On the machine's
-clock it is a thread of the front end's process; the thread that holds the operator's lease watches
-it, and asks for a pause where it hangs. The guardian is the one of ``tacs run``, with every rule
-that it has.
+The loop runs beside the session (:mod:`tacs.beside`); the thread that holds the operator's lease
+watches it, and asks for a pause where it hangs. The guardian is the one of ``tacs run``, with every
+rule that it has.
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
+from tacs.beside import Beside, beside_of
 from tacs.bids import SessionPaths, ensure_dataset
 from tacs.checking import Setup
 from tacs.clock import Clock, MonotonicClock, QueueInbox, VirtualClock
@@ -34,8 +33,6 @@ from tacs.runner import run
 from tacs.triggers import TriggerTimer, open_output
 
 __all__ = ["LoopResult", "Prescribed", "run_loop"]
-
-HANG_S: Final = 1.0  # a loop that has not looked for so long hangs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,8 +212,7 @@ def run_loop(
         )
         if prepared is not None:
             prepared(loop, learned)
-        runs = _Virtual if isinstance(time, VirtualClock) else _Threaded
-        with runs(loop, time, plan.every_s) as beside:  # type: ignore[arg-type]
+        with beside_of(loop, time, plan.every_s) as beside:
             record = None
             if prescribed is None:
                 _for_seconds(time, seconds, inbox, beside, loop)
@@ -252,7 +248,7 @@ def _conduct(
     inbox: QueueInbox,
     watch: Callable[[Telemetry], None] | None,
     loop: Loop,
-    beside: _Virtual | _Threaded,
+    beside: Beside,
 ) -> RunRecord:
     def hear(telemetry: Telemetry) -> None:
         loop.hear(telemetry)
@@ -279,7 +275,7 @@ def _conduct(
 
 
 def _for_seconds(
-    time: Clock, seconds: float, inbox: QueueInbox, beside: _Virtual | _Threaded, loop: Loop
+    time: Clock, seconds: float, inbox: QueueInbox, beside: Beside, loop: Loop
 ) -> None:
     """Wait until time is up, somebody ends it, or EEG is over."""
     until_s = time.now_s() + seconds
@@ -288,64 +284,6 @@ def _for_seconds(
             return
         if beside.hangs():
             raise InputError("the loop hangs: triggers were ended")
-
-
-class _Virtual:
-    """The loop as an event of a virtual clock."""
-
-    def __init__(self, loop: Loop, clock: VirtualClock, every_s: float) -> None:
-        self._loop, self._clock, self._every_s = loop, clock, every_s
-        self._over = False
-
-    def hangs(self) -> bool:
-        """An event cannot hang."""
-        return False
-
-    def __enter__(self) -> _Virtual:
-        self._again()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._over = True
-
-    def _again(self) -> None:
-        self._clock.at(self._clock.now_s() + self._every_s, self._step)
-
-    def _step(self) -> None:
-        if not self._over and self._loop.step():
-            self._again()
-
-
-class _Threaded:
-    """The loop as a thread, which waits for the source."""
-
-    def __init__(self, loop: Loop, clock: Clock, every_s: float) -> None:
-        self._loop, self._clock, self._every_s = loop, clock, every_s
-        self._over = threading.Event()
-        self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, name="loop", daemon=True)
-
-    def hangs(self) -> bool:
-        """Whether it has not looked for too long, or has failed."""
-        silent_s = self._clock.now_s() - self._loop.looked_s
-        return not self._over.is_set() and silent_s > HANG_S and not self._loop.ended
-
-    def __enter__(self) -> _Threaded:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._over.set()
-        self._thread.join(HANG_S)
-        if self._error is not None and error[1] is None:
-            raise self._error
-
-    def _run(self) -> None:
-        try:
-            while not self._over.is_set() and self._loop.wait_and_step(self._every_s):
-                pass
-        except BaseException as exc:  # told at the end; meanwhile it counts as hanging
-            self._error = exc
 
 
 def _trains(protocol: Protocol | None) -> tuple[float, int]:
