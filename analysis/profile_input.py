@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.errors import AnalysisError, UnusableRecording
+from analysis.marks import CURRENT_ON, spans_of
 from analysis.profile_blocks import Block, Mode, check_current
 from analysis.profile_locking import HALF_BAND_HZ, band_of, phasors
 
@@ -80,12 +81,7 @@ def drive_phasor(raw: Any, channel: str | None, frequencies: Sequence[float]) ->
 
 def check_marks(raw: Any, mode: Mode, reads_s: Sequence[tuple[float, float]]) -> None:
     """Refuse reads under what the recording itself marks as current."""
-    offset = raw.first_time if raw.annotations.orig_time is not None else 0.0
-    current = [
-        (mark["onset"] - offset, mark["onset"] - offset + mark["duration"])
-        for mark in raw.annotations
-        if mark["description"].lower() == "current on"
-    ]
+    current = spans_of(raw, CURRENT_ON)
     check_current(mode, reads_s, current)
 
 

@@ -79,10 +79,12 @@ def test_what_went_wrong_in_a_thread_is_raised_at_the_end():
     clock, listening = Stood(), Listening()
     listening.error = RecordError("the disk is full")
     listening.go_on.set()
-    with (
-        pytest.raises(RecordError, match="disk is full"),
-        beside_of(listening, clock, 60.0) as beside,
-    ):
+    with pytest.raises(RecordError, match="disk is full"):
+        hold_until_it_hangs(listening, clock)
+
+
+def hold_until_it_hangs(listening: Listening, clock: Stood) -> None:
+    with beside_of(listening, clock, 60.0) as beside:
         assert listening.entered.wait(60.0)
         clock.now = 1.1
         assert beside.hangs()
