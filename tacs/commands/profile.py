@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from tacs import console
-from tacs.console import Picks
+from tacs.console import PairsCommand, Picks
 from tacs.errors import InputError
 
 if TYPE_CHECKING:
@@ -187,7 +187,7 @@ def run(
     )
 
 
-@app.command()
+@app.command(cls=PairsCommand)
 def analyze(
     recording: Annotated[str, typer.Argument(help="recording in any format that MNE reads")],
     blocks: Annotated[
@@ -223,16 +223,29 @@ def analyze(
     permutations: Annotated[int, typer.Option("--permutations", help="draws")] = 2000,
     seed: Annotated[int, typer.Option("--seed", help="of the draws")] = 0,
     figures: Annotated[str, typer.Option("--figures", help="folder for profile.png")] = "",
+    visit: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--visit",
+            help="another visit of this person (electrical): its recording and its table; repeatable",
+            metavar="RECORDING BLOCKS",
+        ),
+    ] = None,
 ) -> None:
     """Analyze a sweep: curve less its null, verdict, resonance, echo, after-effect."""
     from analysis.io import load_recording
     from analysis.profile import analyze_profile
     from analysis.profile_blocks import read_blocks
-    from analysis.profile_input import append_sham
+    from analysis.profile_input import append_sham, append_visit
 
     chosen = _mode(mode)
+    visits = console.pairs(visit, "--visit")
+    if visits and chosen != "electrical":
+        raise InputError("--visit: belongs to mode electrical, where a visit has one frequency")
     if sham and chosen == "electrical":
-        raise InputError("--sham: in mode electrical the sham trains stand in the table of blocks")
+        raise InputError(
+            "--sham: in mode electrical the sham trains stand in a table of blocks: --visit"
+        )
     if seed < 0:
         raise InputError(f"--seed {seed}: give 0 or more")
     table = read_blocks(blocks)
@@ -240,6 +253,8 @@ def analyze(
     raw = loaded.raw
     if sham:
         raw, table = append_sham(raw, load_recording(sham).raw, table)
+    for path, rows in visits:
+        raw, table = append_visit(raw, load_recording(path).raw, table, read_blocks(rows))
     profile = analyze_profile(
         raw,
         table,
@@ -258,12 +273,13 @@ def analyze(
         "recording_sha256": loaded.sha256,
         "blocks": blocks,
         "sham": sham or None,
+        "visits": [{"recording": path, "blocks": rows} for path, rows in visits],
     }
     data["warnings"] = [*loaded.warnings, *data["warnings"]]
     if figures:
-        path = Path(figures) / "profile.png"
-        console.save(profile.plot(), str(path))
-        data["figure"] = str(path)
+        figure = Path(figures) / "profile.png"
+        console.save(profile.plot(), str(figure))
+        data["figure"] = str(figure)
     console.output.result(data, _prose(profile, data["warnings"]))
 
 
