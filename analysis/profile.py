@@ -24,7 +24,13 @@ from analysis.profile_blocks import (
     gap_after_s,
 )
 from analysis.profile_curve import Lorentzian, Measured, fit_adjusted, fit_lorentzian, shape_of
-from analysis.profile_echo import Echo, detectable_locking, fit_echo
+from analysis.profile_echo import (
+    Echo,
+    detectable_locking,
+    fit_echo,
+    may_report_echo,
+    too_few_for_echo,
+)
 from analysis.profile_exploratory import changes_after, leakage
 from analysis.profile_input import (
     bands_of,
@@ -207,6 +213,7 @@ def analyze_profile(
             f"{fewest} trains find locking of {detectable_locking(fewest):.2f} or more: an echo "
             "below it cannot be reported as absent"
         ]
+        warnings += [] if may_report_echo(fewest) else [too_few_for_echo(fewest)]
     return ResponseProfile(
         mode=mode,
         verdict=verdict,

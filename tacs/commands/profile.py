@@ -13,6 +13,7 @@ from tacs.console import PairsCommand, Picks
 from tacs.errors import InputError
 
 if TYPE_CHECKING:
+    from analysis.profile_plan import ProfilePlan
     from analysis.profile_result import ResponseProfile
 
 app = typer.Typer(
@@ -65,7 +66,10 @@ def plan(
         str, typer.Option("--levels", help="of the drive, with commas; three give a locking region")
     ] = "1",
     no_sham: Annotated[bool, typer.Option("--no-sham", help="leave sham out")] = False,
-    seed: Annotated[int, typer.Option("--seed", help="of the order")] = 0,
+    seed: Annotated[
+        int,
+        typer.Option("--seed", help="of the order; electrical: the participant's running number"),
+    ] = 0,
     out: Annotated[str, typer.Option("--out", help="plan (JSON) for tacs profile run")] = "",
 ) -> None:
     """Plan a profile: order, length, and whether it can detect what it asks."""
@@ -92,11 +96,13 @@ def plan(
         "sham" if hz == 0.0 else f"{hz:g}" + (f" at {level:g}" if several else "")
         for hz, level in zip(design.order_hz, design.order_level, strict=True)
     )
+    what = "visits (Hz)" if design.trains else "order (Hz)"
     lines = [
-        f"order (Hz): {order}",
+        f"{what}: {order}",
         f"each: {per}{design.seconds_per_block:g} s; in all {design.minutes:.0f} min with gaps",
         f"finds locking of {design.detectable_plv:.2f} with power 0.8; {design.expected_plv:.2f} "
         f"is expected where it is read, which needs {design.needed:.0f} {unit}",
+        *_about_visits(design),
         *(f"warning: {text}" for text in design.warnings),
     ]
     data = design.to_dict()
@@ -107,6 +113,22 @@ def plan(
         data["plan"] = out
         lines.append(f"plan: {out}")
     console.output.result(data, "\n".join(lines))
+
+
+def _about_visits(design: ProfilePlan) -> list[str]:
+    """What belongs to every visit of mode electrical."""
+    from analysis.profile_visits import HOURS_BETWEEN, RECORDINGS, REST_S
+
+    if not design.trains:
+        return []
+    minutes = design.trains * (design.seconds_per_block + design.gap_s) / 60.0
+    first = {one.after_min: None for one in RECORDINGS if one.when == "post"}
+    after = ", ".join(f"{one:g}" for one in first)
+    return [
+        f"{len(design.order_hz)} visits, at least {HOURS_BETWEEN:g} h apart, at the dose that was "
+        f"tolerated: {REST_S / 60.0:g} min at rest and {minutes:.0f} min of trains in one "
+        f"recording; rest with open and with closed eyes before, and {after} min after",
+    ]
 
 
 def _levels(text: str) -> list[float]:
@@ -227,7 +249,7 @@ def analyze(
         list[str] | None,
         typer.Option(
             "--visit",
-            help="another visit of this person (electrical): its recording and its table; repeatable",
+            help="another visit of this person (electrical): recording and table; repeatable",
             metavar="RECORDING BLOCKS",
         ),
     ] = None,
@@ -285,6 +307,8 @@ def analyze(
 
 def _prose(profile: ResponseProfile, warnings: list[str]) -> str:
     """What a person reads."""
+    from analysis.profile_echo import may_report_echo
+
     test = profile.test
     found = {
         "response": "response: locking to the drive beyond chance",
@@ -309,7 +333,9 @@ def _prose(profile: ResponseProfile, warnings: list[str]) -> str:
         lines.append(f"no resonance curve: {profile.resonance_reason}")
     for echo in profile.echoes:
         tau = f"{echo.tau_s:.2f} s {_interval(echo.tau_ci95_s)}" if echo.tau_s else "none found"
-        lines.append(f"echo at {echo.frequency_hz:g} Hz, {echo.n_trains} trains: {tau}")
+        few = "" if may_report_echo(echo.n_trains) else "; too few trains to report it"
+        what = "virtual trains of sham" if echo.kind == "sham" else "trains"
+        lines.append(f"echo at {echo.frequency_hz:g} Hz, {echo.n_trains} {what}: {tau}{few}")
     if profile.rest is not None:
         lines.append(
             f"at rest: {profile.rest.centre_hz:.2f} Hz, FWHM {profile.rest.fwhm_hz:.2f} Hz, phase "
