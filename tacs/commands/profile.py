@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from tacs import console
-from tacs.console import PairsCommand, Picks
+from tacs.console import PairsCommand, ParticipantOption, Picks, RigOption, SiteOption
 from tacs.errors import InputError
 
 if TYPE_CHECKING:
@@ -144,9 +144,15 @@ def run(
     plan: Annotated[str, typer.Argument(help="plan, made with tacs profile plan --out")],
     source: Annotated[
         str,
-        typer.Option("--source", help="live EEG as of tacs watch (photic): lsl:NAME, replay:FILE"),
+        typer.Option(
+            "--source",
+            help="live EEG as of tacs watch (photic, electrical): lsl:NAME, replay:FILE, "
+            "virtual:SEED",
+        ),
     ] = "",
-    mode: Annotated[str, typer.Option("--mode", help="photic or virtual; must be the plan's")] = "",
+    mode: Annotated[
+        str, typer.Option("--mode", help="photic, electrical or virtual; must be the plan's")
+    ] = "",
     out: Annotated[str, typer.Option("--out", help="data set (BIDS) to record into")] = "",
     subject: Annotated[str, typer.Option("--subject", help="participant")] = "",
     session: Annotated[str, typer.Option("--session", help="session")] = "",
@@ -176,10 +182,59 @@ def run(
         float, typer.Option("--peak-hz", help="of the virtual patient", show_default=False)
     ] = 0.0,
     clock: Annotated[
-        str, typer.Option("--clock", help="real, or virtual (replay and virtual only)")
+        str, typer.Option("--clock", help="real, or virtual (replay, virtual and emulated only)")
     ] = "real",
+    visit: Annotated[
+        int, typer.Option("--visit", help="electrical: which visit of the plan", show_default=False)
+    ] = 0,
+    protocol: Annotated[
+        str,
+        typer.Option(
+            "--protocol",
+            help="electrical: protocol file with montage, ramps and the current that was tolerated",
+        ),
+    ] = "",
+    device: Annotated[
+        str,
+        typer.Option("--device", help="electrical: emulated:synthpal, synthpal:/dev/ttyACM0, …"),
+    ] = "",
+    rig: RigOption = "",
+    rest_s: Annotated[
+        float,
+        typer.Option(
+            "--rest-s", help="electrical: rest before, seconds; as planned", show_default=False
+        ),
+    ] = -1.0,
+    eeg_delay: Annotated[
+        float | None,
+        typer.Option(
+            "--eeg-delay",
+            help="electrical: by how much the stamps of the EEG are late, ms; as measured",
+        ),
+    ] = None,
+    confirm: Annotated[
+        str, typer.Option("--confirm", help="SUBJECT:HASH, instead of typing it for a real device")
+    ] = "",
+    people: Annotated[
+        bool,
+        typer.Option(
+            "--people", help="rehearse with screening, consent, checklist and identity required"
+        ),
+    ] = False,
+    operator: Annotated[str, typer.Option("--operator", help="who runs it, for the record")] = "",
+    role: Annotated[str, typer.Option("--role", help="the operator's role")] = "operator",
+    fault: Annotated[
+        list[str] | None,
+        typer.Option("--fault", help="NAME[@SECONDS][=VALUE], emulated devices only; repeatable"),
+    ] = None,
+    site: SiteOption = "",
+    participant: ParticipantOption = "",
 ) -> None:
-    """Run a plan: EEG recorded while somebody else drives, or a virtual patient driven."""
+    """Run a plan: EEG recorded while somebody else drives, a visit with current, or a rehearsal.
+
+    Electrical: a session of `tacs run` with the visit's trains, EEG recorded beside it, and the
+    table that `tacs profile analyze` reads. Space bar, Ctrl-C: STOP; p pause, r resume.
+    """
     from dataclasses import replace
 
     from tacs.commands.profile_running import run_external
@@ -195,10 +250,46 @@ def run(
     if missing := [k for k, v in (("--out", out), ("--subject", subject), ("--session", session))
                    if not v]:  # fmt: skip
         raise InputError(f"a profile is recorded while it runs: give {missing[0]}")
+    labels = {"out": out, "subject": subject, "session": session, "task": task}
+    current = {
+        "--visit": visit, "--protocol": protocol, "--device": device, "--rig": rig,
+        "--rest-s": rest_s != -1.0, "--eeg-delay": eeg_delay is not None, "--confirm": confirm,
+        "--people": people, "--operator": operator, "--fault": fault, "--site": site,
+        "--participant": participant,
+    }  # fmt: skip
+    if chosen.mode != "electrical" and (odd := [name for name, given in current.items() if given]):
+        raise InputError(f"{odd[0]}: belongs to mode electrical, and the plan is {chosen.mode}")
+    if chosen.mode == "electrical":
+        from tacs.commands.profile_electrical import run_electrical
+
+        others = {
+            "--marks": marks, "--markers": markers, "--picks": picks, "--peak-hz": peak_hz,
+            "--seed": seed, "--screened": screened, "--no-light": no_light,
+        }  # fmt: skip
+        if odd := [name for name, given in others.items() if given]:
+            raise InputError(f"{odd[0]}: does not belong to mode electrical, the plan's")
+        run_electrical(
+            chosen,
+            number=visit,
+            protocol=protocol,
+            device=device,
+            source=source,
+            labels=labels,
+            rest_s=float(chosen.data.get("rest_s", 180.0)) if rest_s == -1.0 else rest_s,
+            eeg_delay_ms=eeg_delay,
+            clock=clock,
+            files={"rig": rig, "site": site, "participant": participant},
+            confirm=confirm,
+            people=people,
+            faults=fault or (),
+            operator=operator,
+            role=role,
+        )
+        return
     run_external(
         chosen,
         source=source,
-        labels={"out": out, "subject": subject, "session": session, "task": task},
+        labels=labels,
         marks=marks,
         markers=markers,
         allowed=screened or no_light,
