@@ -594,7 +594,9 @@ class Guardian:
             driver.start(action.value, now_s)
             self._played.began(self.session.started_s, self._clock.now_s(), self._achieved_hz)
         elif action.do is Do.SET_LEVEL:
+            sent_s = self._clock.now_s()
             driver.set_level(action.value, now_s)
+            self._played.levelled(action.value, sent_s, self._clock.now_s())
             if self._watcher is not None:
                 self._watcher.judge.command(action.value, now_s)
         elif action.do is Do.EXTEND_LEASE:

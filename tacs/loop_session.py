@@ -9,7 +9,6 @@ every rule that it has.
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from analysis.loop_phase_error import PhaseErrors
+from tacs.beside import Beside, beside_of
 from tacs.bids import SessionPaths, ensure_dataset
 from tacs.checking import Setup
 from tacs.clock import Clock, MonotonicClock, QueueInbox, VirtualClock
@@ -26,13 +26,14 @@ from tacs.errors import InputError, SafetyRefusal
 from tacs.guardian import Telemetry
 from tacs.loop import Loop
 from tacs.loop_abort import PhaseCheck
-from tacs.loop_beside import Beside, Leash, beside
 from tacs.loop_inbox import WakingInbox
+from tacs.loop_leash import Leash
 from tacs.loop_log import LoopLog
 from tacs.loop_plan import LoopPlan
 from tacs.loop_rest import Learned, learn
 from tacs.loop_rule import check_rule, rule_of
 from tacs.loop_state import StateKeeper
+from tacs.played import begin_rad
 from tacs.protocol import Protocol
 from tacs.readiness import refusals
 from tacs.run_record import RunRecord
@@ -223,7 +224,7 @@ def run_loop(
             latency_s=plan.latency_s,
             put=None if prescribed is None else inbox.put,
             log=log,
-            begin_rad=_begin_rad(protocol),
+            begin_rad=0.0 if protocol is None else begin_rad(protocol),
             reads_under_current=plan.rule == "lock" or prescribed is None,
             blanking_s=plan.blanking_s,
             state=StateKeeper(
@@ -245,7 +246,7 @@ def run_loop(
             prepared(loop, learned)
         record, why, hung = None, "interrupted", False
         try:
-            with beside(loop, time, plan.every_s) as runs:
+            with beside_of(loop, time, plan.every_s, name="the loop") as runs:
                 if prescribed is None or played is None:
                     why = _for_seconds(time, seconds, inbox, loop, runs, say)
                 else:
@@ -373,14 +374,6 @@ def _played(plan: LoopPlan, protocol: Protocol | None) -> Protocol | None:
     if protocol is None or plan.control != "sham":
         return protocol
     return Protocol.from_data({**protocol.to_data(), "waveform": "passive_sham"}, "sham")
-
-
-def _begin_rad(protocol: Protocol | None) -> float:
-    """Phase of the current when its programme begins; 0 is the positive peak."""
-    if protocol is None:
-        return 0.0
-    # A sine begins at its upward crossing, an envelope at its lowest.
-    return -math.pi if protocol.waveform == "am_tacs" else -0.5 * math.pi
 
 
 def _trains(protocol: Protocol | None) -> tuple[float, int]:

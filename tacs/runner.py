@@ -14,7 +14,7 @@ from tacs.checking import Setup, prepare
 from tacs.clock import QueueInbox, VirtualClock
 from tacs.conduct import Conduct
 from tacs.double_entry import Entry
-from tacs.driver import AttendedEmulator, find_emulator
+from tacs.driver import AttendedEmulator, EmulatedDevice, find_emulator
 from tacs.errors import InputError, SafetyRefusal
 from tacs.front import operate
 from tacs.guardian import Telemetry
@@ -48,6 +48,7 @@ def run(
     people: bool = False,
     settings: Sequence[Entry] = (),
     time: VirtualClock | None = None,
+    attach: Callable[[EmulatedDevice], None] | None = None,
 ) -> RunRecord:
     """Run one session from the checks to the data set.
 
@@ -96,6 +97,9 @@ def run(
         scripted people of an emulated device type them.
     time : VirtualClock, optional
         The virtual clock, where others live by it too.
+    attach : callable, optional
+        Given the emulated device of a session on the virtual clock, before it is opened: for a
+        virtual patient to feel its current.
 
     Returns
     -------
@@ -128,6 +132,7 @@ def run(
             confirm=confirm,
             watch=watch,
             operator_lease=operator_lease,
+            attach=attach,
         ).run()
     # The guardian checks all this again; refused here, nothing has to be started first.
     if breaches := refusals(request):

@@ -54,13 +54,6 @@ def run_external(
     from tacs.signals import signals_to
 
     virtual = plan.mode == "virtual"
-    if plan.mode == "electrical":
-        from analysis.profile_blocks import UNDER_CURRENT
-
-        raise InputError(
-            "a plan of mode electrical gives current and is run as a session, through the "
-            f"guardian: tacs run with a protocol of trains; {UNDER_CURRENT}"
-        )
     if clock not in {"real", "virtual"}:
         raise InputError(f"clock {clock!r}: write real or virtual")
     if not virtual and not source:
