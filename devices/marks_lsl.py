@@ -19,6 +19,9 @@ KIND: Final = "Markers"
 class LslMarks:
     """A stream of type Markers, one text or number per mark.
 
+    A sender whose process ends is noticed at once. One that destroys its outlet and lives on may
+    not be: its connection can stay open, and then only no more marks come.
+
     Parameters
     ----------
     clock : Clock

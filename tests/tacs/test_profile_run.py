@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -247,21 +249,35 @@ def until_gone(marks: Marks, clock: MonotonicClock) -> None:
         clock.wait(clock.now_s() + 0.05)
 
 
-def test_a_stream_of_marks_that_is_closed_is_gone() -> None:
-    lsl = pytest.importorskip("mne_lsl.lsl")
+SENDER = """
+import sys
+import mne_lsl.lsl as lsl
+name = sys.argv[1]
+outlet = lsl.StreamOutlet(lsl.StreamInfo(name, "Markers", 1, 0.0, "string", name))
+for line in sys.stdin:
+    outlet.push_sample([line.strip()])
+"""
+
+
+def test_a_stream_of_marks_whose_sender_ended_is_gone() -> None:
+    pytest.importorskip("mne_lsl.lsl")
     from devices.marks_lsl import LslMarks
 
+    # Another process: an outlet that is destroyed within this one is not always noticed.
     name, clock = f"tacs-marks-{os.getpid()}", MonotonicClock()
-    info = lsl.StreamInfo(name, "Markers", 1, 0.0, "string", name)
-    outlet = lsl.StreamOutlet(info)
-    marks = LslMarks(clock, name=name)
-    marks.open()
-    outlet.push_sample(["10"])
-    until_s, come = clock.now_s() + 30.0, list[Mark]()
-    while not come and clock.now_s() < until_s:
-        come += marks.collect()
-    assert [mark.text for mark in come] == ["10"]
-    del outlet
+    with subprocess.Popen(
+        [sys.executable, "-c", SENDER, name], stdin=subprocess.PIPE, text=True
+    ) as sender:
+        assert sender.stdin is not None
+        marks = LslMarks(clock, name=name, wait_s=30.0)
+        marks.open()
+        sender.stdin.write("10\n")
+        sender.stdin.flush()
+        until_s, come = clock.now_s() + 30.0, list[Mark]()
+        while not come and clock.now_s() < until_s:
+            come += marks.collect()
+        assert [mark.text for mark in come] == ["10"]
+        sender.kill()
     with pytest.raises(LinkLost, match="the stream is gone"):
         until_gone(marks, clock)
     marks.close()
