@@ -24,6 +24,7 @@ from analysis.profile_blocks import (
     gap_after_s,
 )
 from analysis.profile_curve import Lorentzian, Measured, fit_adjusted, fit_lorentzian, shape_of
+from analysis.profile_design import design_of
 from analysis.profile_echo import Echo, detectable_locking, fit_echo
 from analysis.profile_exploratory import changes_after, leakage
 from analysis.profile_input import bands_of, check_marks, drive_phasor, grouped, signal_of
@@ -48,6 +49,10 @@ LEAST_FREQUENCIES = 5
 LEAST_TRAINS = 10
 ALPHA = 0.05
 READ_S = (0.1, 0.4)
+ONE_SESSION = (
+    "one session does not tell this person from others: two visits of several people do "
+    "(tacs profile compare)"
+)
 
 
 def analyze_profile(
@@ -224,6 +229,7 @@ def analyze_profile(
         reliability=_reliability(measured, verdict, rng, n_permutations),
         channels=names,
         bands_hz=bands,
+        design=design_of(rows, groups, found, gaps, mode, read_s),
         seed=seed,
         warnings=tuple(warnings),
     )
@@ -355,17 +361,14 @@ def _detectable(found: Sequence[BlockLocking], n_frequencies: int) -> float:
 def _reliability(
     measured: Measured, verdict: Verdict, rng: np.random.Generator, n_draws: int
 ) -> Reliability:
-    """Whether repeated blocks agree."""
+    """Whether repeated blocks agree; one session never makes a profile individual."""
     halves = split_half(measured, rng, n_draws)
     if halves is None:
-        return Reliability(False, "fewer than four frequencies were repeated: not individual")
+        return Reliability(False, f"fewer than four frequencies were repeated; {ONE_SESSION}")
     r, p, n = halves
+    agree = f"the halves of {n} frequencies agree within this session (r {r:.2f}, p {p:.4f})"
     if verdict != "response":
-        return Reliability(False, "no response to call individual", r, p)
+        return Reliability(False, "no response to call individual", False, r, p)
     if p >= ALPHA or r < 0.7:
-        return Reliability(
-            False, f"halves of {n} frequencies agree with r {r:.2f} (p {p:.3f}): not enough", r, p
-        )
-    return Reliability(
-        True, f"halves of {n} frequencies agree within this session (r {r:.2f})", r, p
-    )
+        return Reliability(False, f"{agree}, which is not enough; {ONE_SESSION}", False, r, p)
+    return Reliability(False, f"{agree}; {ONE_SESSION}", True, r, p)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -222,13 +221,21 @@ def analyze(
     ] = (0.1, 0.4),
     permutations: Annotated[int, typer.Option("--permutations", help="draws")] = 2000,
     seed: Annotated[int, typer.Option("--seed", help="of the draws")] = 0,
+    subject: Annotated[str, typer.Option("--subject", help="whose recording it is")] = "",
     figures: Annotated[str, typer.Option("--figures", help="folder for profile.png")] = "",
+    report: Annotated[
+        str, typer.Option("--report", help="one page (.html); its numbers (.json) go beside it")
+    ] = "",
+    out: Annotated[
+        str, typer.Option("--out", help="result (JSON), for tacs profile norm and compare")
+    ] = "",
 ) -> None:
     """Analyze a sweep: curve less its null, verdict, resonance, echo, after-effect."""
     from analysis.io import load_recording
     from analysis.profile import analyze_profile
     from analysis.profile_blocks import read_blocks
     from analysis.profile_input import append_sham
+    from tacs.commands.profile_results import keep, result_of
 
     chosen = _mode(mode)
     if sham and chosen == "electrical":
@@ -252,19 +259,9 @@ def analyze(
         n_permutations=permutations,
         seed=seed,
     )
-    data: dict[str, Any] = {
-        **profile.to_dict(),
-        "recording": loaded.path,
-        "recording_sha256": loaded.sha256,
-        "blocks": blocks,
-        "sham": sham or None,
-    }
-    data["warnings"] = [*loaded.warnings, *data["warnings"]]
-    if figures:
-        path = Path(figures) / "profile.png"
-        console.save(profile.plot(), str(path))
-        data["figure"] = str(path)
-    console.output.result(data, _prose(profile, data["warnings"]))
+    data = result_of(profile, loaded, blocks, subject=subject, sham=sham, rest=rest)
+    told = keep(profile, data, out=out, figures=figures, report=report)
+    console.output.result(data, "\n".join([_prose(profile, data["warnings"]), *told]))
 
 
 def _prose(profile: ResponseProfile, warnings: list[str]) -> str:
@@ -299,10 +296,7 @@ def _prose(profile: ResponseProfile, warnings: list[str]) -> str:
             f"at rest: {profile.rest.centre_hz:.2f} Hz, FWHM {profile.rest.fwhm_hz:.2f} Hz, phase "
             f"memory {profile.rest.memory_s:.2f} s"
         )
-    lines.append(
-        f"{'individual' if profile.reliability.individual else 'not individual'}: "
-        f"{profile.reliability.reason}"
-    )
+    lines.append(f"not individual: {profile.reliability.reason}")
     return "\n".join([*lines, *(f"warning: {text}" for text in warnings)])
 
 
