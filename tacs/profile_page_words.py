@@ -8,7 +8,7 @@ from typing import Any
 from tacs.report_summary import Banner, KeyFigure
 from tacs.report_words import joined, number
 
-__all__ = ["banners", "first_words", "key_figures", "open_interval", "short", "title"]
+__all__ = ["banners", "ends", "first_words", "key_figures", "open_interval", "short", "title"]
 
 HEADLINES: Mapping[str, str] = {
     "response": "Response: the rhythm followed the drive",
@@ -36,6 +36,12 @@ def open_interval(
     if high is None:
         return f"{number(scale * low, digits, unit)} or more, open above"
     return f"{number(scale * low, digits)} to {number(scale * high, digits, unit)}"
+
+
+def ends(pair: Sequence[float | None]) -> str:
+    """Write a range with up to three significant digits; an open end as such."""
+    low, high = ("open" if end is None else f"{end:.3g}" for end in pair)
+    return f"{low} to {high}"
 
 
 def short(reason: str) -> str:

@@ -13,7 +13,7 @@ from tacs.clock import utc_now
 from tacs.errors import InputError
 from tacs.files import write_text
 from tacs.profile_methods import profile_methods
-from tacs.profile_page_words import banners, first_words, key_figures, title
+from tacs.profile_page_words import banners, ends, first_words, key_figures, title
 from tacs.profile_tables import (
     beside_rows,
     design_rows,
@@ -117,7 +117,7 @@ def profile_report(
         json_name=numbers.name,
         written=utc_now(),
     )
-    write_text(path, render("profile.html.j2", {"page": page, "p": data}))
+    write_text(path, render("profile.html.j2", {"page": page, "p": data}, {"ends": ends}))
     write_text(numbers, json.dumps(data, indent=1, allow_nan=False) + "\n")
     return path, numbers
 

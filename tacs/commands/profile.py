@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from tacs import console
+from tacs.commands import profile_norms
 from tacs.console import Picks
 from tacs.errors import InputError
 
@@ -19,6 +20,8 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
+
+app.command("norm")(profile_norms.norm)
 
 ModeOption = Annotated[
     str,
@@ -222,6 +225,9 @@ def analyze(
     permutations: Annotated[int, typer.Option("--permutations", help="draws")] = 2000,
     seed: Annotated[int, typer.Option("--seed", help="of the draws")] = 0,
     subject: Annotated[str, typer.Option("--subject", help="whose recording it is")] = "",
+    norm_file: Annotated[
+        str, typer.Option("--norm", help="site's reference, made with tacs profile norm")
+    ] = "",
     figures: Annotated[str, typer.Option("--figures", help="folder for profile.png")] = "",
     report: Annotated[
         str, typer.Option("--report", help="one page (.html); its numbers (.json) go beside it")
@@ -235,7 +241,7 @@ def analyze(
     from analysis.profile import analyze_profile
     from analysis.profile_blocks import read_blocks
     from analysis.profile_input import append_sham
-    from tacs.commands.profile_results import keep, result_of
+    from tacs.commands.profile_results import held_against, keep, result_of
 
     chosen = _mode(mode)
     if sham and chosen == "electrical":
@@ -260,7 +266,8 @@ def analyze(
         seed=seed,
     )
     data = result_of(profile, loaded, blocks, subject=subject, sham=sham, rest=rest)
-    told = keep(profile, data, out=out, figures=figures, report=report)
+    told = held_against(data, norm_file)
+    told += keep(profile, data, out=out, figures=figures, report=report)
     console.output.result(data, "\n".join([_prose(profile, data["warnings"]), *told]))
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from analysis.io import Recording
     from analysis.profile_result import ResponseProfile
 
-__all__ = ["keep", "result_of"]
+__all__ = ["held_against", "keep", "result_of"]
 
 
 def result_of(
@@ -75,6 +75,18 @@ def result_of(
         "method": f"tacs-suite {tacs.__version__}",
     }
     return data | {"warnings": warnings}
+
+
+def held_against(data: dict[str, Any], norm: str) -> list[str]:
+    """Hold a result against a site's reference, where one is given; grows `data` by `norm`."""
+    data["norm"] = None
+    if not norm:
+        return []
+    from analysis.profile_norm import hold_against, read_norm
+    from tacs.commands.profile_norms import norm_lines
+
+    data["norm"] = hold_against(read_norm(norm), data)
+    return norm_lines(data["norm"])
 
 
 def keep(

@@ -9,12 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 pytest.importorskip("benchmarks.profile_made", reason="benchmarks are not here")
 
 from analysis.profile import analyze_profile
 from analysis.profile_design import difference_of
+from analysis.profile_norm import hold_against, make_norm
 from benchmarks.profile_made import made_sweeps, made_trains
 from tacs.errors import InputError
 from tacs.profile_methods import profile_methods
@@ -34,6 +36,7 @@ WHERE = {
     "plan": {"seed": 17},
     "sham": None,
     "rest_recording": None,
+    "norm": None,
 }
 
 
@@ -171,6 +174,25 @@ def test_methods_describe_only_what_was_done(silent: Any, trains: Any) -> None:
     text, _ = profile_methods(told(trains))
     assert "0.10 to 0.40 s after each end" in text
     assert "band-passed" not in text
+
+
+def test_a_reference_stands_beside_the_person(response: Any, tmp_path: Path) -> None:
+    data = told(response)
+    rng = np.random.default_rng(1)
+    people = []
+    for i in range(24):
+        one = copy.deepcopy(data)
+        (curve,) = one["resonance"]
+        curve["centre_hz"] += 0.5 * rng.standard_normal()
+        curve["half_width_hz"] *= float(np.exp(0.3 * rng.standard_normal()))
+        curve["height_plv2"] *= 40.0 * float(np.exp(0.2 * rng.standard_normal()))
+        people.append(one | {"subject": f"p{i}", "recording_sha256": f"{i:064x}", "file": f"{i}"})
+    data["norm"] = hold_against({**make_norm(people), "file": "NORM.json"}, data)
+    page = page_of(tmp_path, response, data)
+    assert "Against the site's reference of 24 people" in page.text
+    assert "deviates from the reference (below)" in page.text
+    assert "A deviation is no finding about health." in page.text
+    assert "Crawford JR, Howell DC" in page.text
 
 
 @pytest.mark.parametrize(
