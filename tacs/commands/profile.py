@@ -22,6 +22,7 @@ app = typer.Typer(
 )
 
 app.command("norm")(profile_norms.norm)
+app.command("compare")(profile_norms.compare)
 
 ModeOption = Annotated[
     str,
@@ -228,6 +229,10 @@ def analyze(
     norm_file: Annotated[
         str, typer.Option("--norm", help="site's reference, made with tacs profile norm")
     ] = "",
+    visits: Annotated[
+        str,
+        typer.Option("--visits", help="visits of several people, from tacs profile compare --out"),
+    ] = "",
     figures: Annotated[str, typer.Option("--figures", help="folder for profile.png")] = "",
     report: Annotated[
         str, typer.Option("--report", help="one page (.html); its numbers (.json) go beside it")
@@ -266,12 +271,12 @@ def analyze(
         seed=seed,
     )
     data = result_of(profile, loaded, blocks, subject=subject, sham=sham, rest=rest)
-    told = held_against(data, norm_file)
+    told = held_against(data, norm_file, visits)
     told += keep(profile, data, out=out, figures=figures, report=report)
-    console.output.result(data, "\n".join([_prose(profile, data["warnings"]), *told]))
+    console.output.result(data, "\n".join([*_prose(profile), *told]))
 
 
-def _prose(profile: ResponseProfile, warnings: list[str]) -> str:
+def _prose(profile: ResponseProfile) -> list[str]:
     """What a person reads."""
     test = profile.test
     found = {
@@ -303,8 +308,7 @@ def _prose(profile: ResponseProfile, warnings: list[str]) -> str:
             f"at rest: {profile.rest.centre_hz:.2f} Hz, FWHM {profile.rest.fwhm_hz:.2f} Hz, phase "
             f"memory {profile.rest.memory_s:.2f} s"
         )
-    lines.append(f"not individual: {profile.reliability.reason}")
-    return "\n".join([*lines, *(f"warning: {text}" for text in warnings)])
+    return lines
 
 
 def _interval(ends: tuple[float | None, float | None] | None) -> str:

@@ -11,7 +11,7 @@ import typer
 from tacs import console
 from tacs.errors import InputError
 
-__all__ = ["norm", "norm_lines"]
+__all__ = ["compare", "norm", "norm_lines"]
 
 
 def norm(
@@ -77,3 +77,70 @@ def norm_lines(told: Mapping[str, Any]) -> list[str]:
             "population deviates in any of them in 5 % at most"
         )
     return [*lines, *(f"warning: {text}" for text in told["warnings"])]
+
+
+def compare(
+    results: Annotated[
+        list[str],
+        typer.Argument(help="results of two visits or more, of one person or of several"),
+    ],
+    out: Annotated[
+        str, typer.Option("--out", help="comparison (JSON), for tacs profile analyze --visits")
+    ] = "",
+) -> None:
+    """Compare visits: changes of one person; over several people, what is individual (ICC)."""
+    from analysis.profile_quantities import read_result
+    from analysis.profile_visits import compare_visits
+    from tacs.files import write_text
+
+    found = compare_visits([read_result(path) for path in results])
+    lines = []
+    for person in found["people"]:
+        responded = sum(visit["verdict"] == "response" for visit in person["visits"])
+        lines.append(f"{person['subject']}: response at {responded} of {len(person['visits'])}")
+        for pair in person["pairs"]:
+            lines += _pair_lines(pair)
+    for row in found["reliability"]:
+        if row["icc21"] is None:
+            if found["n_people"] > 1:
+                lines.append(f"{row['label']}: no ICC ({row['reason']})")
+            continue
+        low, high = row["icc21_interval"]
+        word = "individual" if row["individual"] else "not individual"
+        lines.append(
+            f"{row['label']}: ICC(2,1) {row['icc21']:.2f} [{low:.2f}, {high:.2f}] over "
+            f"{row['n_people']} people, ICC(3,1) {row['icc31']:.2f}: {word} (lower limit "
+            f"{row['judged_low']:.2f} corrected for the number of quantities; 0.5 needed)"
+        )
+    if found["n_people"] == 1:
+        lines.append(
+            "not individual: visits of one person do not show that others differ; give two visits "
+            "of several people"
+        )
+    lines += [f"warning: {text}" for text in found["warnings"]]
+    if out:
+        write_text(out, json.dumps(found, indent=1, allow_nan=False) + "\n")
+        lines.append(f"comparison: {out}")
+    console.output.result({**found, "comparison": out or None}, "\n".join(lines))
+
+
+def _pair_lines(pair: Mapping[str, Any]) -> list[str]:
+    """Lines of two visits of one person."""
+    i, j = pair["visits"]
+    r = (
+        f"curves correlate with r {pair['curve_r']:.2f} over {pair['curve_n']} frequencies"
+        if pair["curve_r"] is not None
+        else f"no correlation of the curves ({pair['curve_reason']})"
+    )
+    lines = [f"  visit {j} against {i}: {r}"]
+    for row in pair["quantities"]:
+        first, second = row["values"]
+        ends = ", ".join("open" if end is None else f"{end:.3g}" for end in row["ci95"])
+        word = "differs" if row["differs"] else "no difference shown"
+        lines.append(
+            f"    {row['label']}: {first:.3g} and {second:.3g}, {row['change_is']} "
+            f"{row['change']:.3g} [{ends}]: {word}"
+        )
+    if not pair["both_responded"]:
+        lines.append("    one of them holds no response: its numbers are not compared")
+    return lines

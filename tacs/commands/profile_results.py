@@ -77,16 +77,42 @@ def result_of(
     return data | {"warnings": warnings}
 
 
-def held_against(data: dict[str, Any], norm: str) -> list[str]:
-    """Hold a result against a site's reference, where one is given; grows `data` by `norm`."""
-    data["norm"] = None
-    if not norm:
-        return []
-    from analysis.profile_norm import hold_against, read_norm
-    from tacs.commands.profile_norms import norm_lines
+def held_against(data: dict[str, Any], norm: str, visits: str) -> list[str]:
+    """Hold a result against what the site knows of other people.
 
-    data["norm"] = hold_against(read_norm(norm), data)
-    return norm_lines(data["norm"])
+    Parameters
+    ----------
+    data : dict
+        The result; `norm` is added, and `reliability` is that of the visits where they are given.
+    norm, visits : str
+        Files of ``tacs profile norm`` and ``compare``; empty for none.
+
+    Returns
+    -------
+    list of str
+        Lines for a person, with the warnings of the result.
+
+    Raises
+    ------
+    AnalysisError
+        If a file cannot be read, or holds another design.
+    """
+    reliability = data["reliability"]
+    if visits:
+        from analysis.profile_visits import individual_words, read_visits
+
+        individual, reason = individual_words(read_visits(visits), data)
+        reliability |= {"individual": individual, "reason": reason, "visits": visits}
+    word = "individual" if reliability["individual"] else "not individual"
+    lines = [f"{word}: {reliability['reason']}"]
+    data["norm"] = None
+    if norm:
+        from analysis.profile_norm import hold_against, read_norm
+        from tacs.commands.profile_norms import norm_lines
+
+        data["norm"] = hold_against(read_norm(norm), data)
+        lines += norm_lines(data["norm"])
+    return [*lines, *(f"warning: {text}" for text in data["warnings"])]
 
 
 def keep(
