@@ -15,6 +15,7 @@ from tacs.files import write_text
 from tacs.profile_methods import profile_methods
 from tacs.profile_page_words import banners, ends, first_words, key_figures, title
 from tacs.profile_tables import (
+    after_rows,
     beside_rows,
     design_rows,
     exploratory_rows,
@@ -60,6 +61,7 @@ class ProfilePage:
     figures: tuple[KeyFigure, ...]
     pictures: Mapping[str, Picture]
     beside: tuple[tuple[str, str], ...]
+    after: tuple[tuple[str, str], ...]
     exploratory: tuple[tuple[str, str], ...]
     reliability: str
     design: tuple[tuple[str, str], ...]
@@ -107,6 +109,7 @@ def profile_report(
         figures=key_figures(data),
         pictures=_pictures(profile),
         beside=beside_rows(data),
+        after=after_rows(data),
         exploratory=exploratory_rows(data),
         reliability=reliability_words(data),
         design=design_rows(data),

@@ -9,6 +9,7 @@ from tacs.profile_page_words import open_interval, short
 from tacs.report_words import joined, number, signed, signed_interval
 
 __all__ = [
+    "after_rows",
     "beside_rows",
     "design_rows",
     "exploratory_rows",
@@ -85,6 +86,32 @@ def _echo_row(echo: Mapping[str, Any]) -> tuple[str, str]:
         ratio = open_interval(echo["tau_over_memory_ci95"], 1)
         text += f"; over the memory at rest {number(echo['tau_over_memory'], 1)} ({ratio})"
     return name, text
+
+
+def after_rows(data: Mapping[str, Any]) -> Rows:
+    """Return the after-effect: of frequencies in bins beyond the first, and of the session."""
+    rows = []
+    for one in data["after_effect"]:
+        name = f"{one['frequency_hz']:g} Hz, level {one['level']:g}"
+        for bin_ in one["bins"][1:]:
+            rows.append((f"{name}, {_minutes(bin_)}", _after(bin_)))
+    for bin_ in (data["after_session"] or {"bins": []})["bins"]:
+        rows.append((f"After the session, {_minutes(bin_)}", _after(bin_)))
+    if data["after_session"] and data["after_session"]["reason"]:
+        rows.append(("After the session", data["after_session"]["reason"]))
+    return tuple(rows)
+
+
+def _minutes(bin_: Mapping[str, Any]) -> str:
+    """From when to when."""
+    low, high = (number(bin_[key] / 60.0, 1) for key in ("from_s", "to_s"))
+    return f"{low} to {high} min"
+
+
+def _after(bin_: Mapping[str, Any]) -> str:
+    """One bin."""
+    less = "less sham" if bin_["minus_sham"] else "sham not taken away"
+    return f"{signed(bin_['ln_ratio'], 2)} ({signed_interval(bin_['ci95_ln'], 2)}), {less}"
 
 
 def exploratory_rows(data: Mapping[str, Any]) -> Rows:

@@ -225,6 +225,24 @@ def analyze(
     ] = (0.1, 0.4),
     permutations: Annotated[int, typer.Option("--permutations", help="draws")] = 2000,
     seed: Annotated[int, typer.Option("--seed", help="of the draws")] = 0,
+    after: Annotated[
+        list[str] | None, typer.Option("--after", help="recording after the session; repeatable")
+    ] = None,
+    after_min: Annotated[
+        list[float] | None,
+        typer.Option(
+            "--after-min", help="minutes from the end of the drive to its start, one for each"
+        ),
+    ] = None,
+    after_sham: Annotated[
+        tuple[str, str],
+        typer.Option(
+            "--after-sham",
+            help="of a visit without current, as late as the first --after",
+            metavar="BEFORE AFTER",
+            show_default=False,
+        ),
+    ] = ("", ""),
     subject: Annotated[str, typer.Option("--subject", help="whose recording it is")] = "",
     norm_file: Annotated[
         str, typer.Option("--norm", help="site's reference, made with tacs profile norm")
@@ -246,7 +264,7 @@ def analyze(
     from analysis.profile import analyze_profile
     from analysis.profile_blocks import read_blocks
     from analysis.profile_input import append_sham
-    from tacs.commands.profile_results import held_against, keep, result_of
+    from tacs.commands.profile_results import after_of, held_against, keep, result_of
 
     chosen = _mode(mode)
     if sham and chosen == "electrical":
@@ -271,7 +289,11 @@ def analyze(
         seed=seed,
     )
     data = result_of(profile, loaded, blocks, subject=subject, sham=sham, rest=rest)
-    told = held_against(data, norm_file, visits)
+    data["after_session"], told = after_of(
+        loaded.raw, read_blocks(blocks), profile, after=after or [], minutes=after_min or [],
+        sham=after_sham,
+    )  # fmt: skip
+    told += held_against(data, norm_file, visits)
     told += keep(profile, data, out=out, figures=figures, report=report)
     console.output.result(data, "\n".join([*_prose(profile), *told]))
 

@@ -11,10 +11,13 @@ from tacs import console
 from tacs.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from analysis.io import Recording
+    from analysis.profile_blocks import Block
     from analysis.profile_result import ResponseProfile
 
-__all__ = ["held_against", "keep", "result_of"]
+__all__ = ["after_of", "held_against", "keep", "result_of"]
 
 
 def result_of(
@@ -75,6 +78,78 @@ def result_of(
         "method": f"tacs-suite {tacs.__version__}",
     }
     return data | {"warnings": warnings}
+
+
+def after_of(
+    raw: Any,
+    table: Sequence[Block],
+    profile: ResponseProfile,
+    *,
+    after: Sequence[str],
+    minutes: Sequence[float],
+    sham: tuple[str, str],
+) -> tuple[dict[str, Any] | None, list[str]]:
+    """Read the after-effect of the session from recordings made after it.
+
+    Parameters
+    ----------
+    raw : mne.io.BaseRaw
+        The session.
+    table : sequence of Block
+        Its table.
+    profile : ResponseProfile
+        For channels and band.
+    after : sequence of str
+        Recordings.
+    minutes : sequence of float
+        From the end of the drive to the start of each; empty where the recordings tell it.
+    sham : (str, str)
+        Recordings before and after of a visit without current; empty for none.
+
+    Returns
+    -------
+    dict or None
+        As `analysis.profile_after.after_session`, with the `recordings`; None without any.
+    list of str
+        Lines for a person.
+
+    Raises
+    ------
+    InputError
+        The options do not belong together.
+    """
+    if not after:
+        if minutes or any(sham):
+            raise InputError("--after-min and --after-sham: name the recording with --after too")
+        return None, []
+    if minutes and len(minutes) != len(after):
+        raise InputError(
+            f"--after-min: {len(minutes)} for {len(after)} recordings; write one after each --after"
+        )
+    from analysis.io import load_recording
+    from analysis.profile_after import after_session, start_after_s
+
+    parts, told = [], []
+    stated = list(minutes) or [None] * len(after)
+    for path, minute in zip(after, stated, strict=True):
+        one = load_recording(path)
+        start_s, source = start_after_s(raw, table, one.raw, minute, path)
+        parts.append((one.raw, start_s, path))
+        told.append({"path": path, "sha256": one.sha256, "start_s": start_s, "start_from": source})
+    bands = profile.bands_hz.values()
+    band = (min(low for low, _ in bands), max(high for _, high in bands))
+    pair = (load_recording(sham[0]).raw, load_recording(sham[1]).raw) if all(sham) else None
+    found = after_session(raw, table, profile.channels, band, parts, sham=pair)
+    found |= {"recordings": told, "sham": list(sham) if pair else None}
+    lines = [f"after the session: {found['reason']}"] if found["reason"] else []
+    for row in found["bins"]:
+        low, high = row["ci95_ln"]
+        less = ", less sham" if row["minus_sham"] else ""
+        lines.append(
+            f"after the session, {row['from_s'] / 60.0:.1f} to {row['to_s'] / 60.0:.1f} min: ln "
+            f"power {row['ln_ratio']:+.2f} [{low:+.2f}, {high:+.2f}]{less}"
+        )
+    return found, lines
 
 
 def held_against(data: dict[str, Any], norm: str, visits: str) -> list[str]:

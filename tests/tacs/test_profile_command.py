@@ -142,3 +142,27 @@ def test_a_report_and_a_result_carry_whose_they_are(
     )  # fmt: skip
     assert code == 2
     assert "letters and digits" in data["error"]
+
+
+def test_recordings_after_the_session_are_read_in_bins(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = (folder / "blocks.tsv").read_text("utf-8").splitlines()
+    late = [line for line in lines[1:] if float(line.split("\t")[3]) > 80.0]
+    (folder / "late.tsv").write_text("\n".join([lines[0], *late]) + "\n", encoding="utf-8")
+    base = ("profile", "analyze", folder / "sweep_raw.fif", "--blocks", folder / "late.tsv")
+    code, data, _ = tacs(capsys, *base, "--after", folder / "off_raw.fif", "--after-min", "2")
+    assert code == 0
+    bins = data["after_session"]["bins"]
+    assert bins[0]["from_s"] == 120.0
+    assert len(bins) >= 4
+    assert data["after_session"]["recordings"][0]["start_from"] == "stated"
+    for more, word in (
+        (("--after-min", "2"), "--after too"),
+        (("--after", folder / "off_raw.fif"), "give --after-min"),
+        (("--after", folder / "off_raw.fif", "--after-min", "2", "--after-min", "9"), "2 for 1"),
+    ):
+        code, data, err = tacs(capsys, *base, *more)
+        assert code == 2
+        assert word in data["error"]
+        assert err.count("\n") == 1

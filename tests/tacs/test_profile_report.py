@@ -37,6 +37,7 @@ WHERE = {
     "sham": None,
     "rest_recording": None,
     "norm": None,
+    "after_session": None,
 }
 
 
@@ -174,6 +175,21 @@ def test_methods_describe_only_what_was_done(silent: Any, trains: Any) -> None:
     text, _ = profile_methods(told(trains))
     assert "0.10 to 0.40 s after each end" in text
     assert "band-passed" not in text
+
+
+def test_later_bins_and_a_recording_after_are_told(response: Any, tmp_path: Path) -> None:
+    data = told(response)
+    later = {
+        "from_s": 60.0, "to_s": 180.0, "n_blocks": 1, "n_segments": 100, "ln_ratio": 0.41,
+        "ci95_ln": [0.1, 0.72], "minus_sham": True,
+    }  # fmt: skip
+    data["after_effect"] = copy.deepcopy(data["after_effect"])
+    data["after_effect"][0]["bins"].append(later)
+    whole = {"bins": [later | {"minus_sham": False}], "reason": None, "caution": "power rises"}
+    page = page_of(tmp_path, response, data | {"after_session": whole})
+    assert "1.0 to 3.0 min +0.41 (+0.10 to +0.72), less sham" in page.text
+    assert "After the session, 1.0 to 3.0 min +0.41 (+0.10 to +0.72), sham not taken" in page.text
+    assert "Power rises." in page.text
 
 
 def test_a_reference_stands_beside_the_person(response: Any, tmp_path: Path) -> None:
