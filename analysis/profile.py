@@ -23,6 +23,7 @@ from analysis.profile_blocks import (
     check_blocks,
     gap_after_s,
 )
+from analysis.profile_connectivity import connectivity_response
 from analysis.profile_curve import Lorentzian, Measured, fit_adjusted, fit_lorentzian, shape_of
 from analysis.profile_design import design_of
 from analysis.profile_echo import Echo, detectable_locking, fit_echo
@@ -221,6 +222,9 @@ def analyze_profile(
         exploratory={
             "leakage": [] if mode == "electrical" else leakage(data, sfreq, groups),
             **changes_after(data, sfreq, rows, gaps),
+            "connectivity": None
+            if mode == "electrical"
+            else connectivity_response(data, sfreq, rows, gaps, seed=seed),
         },
         after_effect=tuple(after_effects(data, sfreq, rows, gaps, bands)),
         rest=rest_line,

@@ -197,7 +197,7 @@ def _series(
     for onset, duration, text in zip(onsets_s(raw), marks.duration, marks.description, strict=True):
         if text.lower().startswith("bad") or text.lower() == "current on":
             kept &= (begins + SEGMENT_S <= onset) | (begins >= onset + duration)
-    return power[kept], start_s + begins[kept]
+    return power[kept], np.asarray(start_s + begins[kept])
 
 
 def _bins(pre: Array, pre_s: Array, post: Array, post_s: Array) -> list[dict[str, Any]]:

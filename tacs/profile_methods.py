@@ -60,10 +60,11 @@ def profile_methods(data: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
         parts.append(
             "Complexity is that of Lempel and Ziv, over the same shuffled (Schartner 2015)."
         )
-    if data["exploratory"].get("connectivity"):
+    if (data["exploratory"]["connectivity"] or {}).get("p") is not None:
         parts.append(
             "Connectivity is the debiased squared weighted phase lag index (Vinck 2011) at the "
-            "drive's frequency, driven blocks against sham, by permutation of whole blocks."
+            "drive's frequency, driven blocks less the gaps after them, tested by permutation of "
+            "whole blocks."
         )
     if data.get("norm"):
         parts.append(

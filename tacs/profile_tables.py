@@ -144,6 +144,20 @@ def exploratory_rows(data: Mapping[str, Any]) -> Rows:
             )
         else:
             rows.append((name, "none: fewer than three driven blocks with gaps of 10 s"))
+    one = found["connectivity"]
+    if one is not None:
+        name = "Connectivity (debiased wPLI²) at the drive, block less gap"
+        if one["reason"] is not None:
+            rows.append((name, f"none: {one['reason']}"))
+        else:
+            less = "less sham" if one["against"] == "sham" else "sham not taken away"
+            rows.append(
+                (
+                    name,
+                    f"{signed(one['change'], 3)}, {less}, p {number(one['p'], 3)} "
+                    f"({one['n_pairs']} pair(s)); a stronger rhythm alone raises it",
+                )
+            )
     return tuple(rows)
 
 

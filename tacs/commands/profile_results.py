@@ -130,7 +130,7 @@ def after_of(
     from analysis.profile_after import after_session, start_after_s
 
     parts, told = [], []
-    stated = list(minutes) or [None] * len(after)
+    stated: list[float | None] = [*minutes] or [None] * len(after)
     for path, minute in zip(after, stated, strict=True):
         one = load_recording(path)
         start_s, source = start_after_s(raw, table, one.raw, minute, path)

@@ -22,9 +22,10 @@ from tacs.errors import InputError
 from tacs.profile_methods import profile_methods
 from tacs.profile_page_words import first_words, key_figures, open_interval, title
 from tacs.profile_report import profile_report
-from tacs.profile_tables import beside_rows
+from tacs.profile_tables import beside_rows, exploratory_rows
 from tests.tacs.page import Page
 
+CONNECTIVITY = "Connectivity (debiased wPLI²) at the drive, block less gap"
 CANARY = "<script>alert('canary')</script>"
 WHERE = {
     "subject": "07",
@@ -190,6 +191,18 @@ def test_later_bins_and_a_recording_after_are_told(response: Any, tmp_path: Path
     assert "1.0 to 3.0 min +0.41 (+0.10 to +0.72), less sham" in page.text
     assert "After the session, 1.0 to 3.0 min +0.41 (+0.10 to +0.72), sham not taken" in page.text
     assert "Power rises." in page.text
+
+
+def test_connectivity_stands_among_what_is_exploratory(response: Any) -> None:
+    data = told(response)
+    assert "none: one channel" in dict(exploratory_rows(data))[CONNECTIVITY]
+    one = {**data["exploratory"]["connectivity"], "reason": None, "against": "sham"}
+    one |= {"change": 0.12, "p": 0.031, "n_pairs": 3}
+    data["exploratory"] = {**data["exploratory"], "connectivity": one}
+    assert plain(dict(exploratory_rows(data))[CONNECTIVITY]) == (
+        "+0.120, less sham, p 0.031 (3 pair(s)); a stronger rhythm alone raises it"
+    )
+    assert "Vinck 2011" in profile_methods(data)[0]
 
 
 def test_a_reference_stands_beside_the_person(response: Any, tmp_path: Path) -> None:
