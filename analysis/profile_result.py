@@ -25,7 +25,7 @@ class Reliability:
     ----------
     individual : bool
         False from one session alone: that a curve repeats within a session does not show that it
-        tells this person from others. Visits of several people do (`analysis.profile_visits`).
+        tells this person from others. Visits of several people do (`analysis.profile_reliability`).
     reason : str
         Why, or why not.
     repeatable : bool or None

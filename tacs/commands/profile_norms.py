@@ -90,7 +90,7 @@ def compare(
 ) -> None:
     """Compare visits: changes of one person; over several people, what is individual (ICC)."""
     from analysis.profile_quantities import read_result
-    from analysis.profile_visits import compare_visits
+    from analysis.profile_reliability import compare_visits
     from tacs.files import write_text
 
     found = compare_visits([read_result(path) for path in results])

@@ -174,7 +174,7 @@ def held_against(data: dict[str, Any], norm: str, visits: str) -> list[str]:
     """
     reliability = data["reliability"]
     if visits:
-        from analysis.profile_visits import individual_words, read_visits
+        from analysis.profile_reliability import individual_words, read_visits
 
         individual, reason = individual_words(read_visits(visits), data)
         reliability |= {"individual": individual, "reason": reason, "visits": visits}

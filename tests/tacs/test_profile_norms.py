@@ -12,7 +12,7 @@ import pytest
 from tacs.cli import call
 from tacs.commands.profile_results import held_against
 from tests.analysis.made_profiles import made_people, made_result
-from tests.analysis.test_profile_visits import visits_of
+from tests.analysis.test_profile_reliability import visits_of
 
 
 def tacs(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, Any, str]:

@@ -12,7 +12,7 @@ import pytest
 
 from analysis.errors import AnalysisError
 from analysis.icc import intraclass_correlation
-from analysis.profile_visits import compare_visits, individual_words, read_visits
+from analysis.profile_reliability import compare_visits, individual_words, read_visits
 from tests.analysis.made_profiles import DESIGN, made_result
 
 # Shrout and Fleiss 1979, table 2: six targets, four judges.
