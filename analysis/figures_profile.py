@@ -9,7 +9,7 @@ import numpy as np
 
 from analysis.profile_result import ResponseProfile
 
-__all__ = ["VERDICTS", "plot_profile"]
+__all__ = ["COLOURS", "INK", "NULL", "VERDICTS", "draw_curve", "draw_echoes", "plot_profile"]
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
 NULL, INK = "#777777", "#333333"
@@ -37,24 +37,33 @@ def plot_profile(profile: ResponseProfile) -> Any:
     echoes = [echo for echo in profile.echoes if echo.consistency.size > 1]
     figure: Any = Figure(figsize=(11.0 if echoes else 7.4, 5.2), layout="constrained")
     axes = figure.subplots(1, 2 if echoes else 1, squeeze=False)[0]
-    _draw_curve(axes[0], profile)
+    draw_curve(axes[0], profile)
     if echoes:
-        for echo, colour in zip(echoes, COLOURS * len(echoes), strict=False):
-            label = f"{echo.frequency_hz:g} Hz"
-            label += "" if echo.tau_s is None else f": {1000.0 * echo.tau_s:.0f} ms"
-            axes[1].plot(1000.0 * echo.times_s, echo.consistency, color=colour, label=label)
-            if echo.tau_s is not None:
-                fitted = echo.locking_at_end**2 * np.exp(-2.0 * echo.times_s / echo.tau_s)
-                axes[1].plot(1000.0 * echo.times_s, fitted, color=colour, linestyle="--")
-        axes[1].axhline(0.0, color=NULL, linewidth=0.8)
-        axes[1].set_xlabel("Time after the drive's end (ms)")
-        axes[1].set_ylabel("Pairwise phase consistency")
-        axes[1].set_title("Echo (dashed: fitted decay)", fontsize=11)
-        axes[1].legend(fontsize=8, frameon=False)
+        draw_echoes(axes[1], profile)
     return figure
 
 
-def _draw_curve(axes: Any, profile: ResponseProfile) -> None:
+def draw_echoes(axes: Any, profile: ResponseProfile, *, titled: bool = True) -> None:
+    """Consistency after the drive's end, and the fitted decays."""
+    echoes = [echo for echo in profile.echoes if echo.consistency.size > 1]
+    for echo, colour in zip(echoes, COLOURS * len(echoes), strict=False):
+        label = f"{echo.frequency_hz:g} Hz" + (" sham" if echo.kind == "sham" else "")
+        label += "" if echo.tau_s is None else f": {1000.0 * echo.tau_s:.0f} ms"
+        marker = "x" if echo.kind == "sham" else ""
+        times_ms = 1000.0 * echo.times_s
+        axes.plot(times_ms, echo.consistency, color=colour, marker=marker, ms=3, label=label)
+        if echo.tau_s is not None:
+            fitted = echo.locking_at_end**2 * np.exp(-2.0 * echo.times_s / echo.tau_s)
+            axes.plot(times_ms, fitted, color=colour, linestyle="--")
+    axes.axhline(0.0, color=NULL, linewidth=0.8)
+    axes.set_xlabel("Time after the drive's end (ms)")
+    axes.set_ylabel("Pairwise phase consistency")
+    if titled:
+        axes.set_title("Echo (dashed: fitted decay)", fontsize=11)
+    axes.legend(fontsize=8, frameon=False)
+
+
+def draw_curve(axes: Any, profile: ResponseProfile, *, titled: bool = True) -> None:
     """Blocks with intervals, sham, chance, and the fitted curve of every level."""
     levels = sorted({row.level for row in profile.answers})
     for level, colour in zip(levels, COLOURS * len(levels), strict=False):
@@ -93,6 +102,9 @@ def _draw_curve(axes: Any, profile: ResponseProfile) -> None:
     axes.axhline(0.0, color=NULL, linewidth=0.8)
     axes.set_xlabel("Frequency of the drive (Hz)")
     axes.set_ylabel("Squared phase locking less chance")
+    axes.legend(fontsize=8, frameon=False)
+    if not titled:
+        return
     title = f"{VERDICTS[profile.verdict]} (p {profile.test.p:.4f})"
     if profile.resonance:
         top = profile.resonance[max(profile.resonance)]
@@ -102,4 +114,3 @@ def _draw_curve(axes: Any, profile: ResponseProfile) -> None:
     axes.set_title(
         "\n".join(textwrap.wrap(title, 74 if profile.resonance else 58)), fontsize=11, color=INK
     )
-    axes.legend(fontsize=8, frameon=False)

@@ -23,7 +23,9 @@ from analysis.profile_blocks import (
     check_blocks,
     gap_after_s,
 )
+from analysis.profile_connectivity import connectivity_response
 from analysis.profile_curve import Lorentzian, Measured, fit_adjusted, fit_lorentzian, shape_of
+from analysis.profile_design import design_of
 from analysis.profile_echo import (
     Echo,
     detectable_locking,
@@ -61,6 +63,10 @@ LEAST_FREQUENCIES = 5
 LEAST_TRAINS = 10
 ALPHA = 0.05
 READ_S = (0.1, 0.4)
+ONE_SESSION = (
+    "one session does not tell this person from others: two visits of several people do "
+    "(tacs profile compare)"
+)
 
 
 def analyze_profile(
@@ -231,6 +237,9 @@ def analyze_profile(
         exploratory={
             "leakage": [] if mode == "electrical" else leakage(data, sfreq, groups),
             **changes_after(data, sfreq, rows, gaps),
+            "connectivity": None
+            if mode == "electrical"
+            else connectivity_response(data, sfreq, rows, gaps, seed=seed),
         },
         after_effect=tuple(after_effects(data, sfreq, rows, gaps, bands)),
         rest=rest_line,
@@ -239,6 +248,7 @@ def analyze_profile(
         reliability=_reliability(measured, verdict, rng, n_permutations),
         channels=names,
         bands_hz=bands,
+        design=design_of(rows, groups, found, gaps, mode, read_s),
         seed=seed,
         warnings=tuple(warnings),
     )
@@ -362,17 +372,14 @@ def _detectable(found: Sequence[BlockLocking], n_frequencies: int) -> float:
 def _reliability(
     measured: Measured, verdict: Verdict, rng: np.random.Generator, n_draws: int
 ) -> Reliability:
-    """Whether repeated blocks agree."""
+    """Whether repeated blocks agree; one session never makes a profile individual."""
     halves = split_half(measured, rng, n_draws)
     if halves is None:
-        return Reliability(False, "fewer than four frequencies were repeated: not individual")
+        return Reliability(False, f"fewer than four frequencies were repeated; {ONE_SESSION}")
     r, p, n = halves
+    agree = f"the halves of {n} frequencies agree within this session (r {r:.2f}, p {p:.4f})"
     if verdict != "response":
-        return Reliability(False, "no response to call individual", r, p)
+        return Reliability(False, "no response to call individual", False, r, p)
     if p >= ALPHA or r < 0.7:
-        return Reliability(
-            False, f"halves of {n} frequencies agree with r {r:.2f} (p {p:.3f}): not enough", r, p
-        )
-    return Reliability(
-        True, f"halves of {n} frequencies agree within this session (r {r:.2f})", r, p
-    )
+        return Reliability(False, f"{agree}, which is not enough; {ONE_SESSION}", False, r, p)
+    return Reliability(False, f"{agree}; {ONE_SESSION}", True, r, p)

@@ -26,7 +26,15 @@ from numpy.typing import NDArray
 from analysis.errors import AnalysisError
 from analysis.profile_blocks import Block
 
-__all__ = ["BlockLocking", "band_of", "continuous_locking", "gap_phasors", "phasors", "unit_of"]
+__all__ = [
+    "BlockLocking",
+    "band_of",
+    "continuous_locking",
+    "gap_phasors",
+    "phasors",
+    "unit_of",
+    "virtual_offsets_hz",
+]
 
 Array = NDArray[np.float64]
 ComplexArray = NDArray[np.complex128]
@@ -124,6 +132,16 @@ def phasors(data: Array, sfreq_hz: float, band_hz: tuple[float, float]) -> Compl
     return np.asarray(analytic / np.maximum(size, 1e-30 * size.max()), dtype=np.complex128)
 
 
+def virtual_offsets_hz(length_s: float) -> Array:
+    """How far each virtual reference of a read of this length lies from the drive, rising."""
+    return np.arange(2, _n_side(length_s) + 2) / length_s
+
+
+def _n_side(length_s: float) -> int:
+    """Virtual references on either side."""
+    return max(LEAST_BINS, round(NEAR_HZ * max(length_s, 0.0)))
+
+
 def continuous_locking(
     data: Array,
     unit: ComplexArray,
@@ -165,7 +183,7 @@ def continuous_locking(
     values, lines, seconds = [], [], 0.0
     length_s = min(b.stop_s - b.start_s for b in rows) - settle_s
     n_times = math.floor(length_s * sfreq_hz + 1e-6)
-    n_side = max(LEAST_BINS, round(NEAR_HZ * max(length_s, 0.0)))
+    n_side = _n_side(length_s)
     hz = rows[0].frequency_hz if frequency_hz is None else frequency_hz
     if length_s <= 0.0 or (n_side + 1) / length_s > 0.8 * HALF_BAND_HZ:
         raise AnalysisError(

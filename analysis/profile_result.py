@@ -19,20 +19,24 @@ Verdict = Literal["response", "no_response", "undetermined"]
 
 @dataclass(frozen=True, slots=True)
 class Reliability:
-    """Whether the profile may be called individual.
+    """Whether the profile repeats, and whether it may be called individual.
 
     Parameters
     ----------
     individual : bool
-        Repeated, and the halves agree.
+        False from one session alone: that a curve repeats within a session does not show that it
+        tells this person from others. Visits of several people do (`analysis.profile_reliability`).
     reason : str
         Why, or why not.
+    repeatable : bool or None
+        Whether the halves of this session agree; None where too little was repeated.
     split_half_r, p : float or None
         Spearman-Brown corrected correlation of the halves, permutation p; None without repeats.
     """
 
     individual: bool
     reason: str
+    repeatable: bool | None = None
     split_half_r: float | None = None
     p: float | None = None
 
@@ -88,6 +92,8 @@ class ResponseProfile:
         Read.
     bands_hz : dict of float to (float, float)
         Band of the phasors by drive frequency.
+    design : dict
+        What ran in which order, and the virtual references.
     seed : int
         Of the permutations.
     warnings : tuple of str
@@ -115,6 +121,7 @@ class ResponseProfile:
     reliability: Reliability
     channels: tuple[str, ...]
     bands_hz: dict[float, tuple[float, float]]
+    design: dict[str, Any]
     seed: int
     warnings: tuple[str, ...]
 
@@ -154,6 +161,7 @@ class ResponseProfile:
             "reliability": self.reliability.to_dict(),
             "channels": list(self.channels),
             "bands_hz": {f"{hz:g}": list(band) for hz, band in self.bands_hz.items()},
+            "design": self.design,
             "seed": self.seed,
             "warnings": list(self.warnings),
         }

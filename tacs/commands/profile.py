@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from tacs import console
+from tacs.commands import profile_norms
 from tacs.console import PairsCommand, ParticipantOption, Picks, RigOption, SiteOption
 from tacs.errors import InputError
 
@@ -21,6 +21,9 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
+
+app.command("norm")(profile_norms.norm)
+app.command("compare")(profile_norms.compare)
 
 ModeOption = Annotated[
     str,
@@ -335,6 +338,34 @@ def analyze(
     ] = (0.1, 0.4),
     permutations: Annotated[int, typer.Option("--permutations", help="draws")] = 2000,
     seed: Annotated[int, typer.Option("--seed", help="of the draws")] = 0,
+    after: Annotated[
+        list[str] | None, typer.Option("--after", help="recording after the session; repeatable")
+    ] = None,
+    after_min: Annotated[
+        list[float] | None,
+        typer.Option(
+            "--after-min", help="minutes from the end of the drive to its start, one for each"
+        ),
+    ] = None,
+    after_sham: Annotated[
+        tuple[str, str],
+        typer.Option(
+            "--after-sham",
+            help="of a visit without current, as late as the first --after",
+            metavar="BEFORE AFTER",
+            show_default=False,
+        ),
+    ] = ("", ""),
+    subject: Annotated[str, typer.Option("--subject", help="whose recording it is")] = "",
+    norm_file: Annotated[
+        str, typer.Option("--norm", help="site's reference, made with tacs profile norm")
+    ] = "",
+    agreement: Annotated[
+        str,
+        typer.Option(
+            "--agreement", help="of visits of several people, from tacs profile compare --out"
+        ),
+    ] = "",
     figures: Annotated[str, typer.Option("--figures", help="folder for profile.png")] = "",
     visit: Annotated[
         list[str] | None,
@@ -344,12 +375,19 @@ def analyze(
             metavar="RECORDING BLOCKS",
         ),
     ] = None,
+    report: Annotated[
+        str, typer.Option("--report", help="one page (.html); its numbers (.json) go beside it")
+    ] = "",
+    out: Annotated[
+        str, typer.Option("--out", help="result (JSON), for tacs profile norm and compare")
+    ] = "",
 ) -> None:
     """Analyze a sweep: curve less its null, verdict, resonance, echo, after-effect."""
     from analysis.io import load_recording
     from analysis.profile import analyze_profile
     from analysis.profile_blocks import read_blocks
     from analysis.profile_input import append_sham, append_visit
+    from tacs.commands.profile_results import after_of, held_against, keep, result_of
 
     chosen = _mode(mode)
     visits = console.pairs(visit, "--visit")
@@ -380,23 +418,18 @@ def analyze(
         n_permutations=permutations,
         seed=seed,
     )
-    data: dict[str, Any] = {
-        **profile.to_dict(),
-        "recording": loaded.path,
-        "recording_sha256": loaded.sha256,
-        "blocks": blocks,
-        "sham": sham or None,
-        "visits": [{"recording": path, "blocks": rows} for path, rows in visits],
-    }
-    data["warnings"] = [*loaded.warnings, *data["warnings"]]
-    if figures:
-        figure = Path(figures) / "profile.png"
-        console.save(profile.plot(), str(figure))
-        data["figure"] = str(figure)
-    console.output.result(data, _prose(profile, data["warnings"]))
+    data = result_of(profile, loaded, blocks, subject=subject, sham=sham, rest=rest)
+    data["visits"] = [{"recording": path, "blocks": rows} for path, rows in visits]
+    data["after_session"], told = after_of(
+        loaded.raw, read_blocks(blocks), profile, after=after or [], minutes=after_min or [],
+        sham=after_sham,
+    )  # fmt: skip
+    told += held_against(data, norm_file, agreement)
+    told += keep(profile, data, out=out, figures=figures, report=report)
+    console.output.result(data, "\n".join([*_prose(profile), *told]))
 
 
-def _prose(profile: ResponseProfile, warnings: list[str]) -> str:
+def _prose(profile: ResponseProfile) -> list[str]:
     """What a person reads."""
     from analysis.profile_echo import may_report_echo
 
@@ -432,11 +465,7 @@ def _prose(profile: ResponseProfile, warnings: list[str]) -> str:
             f"at rest: {profile.rest.centre_hz:.2f} Hz, FWHM {profile.rest.fwhm_hz:.2f} Hz, phase "
             f"memory {profile.rest.memory_s:.2f} s"
         )
-    lines.append(
-        f"{'individual' if profile.reliability.individual else 'not individual'}: "
-        f"{profile.reliability.reason}"
-    )
-    return "\n".join([*lines, *(f"warning: {text}" for text in warnings)])
+    return lines
 
 
 def _interval(ends: tuple[float | None, float | None] | None) -> str:

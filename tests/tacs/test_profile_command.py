@@ -117,3 +117,52 @@ def test_a_plan_says_what_it_cannot_detect(capsys: pytest.CaptureFixture[str]) -
     assert again["order_hz"] == tacs(capsys, "profile", "plan", "--peak-hz", "10", "--seed", "3")[
         1
     ]["order_hz"]  # fmt: skip
+
+
+def test_a_report_and_a_result_carry_whose_they_are(
+    folder: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    table = tmp_path / "sub-03_blocks.tsv"
+    table.write_bytes((folder / "blocks.tsv").read_bytes())
+    plan = {"plan": {"seed": 5, "peak_hz": 10.2, "expected_plv": 0.16}}
+    (tmp_path / "sub-03_profile.json").write_text(json.dumps(plan), encoding="utf-8")
+    code, data, _ = tacs(
+        capsys, "profile", "analyze", folder / "sweep_raw.fif", "--blocks", table, "--subject",
+        "03", "--report", tmp_path / "p.html", "--out", tmp_path / "r.json",
+    )  # fmt: skip
+    assert code == 0
+    assert data["subject"] == "03"
+    assert data["plan"]["seed"] == 5
+    assert "Seed of the order" in (tmp_path / "p.html").read_text("utf-8")
+    kept = json.loads((tmp_path / "r.json").read_text("utf-8"))
+    assert kept == data
+    code, data, _ = tacs(
+        capsys, "profile", "analyze", folder / "sweep_raw.fif", "--blocks", table, "--subject",
+        "no name",
+    )  # fmt: skip
+    assert code == 2
+    assert "letters and digits" in data["error"]
+
+
+def test_recordings_after_the_session_are_read_in_bins(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = (folder / "blocks.tsv").read_text("utf-8").splitlines()
+    late = [line for line in lines[1:] if float(line.split("\t")[3]) > 80.0]
+    (folder / "late.tsv").write_text("\n".join([lines[0], *late]) + "\n", encoding="utf-8")
+    base = ("profile", "analyze", folder / "sweep_raw.fif", "--blocks", folder / "late.tsv")
+    code, data, _ = tacs(capsys, *base, "--after", folder / "off_raw.fif", "--after-min", "2")
+    assert code == 0
+    bins = data["after_session"]["bins"]
+    assert bins[0]["from_s"] == 120.0
+    assert len(bins) >= 4
+    assert data["after_session"]["recordings"][0]["start_from"] == "stated"
+    for more, word in (
+        (("--after-min", "2"), "--after too"),
+        (("--after", folder / "off_raw.fif"), "give --after-min"),
+        (("--after", folder / "off_raw.fif", "--after-min", "2", "--after-min", "9"), "2 for 1"),
+    ):
+        code, data, err = tacs(capsys, *base, *more)
+        assert code == 2
+        assert word in data["error"]
+        assert err.count("\n") == 1
