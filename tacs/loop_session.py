@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -30,9 +31,10 @@ from tacs.loop_beside import Beside, Leash, beside
 from tacs.loop_inbox import WakingInbox
 from tacs.loop_log import LoopLog
 from tacs.loop_plan import LoopPlan
-from tacs.loop_rest import Learned, learn
+from tacs.loop_rest import Guide, Learned, learn
 from tacs.loop_rule import check_rule, rule_of
 from tacs.loop_state import StateKeeper
+from tacs.marks import ReturnKey, open_marks
 from tacs.protocol import Protocol
 from tacs.readiness import refusals
 from tacs.run_record import RunRecord
@@ -42,6 +44,7 @@ from tacs.triggers import TriggerTimer, open_output
 __all__ = ["LoopResult", "Prescribed", "run_loop"]
 
 SHOW_EVERY_S: Final = 10.0
+EYES_TOLD: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +141,7 @@ def run_loop(
     watch: Callable[[Telemetry], None] | None = None,
     say: Callable[[str], None] = lambda text: None,
     show: Callable[[str], None] = lambda text: None,
+    rest_marks: str = "",
     prepared: Callable[[Loop, Learned], None] | None = None,
 ) -> LoopResult:
     """Learn from rest, then run a session that listens.
@@ -168,6 +172,9 @@ def run_loop(
         Told what a person should know.
     show : callable
         Given, again and again, a few words on how the loop is doing.
+    rest_marks : str
+        Stream that says when the eyes are open, or closed; empty: Return at the terminal. On a
+        virtual clock they are at once.
     prepared : callable, optional
         Given the loop before it begins; for tests and measurements.
 
@@ -206,8 +213,10 @@ def run_loop(
         if inbox is None:
             inbox = own = WakingInbox()
             stack.callback(own.close)
-        say(f"rest: {plan.rest_s:g} s without current")
-        learned = learn(source, time, plan, inbox)
+        guide = _guide(plan, time, rest_marks, stack, say, inbox)
+        learned = learn(source, time, plan, guide)
+        if caution := _eyes_caution(plan, learned):
+            say(caution)
         rule, history, told = rule_of(plan, learned.rhythm, protocol, limits, time.now_s())
         for line in told:
             say(line)
@@ -366,6 +375,38 @@ def _before_rest(
     )
     if breaches := refusals(request):
         raise SafetyRefusal(breaches)
+
+
+def _guide(
+    plan: LoopPlan,
+    time: Clock,
+    named: str,
+    stack: ExitStack,
+    say: Callable[[str], None],
+    inbox: QueueInbox,
+) -> Guide:
+    """Who leads a person through rest in both states of the eyes."""
+    if len(plan.states_of_rest) < 2 or time.virtual:
+        return Guide(say=say, inbox=inbox)
+    marks = open_marks(named, time) if named else ReturnKey(time, sys.stdin)
+    how = "press Return" if not named else f"mark it ({named})"
+    try:
+        marks.open()
+    except InputError as exc:
+        raise InputError(f"--rest-eyes: {exc} (--rest-marks lsl:NAME)") from exc
+    stack.callback(marks.close)
+    return Guide(say=say, marks=marks, how=how, inbox=inbox)
+
+
+def _eyes_caution(plan: LoopPlan, learned: Learned) -> str:
+    """What a person should know where alpha is to tell the eyes and does not."""
+    told, wanted = learned.eyes_told, plan.gate.eyes
+    if told is None or wanted is None or plan.eyes is not None or told[wanted] >= EYES_TOLD:
+        return ""
+    return (
+        f"caution: alpha tells that the eyes are {wanted} in {100.0 * told[wanted]:.0f} % of this "
+        f"person's rest with eyes {wanted} only: --gate-eyes will hold most trains back"
+    )
 
 
 def _played(plan: LoopPlan, protocol: Protocol | None) -> Protocol | None:

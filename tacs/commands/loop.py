@@ -75,6 +75,23 @@ def loop(
     rest: Annotated[
         float, typer.Option("--rest", help="rest that is learned from, before, seconds")
     ] = 120.0,
+    rest_eyes: Annotated[
+        str,
+        typer.Option(
+            "--rest-eyes",
+            help="rest in these states of the eyes, in this order, each as long as --rest: "
+            "open,closed; alpha then tells the eyes by this person's own",
+            show_default=False,
+        ),
+    ] = "",
+    rest_marks: Annotated[
+        str,
+        typer.Option(
+            "--rest-marks",
+            help="stream that says when the eyes are so (lsl:NAME); else Return is pressed",
+            show_default=False,
+        ),
+    ] = "",
     band: Annotated[
         tuple[float, float],
         typer.Option("--band", help="where the rhythm is, Hz", metavar="LOW HIGH"),
@@ -105,6 +122,15 @@ def loop(
     min_for: Annotated[
         float, typer.Option("--min-for", help="burst: as large for so long, seconds")
     ] = 0.0,
+    gate_amplitude: Annotated[
+        float | None,
+        typer.Option(
+            "--gate-amplitude",
+            help="only where the rhythm is larger than in this share of rest; 0.5 for a burst at "
+            "a phase, else 0",
+            show_default=False,
+        ),
+    ] = None,
     max_width: Annotated[
         float, typer.Option("--max-width", help="95 % width of the phase, degrees")
     ] = 360.0,
@@ -205,8 +231,8 @@ def loop(
             refractory=refractory, most=most, min_amplitude=min_amplitude, min_for=min_for,
             max_width=max_width, output_delay=output_delay, stale=stale, eyes=eyes,
             gate_eyes=gate_eyes, gate_alpha=gate_alpha, gate_drowsy=gate_drowsy,
-            abort_plv=abort_plv, abort_after=abort_after, abort=abort, schedule=schedule,
-            seed=seed,
+            rest_eyes=rest_eyes, gate_amplitude=gate_amplitude, abort_plv=abort_plv,
+            abort_after=abort_after, abort=abort, schedule=schedule, seed=seed,
         )  # fmt: skip
         prescribed = None
         if protocol:
@@ -225,7 +251,7 @@ def loop(
             )
         result = _run(
             run_loop, prescribed, plan, eeg, subject=subject, session=session, dataset=out,
-            clock=clock, trigger=trigger, seconds=seconds,
+            clock=clock, trigger=trigger, seconds=seconds, rest_marks=rest_marks,
         )  # fmt: skip
     except AnalysisError as exc:
         raise _translated(exc) from exc
@@ -357,6 +383,10 @@ def _plan(**given: Any) -> LoopPlan:
             alpha_quantiles=given["gate_alpha"],
             max_drowsiness_z=given["gate_drowsy"],
         ),
+        rest_eyes=tuple(
+            _one_of("rest-eyes", word, either) for word in console.names(given["rest_eyes"]) or ()
+        ),
+        amplitude=given["gate_amplitude"],
         abort_plv=given["abort_plv"],
         abort_after=given["abort_after"],
         abort=_one_of("abort", given["abort"], ("hold", "end")),
