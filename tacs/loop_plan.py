@@ -9,6 +9,7 @@ from typing import Any, Final, Literal
 
 from analysis.errors import AnalysisError
 from analysis.loop_control import Control
+from analysis.loop_drift import DeviceClock
 from analysis.loop_lock import Signal
 from analysis.loop_phase_error import PhaseErrors
 from analysis.loop_stale import StaleRule
@@ -20,6 +21,7 @@ __all__ = ["Eyes", "LoopPlan"]
 
 Eyes = Literal["open", "closed"]
 SOFTWARE_S: Final = 0.005  # from a block to the command, until it has been measured
+PPM_MOST: Final = 1000.0
 REST_LEAST_S: Final = 60.0
 
 
@@ -53,6 +55,8 @@ class LoopPlan:
         Bursts in all.
     output_ms : float
         Delay of stimulator and wiring, measured by the site, from command to current.
+    device : DeviceClock
+        What is known of the stimulator's clock.
     every_s : float
         From one look to the next.
     gates : Gates
@@ -105,6 +109,7 @@ class LoopPlan:
     max_wait_s: float = 0.025
     most: int | None = None
     output_ms: float = 0.0
+    device: DeviceClock = field(default_factory=DeviceClock)
     every_s: float = 0.02
     gates: Gates = field(default_factory=Gates)
     stale: StaleRule = field(default_factory=StaleRule)
@@ -131,6 +136,11 @@ class LoopPlan:
                 raise InputError(f"{name} {value:g} s: write {low:g} to {high:g} s")
         if not 0.0 <= self.output_ms <= 200.0:
             raise InputError(f"output delay {self.output_ms:g} ms: write 0 to 200 ms")
+        if not (abs(self.device.ppm) <= PPM_MOST and 0.0 <= self.device.bound_ppm <= PPM_MOST):
+            raise InputError(
+                f"device-ppm {self.device.ppm:g} ± {self.device.bound_ppm:g}: write parts per "
+                f"million, {PPM_MOST:g} at most, and by how much that may be wrong"
+            )
         if self.rule != "burst" and self.lag_deg is None:
             raise InputError(f"rule {self.rule} needs a lag: give --lag DEGREES")
         if self.amplitude is not None and not 0.0 <= self.amplitude < 1.0:

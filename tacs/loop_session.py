@@ -45,6 +45,7 @@ __all__ = ["LoopResult", "Prescribed", "run_loop"]
 
 SHOW_EVERY_S: Final = 10.0
 EYES_TOLD: Final = 0.5
+CLOCK_DEG: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,8 +216,9 @@ def run_loop(
             stack.callback(own.close)
         guide = _guide(plan, time, rest_marks, stack, say, inbox)
         learned = learn(source, time, plan, guide)
-        if caution := _eyes_caution(plan, learned):
-            say(caution)
+        for caution in (_eyes_caution(plan, learned), _clock_caution(plan, protocol)):
+            if caution:
+                say(caution)
         rule, history, told = rule_of(plan, learned.rhythm, protocol, limits, time.now_s())
         for line in told:
             say(line)
@@ -248,6 +250,7 @@ def run_loop(
             trains=_trains(protocol),
             sham=_sham(plan, protocol),
             check=_check(plan, learned, protocol),
+            device=plan.device,
             ends=plan.abort == "end",
         )
         if prepared is not None:
@@ -276,7 +279,12 @@ def run_loop(
             log.end(why, summary, loop.trace)
         return LoopResult(
             record=record,
-            counts={**counts, "phase_check": after, "aborted": loop.aborted},
+            counts={
+                **counts,
+                "phase_check": after,
+                "aborted": loop.aborted,
+                "device_clock": _device_clock(plan, protocol, loop),
+            },
             learned=learned.to_dict(),
             log=log_path,
             head=log.head,
@@ -409,6 +417,34 @@ def _eyes_caution(plan: LoopPlan, learned: Learned) -> str:
     )
 
 
+def _clock_caution(plan: LoopPlan, protocol: Protocol | None) -> str:
+    """What a person should know of a stimulator's clock that nobody has measured well enough."""
+    if protocol is None or not plan.aims:
+        return ""
+    left_deg = plan.device.left_deg(protocol.frequency_hz, protocol.duration_s)
+    if left_deg <= CLOCK_DEG:
+        return ""
+    return (
+        f"caution: the stimulator's clock is known to ±{plan.device.bound_ppm:g} ppm only, which "
+        f"turns the current by up to {left_deg:.0f} degrees until the end; where EEG shows the "
+        f"artefact the result has it measured (device_clock): give it as --device-ppm next time"
+    )
+
+
+def _device_clock(plan: LoopPlan, protocol: Protocol | None, loop: Loop) -> dict[str, Any] | None:
+    """What was assumed of the stimulator's clock, and what EEG showed of it."""
+    if protocol is None:
+        return None
+    hz, device = protocol.frequency_hz, plan.device
+    return {
+        "assumed_ppm": device.ppm,
+        "bound_ppm": device.bound_ppm,
+        "degrees_per_minute": round(device.left_deg(hz, 60.0), 2),
+        "degrees_by_the_end": round(device.left_deg(hz, protocol.duration_s), 1),
+        **loop.drift.to_dict(),
+    }
+
+
 def _played(plan: LoopPlan, protocol: Protocol | None) -> Protocol | None:
     """What the guardian is asked to play: of a sham, a passive one."""
     if protocol is None or plan.control != "sham":
@@ -435,7 +471,7 @@ def _check(plan: LoopPlan, learned: Learned, protocol: Protocol | None) -> Phase
         return None
     return PhaseCheck(
         PhaseErrors(plan.abort_plv, plan.abort_after),
-        learned.engine.weights,
+        learned.engine.mixed,
         learned.peak_hz,
         max_step_uv=learned.engine.gates.max_step_uv,
         in_gaps=plan.rule != "lock" and protocol is not None,

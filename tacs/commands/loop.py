@@ -140,6 +140,15 @@ def loop(
             "--output-delay", help="of the output, from command to current, ms; as measured"
         ),
     ] = 0.0,
+    device_ppm: Annotated[
+        tuple[float, float],
+        typer.Option(
+            "--device-ppm",
+            help="by how much the stimulator's clock is fast, as measured, and by how much that "
+            "may be wrong, parts per million",
+            metavar="PPM BOUND",
+        ),
+    ] = (0.0, 20.0),
     stale: Annotated[
         tuple[float, float],
         typer.Option(
@@ -233,6 +242,7 @@ def loop(
             gate_eyes=gate_eyes, gate_alpha=gate_alpha, gate_drowsy=gate_drowsy,
             rest_eyes=rest_eyes, gate_amplitude=gate_amplitude, abort_plv=abort_plv,
             abort_after=abort_after, abort=abort, schedule=schedule, seed=seed,
+            device_ppm=device_ppm,
         )  # fmt: skip
         prescribed = None
         if protocol:
@@ -339,6 +349,7 @@ def _plan(**given: Any) -> LoopPlan:
     import math
 
     from analysis.loop_control import checked_control
+    from analysis.loop_drift import DeviceClock
     from analysis.loop_stale import StaleRule
     from analysis.phase import Gates
     from analysis.state_vector import StateGate
@@ -372,6 +383,7 @@ def _plan(**given: Any) -> LoopPlan:
         for_s=given["min_for"],
         most=given["most"] or None,
         output_ms=given["output_delay"],
+        device=DeviceClock(ppm=given["device_ppm"][0], bound_ppm=given["device_ppm"][1]),
         gates=Gates(
             min_amplitude_uv=given["min_amplitude"],
             max_width_rad=min(math.radians(given["max_width"]), 2.0 * math.pi),
@@ -421,6 +433,12 @@ def _prose(data: dict[str, Any]) -> str:
             f"phase read afterwards: PLV {found['plv']:.2f} over the last {found['over']}, lowest "
             f"{_or_none(found['lowest_plv'])}; {found['unreadable']} could not be read "
             f"({found['of']})"
+        )
+    clock = data["device_clock"]
+    if clock and clock["measured_ppm"] is not None:
+        lines.append(
+            f"the stimulator's clock, by the artefact in EEG: {clock['measured_ppm']:+.1f} ± "
+            f"{clock['measured_sd_ppm']:.1f} ppm ({clock['assumed_ppm']:g} were assumed)"
         )
     if data["aborted"]:
         lines.append(f"asked for nothing more: {data['aborted']}")

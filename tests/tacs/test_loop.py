@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from analysis.loop_drift import DeviceClock
 from analysis.loop_terms import Decision, Request, hold
 from analysis.state_vector import StateGate
 from benchmarks.loop import lag_of_trains
-from benchmarks.loop_made import circular, protocol_data, run_made
+from benchmarks.loop_made import circular, protocol_data, run_made, train_phases
 from devices.trigger_outputs import EmulatedTrigger
 from tacs.checking import prepare
 from tacs.clock import MonotonicClock, QueueInbox, VirtualClock
@@ -150,6 +151,31 @@ def test_the_lag_is_summed_on_the_circle():
     assert abs(lag["mean_deg"]) == pytest.approx(180.0, abs=0.01)
     assert lag["sd_deg"] == pytest.approx(5.74, abs=0.05)
     assert LoopCounts().to_dict()["lag"]["mean_deg"] is None
+
+
+# -- the stimulator's clock ------------------------------------------------------------------------
+
+
+def test_the_artefact_of_the_emulated_stimulator_shows_a_clock_that_is_right(closed):
+    clock = closed.result.counts["device_clock"]
+    assert clock["stretches"] >= 6
+    assert abs(clock["measured_ppm"]) < max(3.0, 3.0 * clock["measured_sd_ppm"])
+    assert clock["degrees_per_minute"] == pytest.approx(4.32)
+
+
+def test_a_clock_that_is_known_turns_the_current_that_is_reckoned(closed):
+    """Believed 800 ppm fast, an emulated device that is right lags by 2.9 degrees a second."""
+    with pytest.raises(InputError, match="device-ppm"):
+        LoopPlan(rule="lock", device=DeviceClock(ppm=2000.0), **ALONE)
+    plan = LoopPlan(rule="onoff", follow="both", device=DeviceClock(ppm=800.0), **ALONE)
+    made = run_made(plan, seed=2, fwhm_hz=0.1, protocol=SHORT)
+    begins_s, hz, _ = train_phases(made)
+    turned = 2.0 * np.pi * hz.mean() * 800e-6 * (begins_s - made.trace_s[0])
+    right, wrong = lag_of_trains(closed), lag_of_trains(made)
+    # Where the loop believes the current to be ahead, the current is that much behind.
+    expected = np.angle(np.exp(-1j * turned.mean()))
+    mean_deg = circular(wrong)[0] - circular(right)[0]
+    assert math.degrees(expected) - 25.0 < mean_deg < math.degrees(expected) + 25.0
 
 
 # -- rest -----------------------------------------------------------------------------------------
