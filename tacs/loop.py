@@ -21,7 +21,7 @@ from analysis.loop_terms import TURN, Carrier, Decision, Request, Seen, hold
 from analysis.phase import PhaseEngine, PhaseEstimate
 from tacs.clock import Clock
 from tacs.eeg import EEGBlock, EEGStream
-from tacs.errors import LinkLost, RecordError, SourceOver
+from tacs.errors import InputError, LinkLost, RecordError, SourceOver
 from tacs.guardian import Telemetry
 from tacs.loop_abort import PhaseCheck
 from tacs.loop_state import StateKeeper
@@ -191,7 +191,7 @@ class Loop:
         ends: bool = False,
     ) -> None:
         self._source, self._clock, self._engine = source, clock, engine
-        self._rule, self._history = rule, history
+        self.rule, self._history = rule, history
         self._stale, self._latency_s = stale, latency_s
         self._put, self._log = put, log
         self._begin_rad = begin_rad
@@ -274,7 +274,7 @@ class Loop:
             return
         self.counts.refused = told.refused
         self._log.write("refused", {"refusal": told.refusal, "n": told.refused})
-        refused = getattr(self._rule, "refused", None)
+        refused = getattr(self.rule, "refused", None)
         if refused is not None:
             self._history = refused(self._history)
 
@@ -359,7 +359,7 @@ class Loop:
         if self.aborted:
             self._log.decided(hold(self.aborted))
             return
-        decision, history = self._rule.decide(seen, self._history)
+        decision, history = self.rule.decide(seen, self._history)
         trains = [r for r in decision.requests if r.kind in ("train", "trigger")]
         why_not = self._state.why_not(now_s, self._current_s) if trains else ""
         if why_not:
@@ -425,6 +425,7 @@ class Loop:
             counts.lags_rad.append(decision.numbers["lag_error_rad"])
         self._log.decided(decision)
         for request in decision.requests:
+            _refuse_no_number(request)
             if self.check is not None:
                 self._note(self.check, request, seen)
             if request.at_s is not None and request.at_s < self._clock.now_s():
@@ -479,3 +480,11 @@ class Loop:
             return
         for fired in self._triggers.taken():
             self._log.write("fired", fired.to_dict())
+
+
+def _refuse_no_number(request: Request) -> None:
+    """A rule that asks for what is no number has failed; nothing of it is sent."""
+    if request.kind == "retune" and not math.isfinite(request.value):
+        raise InputError(f"the rule asked for a retune to {request.value} Hz")
+    if request.at_s is not None and not math.isfinite(request.at_s):
+        raise InputError(f"the rule asked for a {request.kind} at {request.at_s} s")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 import traceback
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Final
 
@@ -25,7 +26,7 @@ HANG_S: Final = 1.0  # a loop that has not looked for so long hangs
 AT_ZERO: Final = frozenset({State.PAUSED, State.BETWEEN_TRAINS})
 
 
-class Beside:
+class Beside(ABC):
     """Runs a loop while a block of code runs.
 
     Parameters
@@ -47,11 +48,17 @@ class Beside:
 
     def hangs(self) -> bool:
         """Whether it has not looked for too long."""
-        return False
+        return not self.over() and self._clock.now_s() - self._loop.looked_s > HANG_S
 
+    @abstractmethod
+    def over(self) -> bool:
+        """Whether it is not to look any more."""
+
+    @abstractmethod
     def __enter__(self) -> Beside:
-        return self
+        """Begin to look."""
 
+    @abstractmethod
     def __exit__(self, *error: object) -> None:
         """Look no more."""
 
@@ -66,6 +73,10 @@ class _Event(Beside):
     """As an event of a virtual clock."""
 
     _over = False
+
+    def over(self) -> bool:
+        """Whether it is not to look any more."""
+        return self._over
 
     def __enter__(self) -> Beside:
         self._again()
@@ -98,10 +109,9 @@ class _Thread(Beside):
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="loop", daemon=True)
 
-    def hangs(self) -> bool:
-        """Whether it has not looked for too long."""
-        silent_s = self._clock.now_s() - self._loop.looked_s
-        return not self._over.is_set() and silent_s > HANG_S
+    def over(self) -> bool:
+        """Whether it is not to look any more."""
+        return self._over.is_set()
 
     def __enter__(self) -> Beside:
         self._thread.start()
