@@ -41,6 +41,7 @@ NO_LOCK: Final = (
 DURATION_S, RAMP_DOWN_S = 50.0, 2.0
 AT_S: Final = 20.0  # in hold
 SETTLE_S: Final = 0.3  # a tick, a block and a telemetry
+TAIL_S: Final = 0.05  # a session that is stopped once it is silent is over at once
 SENT_S: Final = 0.05  # from a look of the loop to its request's line
 SHORT_S: Final = (0.1, 0.5, 1.0, 1.9)
 LONG_S: Final = (2.5, 10.0)
@@ -164,7 +165,8 @@ def told(proof: Evidence, run: Looped, words: str, name: str = "") -> None:
 def down(proof: Evidence, run: Looped, since_s: float, after_s: float, name: str = "") -> None:
     """Require silence by the ordinary ramp, and that nothing rose above the plan meanwhile."""
     bound_s = after_s + RAMP_DOWN_S + SETTLE_S
-    proof.at_most(f"quiet_s{name}", run.quiet_after_s(since_s), bound_s)
+    quiet_s = run.quiet_after_s(since_s, tail_s=TAIL_S)
+    proof.at_most(f"quiet_s{name}", quiet_s, bound_s)
     excess_ma = run.excess_ma(to_s=DURATION_S - RAMP_DOWN_S)
     proof.at_most(f"above_plan_ma{name}", excess_ma, 0.01 * run.full_ma)
 
