@@ -171,7 +171,7 @@ class PhaseEngine:
                 self._begin("the source began anew")
             elif block.missing:
                 self._begin(f"{block.missing} samples are missing")
-        samples = self._mixed(signal)
+        samples = self.mixed(signal)
         if samples.size:
             if math.isfinite(samples @ samples):
                 self._take(samples)
@@ -179,7 +179,14 @@ class PhaseEngine:
                 self._take_broken(samples)
         return self._say()
 
-    def _mixed(self, signal: Array) -> Array:
+    def mixed(self, signal: Array) -> Array:
+        """Apply the spatial filter; shape (n_samples,).
+
+        Raises
+        ------
+        AnalysisError
+            The block does not fit it.
+        """
         if self.weights is None:
             if signal.ndim == 2 and signal.shape[0] == 1:
                 return np.asarray(signal[0], dtype=np.float64)

@@ -24,7 +24,14 @@ from analysis.arousal import theta_over_background
 from analysis.errors import AnalysisError, UnusableRecording
 from analysis.power import band_power
 
-__all__ = ["StateGate", "StateReference", "StateVector", "reference", "state_vector"]
+__all__ = [
+    "StateGate",
+    "StateReference",
+    "StateVector",
+    "eyes_from_alpha",
+    "reference",
+    "state_vector",
+]
 
 Array = NDArray[np.float64]
 Eyes = Literal["open", "closed", "unknown"]
@@ -260,7 +267,7 @@ def state_vector(
     """
     signal = _two_rows(signal_uv)
     ln_alpha, ln_theta = _measure(signal, sfreq_hz, peak_hz)
-    eyes: Eyes = said or _eyes(ln_alpha, references)
+    eyes: Eyes = said or eyes_from_alpha(ln_alpha, references)
     source = "said" if said else "alpha" if eyes != "unknown" else ""
     own = next((r for r in references if r.eyes == eyes), None)
     if own is None and len(references) == 1 and eyes == "unknown":
@@ -310,8 +317,16 @@ def _measure(signal_uv: Array, sfreq_hz: float, peak_hz: float) -> tuple[float, 
     return math.log(alpha), float(theta_over_background(freqs, mean, top_hz))
 
 
-def _eyes(ln_alpha: float, references: Sequence[StateReference]) -> Eyes:
-    """Which state of the eyes fits alpha, where one is clearly likelier."""
+def eyes_from_alpha(ln_alpha: float, references: Sequence[StateReference]) -> Eyes:
+    """Which state of the eyes fits alpha, where one is clearly likelier.
+
+    Parameters
+    ----------
+    ln_alpha : float
+        ln of alpha power, µV².
+    references : sequence of StateReference
+        Of this person; without both states it is unknown.
+    """
     by_eyes = {r.eyes: r for r in references}
     if len(by_eyes) < 2:
         return "unknown"

@@ -1,7 +1,7 @@
 """Loops with the truth kept: realised lag, steps of current, triggers for the past, dropouts.
 
-    python -m benchmarks.loop [--full] [--parts triggers,onoff,lock,dropouts,controls] [--seed S]
-                              [--json FILE]
+    python -m benchmarks.loop [--full] [--parts triggers,onoff,lock,dropouts,controls,abort]
+                              [--seed S] [--json FILE]
 
 "triggers" and part of "lock" run on the made signals of the phase benchmark, with up to 8 ms of
 made computing time; the rest on the virtual patient on the virtual clock, with the guardian, the
@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.loop_lock import predicted_lag_sd_rad
+from benchmarks.loop_abort import read_afterwards
 from benchmarks.loop_made import MadeLoop, circular, run_made, train_phases
 from benchmarks.loop_pure import lock_run, trigger_run
 from tacs.loop_plan import LoopPlan
@@ -33,6 +34,7 @@ Array = NDArray[np.float64]
 MEAN_DEG, MORE_DEG = 5.0, 3.0
 DROPS_S = (0.1, 0.3, 1.0, 2.5, 5.0, 10.0)
 KERNEL_S = 1.02
+ABORT_PLV, MET_PLV = 0.5, 0.6
 ALONE: dict[str, Any] = {"picks": ["Oz"], "against": ["Pz"], "rest_s": 120.0}
 
 
@@ -201,12 +203,39 @@ def controls_part(full: bool, seed: int) -> dict[str, Any]:
     return out
 
 
+def abort_part(full: bool, seed: int) -> dict[str, Any]:
+    """False aborts of rhythms, and what noise alone reads as."""
+    out = {}
+    cells = (
+        ("drift", 10.0, 0.0, False), ("drift", 0.0, 0.0, False), ("bursty", 10.0, 0.0, False),
+        ("bursty", 5.0, 0.0, False), ("bursty", 0.0, 0.0, False), ("bursty", 0.0, 0.5, False),
+        ("drift", 10.0, 0.0, True),
+    )  # fmt: skip
+    for kind, snr_db, amplitude, noise in cells:
+        runs = [
+            read_afterwards(kind, snr_db, seed + i, seconds=400.0, amplitude=amplitude, noise=noise)
+            for i in range(5 if full else 1)
+        ]
+        true, read = (float(np.mean([getattr(r, x) for r in runs])) for x in ("true_plv", "plv"))
+        lowest = min(run.lowest_plv for run in runs)
+        name = "noise alone" if noise else f"{kind} {snr_db:g} dB"
+        name += ", larger half" if amplitude else ""
+        good = met(lowest >= ABORT_PLV) if true >= MET_PLV else "no lock to be kept"
+        print(
+            f"abort, {name}: PLV {true:.2f} with the truth, {read:.2f} read afterwards, lowest of "
+            f"50 {lowest:.2f} ({sum(r.n for r in runs)} triggers): {good}"
+        )
+        out[name] = [true, read, lowest]
+    return out
+
+
 PARTS: dict[str, Callable[[bool, int], dict[str, Any]]] = {
     "triggers": triggers_part,
     "onoff": onoff_part,
     "lock": lock_part,
     "dropouts": dropouts_part,
     "controls": controls_part,
+    "abort": abort_part,
 }
 
 

@@ -102,7 +102,7 @@ def measure(seconds: float) -> dict[str, Any]:
         os.environ["TACS_SITE_DIR"] = f"{folder}/site"
 
         def prepared(loop: Any, learned: Learned) -> None:
-            loop._rule = EveryBlock()  # noqa: SLF001
+            loop.rule = EveryBlock()
 
         result = run_loop(
             LoopPlan(rule="lock", signal="peripheral"),

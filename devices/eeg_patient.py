@@ -93,6 +93,10 @@ class PatientEEG(PacedEEG):
             raise InputError("this virtual patient gets the current of a session, no other drive")
         self._drives.append((frequency_hz, current_ma, from_s, until_s))
 
+    def look(self, eyes: Eyes) -> None:
+        """Open or close the eyes, from what is read next on."""
+        self._eyes = eyes
+
     def _described(self) -> EEGInfo:
         channels = self._patient.channels
         return EEGInfo(

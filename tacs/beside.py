@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 import traceback
+from abc import ABC, abstractmethod
 from typing import Final, Protocol
 
 from tacs.clock import Clock, VirtualClock
@@ -40,7 +41,7 @@ class Listener(Protocol):
         """Wait for something to come, and step; on the machine's clock."""
 
 
-class Beside:
+class Beside(ABC):
     """Runs a listener while a block of code runs.
 
     Parameters
@@ -64,11 +65,17 @@ class Beside:
 
     def hangs(self) -> bool:
         """Whether it has not looked for too long."""
-        return False
+        return not self.over() and self._clock.now_s() - self._listener.looked_s > HANG_S
 
+    @abstractmethod
+    def over(self) -> bool:
+        """Whether it is not to look any more."""
+
+    @abstractmethod
     def __enter__(self) -> Beside:
-        return self
+        """Begin to look."""
 
+    @abstractmethod
     def __exit__(self, *error: object) -> None:
         """Look no more."""
 
@@ -83,6 +90,10 @@ class _Event(Beside):
     """As an event of a virtual clock."""
 
     _over = False
+
+    def over(self) -> bool:
+        """Whether it is not to look any more."""
+        return self._over
 
     def __enter__(self) -> Beside:
         self._again()
@@ -115,10 +126,9 @@ class _Thread(Beside):
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
-    def hangs(self) -> bool:
-        """Whether it has not looked for too long."""
-        silent_s = self._clock.now_s() - self._listener.looked_s
-        return not self._over.is_set() and silent_s > HANG_S
+    def over(self) -> bool:
+        """Whether it is not to look any more."""
+        return self._over.is_set()
 
     def __enter__(self) -> Beside:
         self._thread.start()

@@ -14,16 +14,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from analysis.loop_drift import ArtefactDrift, DeviceClock
 from analysis.loop_signal import SignalWatch
 from analysis.loop_stale import StaleRule, when_stale
 from analysis.loop_terms import TURN, Carrier, Decision, Request, Seen, hold
 from analysis.phase import PhaseEngine, PhaseEstimate
 from tacs.clock import Clock
 from tacs.eeg import EEGBlock, EEGStream
-from tacs.errors import LinkLost, RecordError, SourceOver
+from tacs.errors import InputError, LinkLost, RecordError, SourceOver
 from tacs.guardian import Telemetry
 from tacs.loop_abort import PhaseCheck
 from tacs.loop_state import StateKeeper
+from tacs.played import Played
 from tacs.session import WITH_CURRENT, State
 from tacs.triggers import TriggerTimer
 
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["Loop", "LoopCounts", "Rule"]
 
 STEERABLE: Final = frozenset({State.TRAIN_ON, State.HOLD, State.BETWEEN_TRAINS})
+FULL: Final = frozenset({State.TRAIN_ON, State.HOLD})
 WANTED_CURRENT: Final = WITH_CURRENT | {State.STOPPING}
 GOING_DOWN: Final = frozenset({State.RAMP_DOWN, State.PAUSED})
 PAUSE_AGAIN_S: Final = 1.0  # a pause that has not come about is asked for again
@@ -158,6 +161,8 @@ class Loop:
         Decide and log, and ask for nothing: length of a train, of a gap, and frequency.
     check : PhaseCheck, optional
         Looks afterwards how well the phase was met; None where no phase is aimed at.
+    device : DeviceClock
+        What is known of the stimulator's clock.
     ends : bool
         Whether a lost phase ends the loop; else it asks for nothing more.
     """
@@ -182,10 +187,11 @@ class Loop:
         trains: tuple[float, int] = (0.0, 0),
         sham: tuple[float, float, float] | None = None,
         check: PhaseCheck | None = None,
+        device: DeviceClock | None = None,
         ends: bool = False,
     ) -> None:
         self._source, self._clock, self._engine = source, clock, engine
-        self._rule, self._history = rule, history
+        self.rule, self._history = rule, history
         self._stale, self._latency_s = stale, latency_s
         self._put, self._log = put, log
         self._begin_rad = begin_rad
@@ -195,6 +201,7 @@ class Loop:
         self._triggers = triggers
         self._train_s, self._most_trains = trains
         self.check, self._ends = check, ends
+        self._device, self.drift = device or DeviceClock(), ArtefactDrift()
         self.aborted = ""
         self._told: Telemetry | None = None
         self._begun_s = clock.now_s()
@@ -257,6 +264,7 @@ class Loop:
 
     def close(self) -> None:
         """Note the triggers that are still to be noted; never raises."""
+        self.drift.end()
         with contextlib.suppress(RecordError):  # the log's end says it
             self._take_fired()
 
@@ -266,7 +274,7 @@ class Loop:
             return
         self.counts.refused = told.refused
         self._log.write("refused", {"refusal": told.refusal, "n": told.refused})
-        refused = getattr(self._rule, "refused", None)
+        refused = getattr(self.rule, "refused", None)
         if refused is not None:
             self._history = refused(self._history)
 
@@ -288,6 +296,7 @@ class Loop:
                 self._state.drop()
                 if self.check is not None:
                     self.check.drop()
+                self._look_at_artefact(block)
                 continue
             if not self._fed:
                 self._engine.reset("current has ended")
@@ -302,6 +311,15 @@ class Loop:
             if self.check is not None:
                 self._look_back(self.check, block)
         return new
+
+    def _look_at_artefact(self, block: EEGBlock) -> None:
+        """Under full current EEG shows the phase of the current itself, for its clock."""
+        told = self._told
+        if told is None or told.played is None or told.state not in FULL or self._silent:
+            self.drift.end()
+            return
+        signal = self._engine.mixed(block.signal_uv)
+        self.drift.add(signal, block.times_s, self._reckoned(told.played))
 
     def _look_back(self, check: PhaseCheck, block: EEGBlock) -> None:
         """Read the phases that were predicted; a loop that meets none goes on no more."""
@@ -341,7 +359,7 @@ class Loop:
         if self.aborted:
             self._log.decided(hold(self.aborted))
             return
-        decision, history = self._rule.decide(seen, self._history)
+        decision, history = self.rule.decide(seen, self._history)
         trains = [r for r in decision.requests if r.kind in ("train", "trigger")]
         why_not = self._state.why_not(now_s, self._current_s) if trains else ""
         if why_not:
@@ -391,6 +409,10 @@ class Loop:
         if self._told is None or self._told.played is None:
             return None
         played = self._told.played
+        return self._device.corrected(self._reckoned(played), played.cycles)
+
+    def _reckoned(self, played: Played) -> Carrier:
+        """The sine by nominal frequencies."""
         return Carrier(played.tuned_s, self._begin_rad + TURN * played.cycles, played.frequency_hz)
 
     # -- what goes out ----------------------------------------------------------------------------
@@ -403,6 +425,7 @@ class Loop:
             counts.lags_rad.append(decision.numbers["lag_error_rad"])
         self._log.decided(decision)
         for request in decision.requests:
+            _refuse_no_number(request)
             if self.check is not None:
                 self._note(self.check, request, seen)
             if request.at_s is not None and request.at_s < self._clock.now_s():
@@ -457,3 +480,11 @@ class Loop:
             return
         for fired in self._triggers.taken():
             self._log.write("fired", fired.to_dict())
+
+
+def _refuse_no_number(request: Request) -> None:
+    """A rule that asks for what is no number has failed; nothing of it is sent."""
+    if request.kind == "retune" and not math.isfinite(request.value):
+        raise InputError(f"the rule asked for a retune to {request.value} Hz")
+    if request.at_s is not None and not math.isfinite(request.at_s):
+        raise InputError(f"the rule asked for a {request.kind} at {request.at_s} s")

@@ -15,7 +15,7 @@ from analysis.loop_phase_error import PERIODS, PhaseErrors, phase_afterwards
 from analysis.loop_terms import wrapped
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable
 
     import numpy as np
     from numpy.typing import NDArray
@@ -34,8 +34,8 @@ class PhaseCheck:
     ----------
     errors : PhaseErrors
         Where they are counted.
-    weights : sequence of float, optional
-        Spatial filter; None: one channel.
+    mixed : callable
+        Applies the spatial filter.
     frequency_hz : float
         Of the rhythm.
     max_step_uv : float, optional
@@ -47,7 +47,7 @@ class PhaseCheck:
     def __init__(
         self,
         errors: PhaseErrors,
-        weights: Sequence[float] | NDArray[np.float64] | None,
+        mixed: Callable[[NDArray[np.float64]], NDArray[np.float64]],
         frequency_hz: float,
         *,
         max_step_uv: float | None,
@@ -55,7 +55,7 @@ class PhaseCheck:
     ) -> None:
         self.errors = errors
         self.in_gaps = in_gaps
-        self._weights, self._hz, self._max_step_uv = weights, frequency_hz, max_step_uv
+        self._mixed, self._hz, self._max_step_uv = mixed, frequency_hz, max_step_uv
         self._half_s = PERIODS / frequency_hz
         self._parts: deque[tuple[NDArray[np.float64], NDArray[np.float64]]] = deque()
         self._waiting: deque[tuple[float, float]] = deque()
@@ -71,17 +71,9 @@ class PhaseCheck:
 
     def add(self, block: EEGBlock) -> None:
         """Take the next EEG, and read what waited for it."""
-        import numpy as np
-
         if block.missing or block.restarted:
             self.drop()
-        signal = np.asarray(block.signal_uv, dtype=np.float64)
-        if self._weights is None:
-            mixed = signal[0]
-        else:
-            weights = np.asarray(self._weights)
-            mixed = weights[weights != 0.0] @ signal[weights != 0.0]
-        self._parts.append((mixed, block.times_s))
+        self._parts.append((self._mixed(block.signal_uv), block.times_s))
         newest_s = float(block.times_s[-1])
         while self._waiting and self._waiting[0][0] + self._half_s <= newest_s:
             at_s, predicted_rad = self._waiting.popleft()

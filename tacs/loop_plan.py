@@ -9,6 +9,7 @@ from typing import Any, Final, Literal
 
 from analysis.errors import AnalysisError
 from analysis.loop_control import Control
+from analysis.loop_drift import DeviceClock
 from analysis.loop_lock import Signal
 from analysis.loop_phase_error import PhaseErrors
 from analysis.loop_stale import StaleRule
@@ -16,9 +17,11 @@ from analysis.phase import Gates
 from analysis.state_vector import StateGate
 from tacs.errors import InputError
 
-__all__ = ["LoopPlan"]
+__all__ = ["Eyes", "LoopPlan"]
 
+Eyes = Literal["open", "closed"]
 SOFTWARE_S: Final = 0.005  # from a block to the command, until it has been measured
+PPM_MOST: Final = 1000.0
 REST_LEAST_S: Final = 60.0
 
 
@@ -52,6 +55,8 @@ class LoopPlan:
         Bursts in all.
     output_ms : float
         Delay of stimulator and wiring, measured by the site, from command to current.
+    device : DeviceClock
+        What is known of the stimulator's clock.
     every_s : float
         From one look to the next.
     gates : Gates
@@ -60,6 +65,12 @@ class LoopPlan:
         Of EEG.
     eyes : {"open", "closed"} or None
         State of the eyes that is asked for.
+    rest_eyes : tuple of {"open", "closed"}
+        States that rest is recorded in, in this order, each for ``rest_s``; empty: one, whatever
+        it is.
+    amplitude : float or None
+        Share of rest below whose amplitude the rhythm is too small; None: half of it where a burst
+        aims at a phase, else none.
     state_s : float
         Signal that the state is told from.
     gate : StateGate
@@ -98,10 +109,13 @@ class LoopPlan:
     max_wait_s: float = 0.025
     most: int | None = None
     output_ms: float = 0.0
+    device: DeviceClock = field(default_factory=DeviceClock)
     every_s: float = 0.02
     gates: Gates = field(default_factory=Gates)
     stale: StaleRule = field(default_factory=StaleRule)
-    eyes: Literal["open", "closed"] | None = None
+    eyes: Eyes | None = None
+    rest_eyes: tuple[Eyes, ...] = ()
+    amplitude: float | None = None
     state_s: float = 4.0
     gate: StateGate = field(default_factory=StateGate)
     abort_plv: float = 0.5
@@ -122,12 +136,49 @@ class LoopPlan:
                 raise InputError(f"{name} {value:g} s: write {low:g} to {high:g} s")
         if not 0.0 <= self.output_ms <= 200.0:
             raise InputError(f"output delay {self.output_ms:g} ms: write 0 to 200 ms")
+        if not (abs(self.device.ppm) <= PPM_MOST and 0.0 <= self.device.bound_ppm <= PPM_MOST):
+            raise InputError(
+                f"device-ppm {self.device.ppm:g} ± {self.device.bound_ppm:g}: write parts per "
+                f"million, {PPM_MOST:g} at most, and by how much that may be wrong"
+            )
         if self.rule != "burst" and self.lag_deg is None:
             raise InputError(f"rule {self.rule} needs a lag: give --lag DEGREES")
+        if self.amplitude is not None and not 0.0 <= self.amplitude < 1.0:
+            raise InputError(f"gate-amplitude {self.amplitude:g}: write a share of rest, 0 to 1")
+        self._check_eyes()
         try:
             PhaseErrors(self.abort_plv, self.abort_after)
         except AnalysisError as exc:
             raise InputError(str(exc)) from exc
+
+    def _check_eyes(self) -> None:
+        rest = self.rest_eyes
+        if len(set(rest)) < len(rest):
+            raise InputError(f"rest-eyes {','.join(rest)}: a state stands there twice")
+        if rest and self.eyes is not None and self.eyes not in rest:
+            raise InputError(f"eyes {self.eyes}: rest is to be recorded with eyes {rest[0]} only")
+        if self.gate.eyes is not None and self.eyes is None and len(rest) < 2:
+            raise InputError(
+                "gate-eyes: nobody says what the eyes do; give --eyes (what was asked for), or "
+                "rest in both states for alpha to tell it (--rest-eyes open,closed)"
+            )
+
+    @property
+    def states_of_rest(self) -> tuple[Eyes, ...]:
+        """States of the eyes that rest is recorded in."""
+        return self.rest_eyes or (self.eyes or "closed",)
+
+    @property
+    def state_of_session(self) -> Eyes:
+        """State that the phase is learned in: the session's, or that of the latest rest."""
+        return self.eyes or self.states_of_rest[-1]
+
+    @property
+    def amplitude_quantile(self) -> float:
+        """Share of rest below whose amplitude the rhythm is too small."""
+        if self.amplitude is not None:
+            return self.amplitude
+        return 0.5 if self.rule == "burst" and self.aims else 0.0
 
     @property
     def aims(self) -> bool:

@@ -37,11 +37,14 @@ class Rhythm(NamedTuple):
         Centre, and full width at half maximum.
     error_rad : float
         Standard deviation of the estimates of its phase.
+    min_amplitude_uv : float
+        Below it the rhythm is too small.
     """
 
     peak_hz: float
     width_hz: float
     error_rad: float
+    min_amplitude_uv: float = 0.0
 
 
 def check_rule(plan: LoopPlan, protocol: Protocol | None, limits: EffectiveLimits | None) -> None:
@@ -109,7 +112,7 @@ def _rule_of(
             target_rad=lag_rad,
             refractory_s=plan.refractory_s,
             kind="trigger" if protocol is None else "train",
-            min_amplitude_uv=plan.gates.min_amplitude_uv,
+            min_amplitude_uv=rhythm.min_amplitude_uv,
             for_s=plan.for_s,
             max_wait_s=plan.max_wait_s,
             most=plan.most,
@@ -173,7 +176,7 @@ def _rule_of(
         control=plan.control,
         seed=plan.seed,
     )
-    return onoff, OnOffHistory(memory=memory), told
+    return onoff, OnOffHistory(memory=memory, current_until_s=now_s), told
 
 
 def _needs_trains(protocol: Protocol) -> None:

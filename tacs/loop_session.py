@@ -9,6 +9,7 @@ every rule that it has.
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -30,9 +31,10 @@ from tacs.loop_inbox import WakingInbox
 from tacs.loop_leash import Leash
 from tacs.loop_log import LoopLog
 from tacs.loop_plan import LoopPlan
-from tacs.loop_rest import Learned, learn
+from tacs.loop_rest import Guide, Learned, learn
 from tacs.loop_rule import check_rule, rule_of
 from tacs.loop_state import StateKeeper
+from tacs.marks import ReturnKey, open_marks
 from tacs.played import begin_rad
 from tacs.protocol import Protocol
 from tacs.readiness import refusals
@@ -43,6 +45,8 @@ from tacs.triggers import TriggerTimer, open_output
 __all__ = ["LoopResult", "Prescribed", "run_loop"]
 
 SHOW_EVERY_S: Final = 10.0
+EYES_TOLD: Final = 0.5
+CLOCK_DEG: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +143,7 @@ def run_loop(
     watch: Callable[[Telemetry], None] | None = None,
     say: Callable[[str], None] = lambda text: None,
     show: Callable[[str], None] = lambda text: None,
+    rest_marks: str = "",
     prepared: Callable[[Loop, Learned], None] | None = None,
 ) -> LoopResult:
     """Learn from rest, then run a session that listens.
@@ -169,6 +174,9 @@ def run_loop(
         Told what a person should know.
     show : callable
         Given, again and again, a few words on how the loop is doing.
+    rest_marks : str
+        Stream that says when the eyes are open, or closed; empty: Return at the terminal. On a
+        virtual clock they are at once.
     prepared : callable, optional
         Given the loop before it begins; for tests and measurements.
 
@@ -207,8 +215,11 @@ def run_loop(
         if inbox is None:
             inbox = own = WakingInbox()
             stack.callback(own.close)
-        say(f"rest: {plan.rest_s:g} s without current")
-        learned = learn(source, time, plan, inbox)
+        guide = _guide(plan, time, rest_marks, stack, say, inbox)
+        learned = learn(source, time, plan, guide)
+        for caution in (_eyes_caution(plan, learned), _clock_caution(plan, protocol)):
+            if caution:
+                say(caution)
         rule, history, told = rule_of(plan, learned.rhythm, protocol, limits, time.now_s())
         for line in told:
             say(line)
@@ -240,6 +251,7 @@ def run_loop(
             trains=_trains(protocol),
             sham=_sham(plan, protocol),
             check=_check(plan, learned, protocol),
+            device=plan.device,
             ends=plan.abort == "end",
         )
         if prepared is not None:
@@ -268,7 +280,12 @@ def run_loop(
             log.end(why, summary, loop.trace)
         return LoopResult(
             record=record,
-            counts={**counts, "phase_check": after, "aborted": loop.aborted},
+            counts={
+                **counts,
+                "phase_check": after,
+                "aborted": loop.aborted,
+                "device_clock": _device_clock(plan, protocol, loop),
+            },
             learned=learned.to_dict(),
             log=log_path,
             head=log.head,
@@ -369,6 +386,66 @@ def _before_rest(
         raise SafetyRefusal(breaches)
 
 
+def _guide(
+    plan: LoopPlan,
+    time: Clock,
+    named: str,
+    stack: ExitStack,
+    say: Callable[[str], None],
+    inbox: QueueInbox,
+) -> Guide:
+    """Who leads a person through rest in both states of the eyes."""
+    if len(plan.states_of_rest) < 2 or time.virtual:
+        return Guide(say=say, inbox=inbox)
+    marks = open_marks(named, time) if named else ReturnKey(time, sys.stdin)
+    how = "press Return" if not named else f"mark it ({named})"
+    try:
+        marks.open()
+    except InputError as exc:
+        raise InputError(f"--rest-eyes: {exc} (--rest-marks lsl:NAME)") from exc
+    stack.callback(marks.close)
+    return Guide(say=say, marks=marks, how=how, inbox=inbox)
+
+
+def _eyes_caution(plan: LoopPlan, learned: Learned) -> str:
+    """What a person should know where alpha is to tell the eyes and does not."""
+    told, wanted = learned.eyes_told, plan.gate.eyes
+    if told is None or wanted is None or plan.eyes is not None or told[wanted] >= EYES_TOLD:
+        return ""
+    return (
+        f"caution: alpha tells that the eyes are {wanted} in {100.0 * told[wanted]:.0f} % of this "
+        f"person's rest with eyes {wanted} only: --gate-eyes will hold most trains back"
+    )
+
+
+def _clock_caution(plan: LoopPlan, protocol: Protocol | None) -> str:
+    """What a person should know of a stimulator's clock that nobody has measured well enough."""
+    if protocol is None or not plan.aims:
+        return ""
+    left_deg = plan.device.left_deg(protocol.frequency_hz, protocol.duration_s)
+    if left_deg <= CLOCK_DEG:
+        return ""
+    return (
+        f"caution: the stimulator's clock is known to ±{plan.device.bound_ppm:g} ppm only, which "
+        f"turns the current by up to {left_deg:.0f} degrees until the end; where EEG shows the "
+        f"artefact the result has it measured (device_clock): give it as --device-ppm next time"
+    )
+
+
+def _device_clock(plan: LoopPlan, protocol: Protocol | None, loop: Loop) -> dict[str, Any] | None:
+    """What was assumed of the stimulator's clock, and what EEG showed of it."""
+    if protocol is None:
+        return None
+    hz, device = protocol.frequency_hz, plan.device
+    return {
+        "assumed_ppm": device.ppm,
+        "bound_ppm": device.bound_ppm,
+        "degrees_per_minute": round(device.left_deg(hz, 60.0), 2),
+        "degrees_by_the_end": round(device.left_deg(hz, protocol.duration_s), 1),
+        **loop.drift.to_dict(),
+    }
+
+
 def _played(plan: LoopPlan, protocol: Protocol | None) -> Protocol | None:
     """What the guardian is asked to play: of a sham, a passive one."""
     if protocol is None or plan.control != "sham":
@@ -387,7 +464,7 @@ def _check(plan: LoopPlan, learned: Learned, protocol: Protocol | None) -> Phase
         return None
     return PhaseCheck(
         PhaseErrors(plan.abort_plv, plan.abort_after),
-        learned.engine.weights,
+        learned.engine.mixed,
         learned.peak_hz,
         max_step_uv=learned.engine.gates.max_step_uv,
         in_gaps=plan.rule != "lock" and protocol is not None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import select
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from tacs.driver import installed
 from tacs.eeg import GROUP
 from tacs.errors import DeviceNotFound, InputError, LinkLost
 
-__all__ = ["AtOnce", "FileMarks", "KeyMarks", "Mark", "Marks", "open_marks"]
+__all__ = ["AtOnce", "FileMarks", "KeyMarks", "Mark", "Marks", "ReturnKey", "open_marks"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,6 +160,45 @@ class KeyMarks:
             pass
         with self._lock:
             self._closed = True
+
+
+class ReturnKey:
+    """Return at a terminal, looked for when it is asked for: nothing is taken from others' hands.
+
+    Parameters
+    ----------
+    clock : Clock
+        Of the session.
+    stream : text stream
+        A terminal.
+    """
+
+    def __init__(self, clock: Clock, stream: TextIO) -> None:
+        self._clock, self._stream = clock, stream
+
+    def open(self) -> str:
+        """See that there is one.
+
+        Raises
+        ------
+        InputError
+            There is none.
+        """
+        if self._clock.virtual or not self._stream.isatty():
+            raise InputError("nobody can press Return here: run it at a terminal, or name a stream")
+        return "Return on the keyboard"
+
+    def collect(self) -> list[Mark]:
+        """Return a mark where Return was pressed."""
+        if not select.select([self._stream], [], [], 0.0)[0]:
+            return []
+        line = self._stream.readline()
+        if not line:
+            raise LinkLost("the keyboard was closed, and no mark can come")
+        return [Mark(time_s=self._clock.now_s(), text=line.strip())]
+
+    def close(self) -> None:
+        """Nothing is held."""
 
 
 class AtOnce:

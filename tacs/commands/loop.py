@@ -75,6 +75,23 @@ def loop(
     rest: Annotated[
         float, typer.Option("--rest", help="rest that is learned from, before, seconds")
     ] = 120.0,
+    rest_eyes: Annotated[
+        str,
+        typer.Option(
+            "--rest-eyes",
+            help="rest in these states of the eyes, in this order, each as long as --rest: "
+            "open,closed; alpha then tells the eyes by this person's own",
+            show_default=False,
+        ),
+    ] = "",
+    rest_marks: Annotated[
+        str,
+        typer.Option(
+            "--rest-marks",
+            help="stream that says when the eyes are so (lsl:NAME); else Return is pressed",
+            show_default=False,
+        ),
+    ] = "",
     band: Annotated[
         tuple[float, float],
         typer.Option("--band", help="where the rhythm is, Hz", metavar="LOW HIGH"),
@@ -105,6 +122,15 @@ def loop(
     min_for: Annotated[
         float, typer.Option("--min-for", help="burst: as large for so long, seconds")
     ] = 0.0,
+    gate_amplitude: Annotated[
+        float | None,
+        typer.Option(
+            "--gate-amplitude",
+            help="only where the rhythm is larger than in this share of rest; 0.5 for a burst at "
+            "a phase, else 0",
+            show_default=False,
+        ),
+    ] = None,
     max_width: Annotated[
         float, typer.Option("--max-width", help="95 % width of the phase, degrees")
     ] = 360.0,
@@ -114,6 +140,15 @@ def loop(
             "--output-delay", help="of the output, from command to current, ms; as measured"
         ),
     ] = 0.0,
+    device_ppm: Annotated[
+        tuple[float, float],
+        typer.Option(
+            "--device-ppm",
+            help="by how much the stimulator's clock is fast, as measured, and by how much that "
+            "may be wrong, parts per million",
+            metavar="PPM BOUND",
+        ),
+    ] = (0.0, 20.0),
     stale: Annotated[
         tuple[float, float],
         typer.Option(
@@ -205,8 +240,9 @@ def loop(
             refractory=refractory, most=most, min_amplitude=min_amplitude, min_for=min_for,
             max_width=max_width, output_delay=output_delay, stale=stale, eyes=eyes,
             gate_eyes=gate_eyes, gate_alpha=gate_alpha, gate_drowsy=gate_drowsy,
-            abort_plv=abort_plv, abort_after=abort_after, abort=abort, schedule=schedule,
-            seed=seed,
+            rest_eyes=rest_eyes, gate_amplitude=gate_amplitude, abort_plv=abort_plv,
+            abort_after=abort_after, abort=abort, schedule=schedule, seed=seed,
+            device_ppm=device_ppm,
         )  # fmt: skip
         prescribed = None
         if protocol:
@@ -225,7 +261,7 @@ def loop(
             )
         result = _run(
             run_loop, prescribed, plan, eeg, subject=subject, session=session, dataset=out,
-            clock=clock, trigger=trigger, seconds=seconds,
+            clock=clock, trigger=trigger, seconds=seconds, rest_marks=rest_marks,
         )  # fmt: skip
     except AnalysisError as exc:
         raise _translated(exc) from exc
@@ -313,6 +349,7 @@ def _plan(**given: Any) -> LoopPlan:
     import math
 
     from analysis.loop_control import checked_control
+    from analysis.loop_drift import DeviceClock
     from analysis.loop_stale import StaleRule
     from analysis.phase import Gates
     from analysis.state_vector import StateGate
@@ -346,6 +383,7 @@ def _plan(**given: Any) -> LoopPlan:
         for_s=given["min_for"],
         most=given["most"] or None,
         output_ms=given["output_delay"],
+        device=DeviceClock(ppm=given["device_ppm"][0], bound_ppm=given["device_ppm"][1]),
         gates=Gates(
             min_amplitude_uv=given["min_amplitude"],
             max_width_rad=min(math.radians(given["max_width"]), 2.0 * math.pi),
@@ -357,6 +395,10 @@ def _plan(**given: Any) -> LoopPlan:
             alpha_quantiles=given["gate_alpha"],
             max_drowsiness_z=given["gate_drowsy"],
         ),
+        rest_eyes=tuple(
+            _one_of("rest-eyes", word, either) for word in console.names(given["rest_eyes"]) or ()
+        ),
+        amplitude=given["gate_amplitude"],
         abort_plv=given["abort_plv"],
         abort_after=given["abort_after"],
         abort=_one_of("abort", given["abort"], ("hold", "end")),
@@ -391,6 +433,12 @@ def _prose(data: dict[str, Any]) -> str:
             f"phase read afterwards: PLV {found['plv']:.2f} over the last {found['over']}, lowest "
             f"{_or_none(found['lowest_plv'])}; {found['unreadable']} could not be read "
             f"({found['of']})"
+        )
+    clock = data["device_clock"]
+    if clock and clock["measured_ppm"] is not None:
+        lines.append(
+            f"the stimulator's clock, by the artefact in EEG: {clock['measured_ppm']:+.1f} ± "
+            f"{clock['measured_sd_ppm']:.1f} ppm ({clock['assumed_ppm']:g} were assumed)"
         )
     if data["aborted"]:
         lines.append(f"asked for nothing more: {data['aborted']}")

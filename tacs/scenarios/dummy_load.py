@@ -17,7 +17,6 @@ from tacs.record import Line, read_record
 from tacs.safety import cautions
 from tacs.scenarios.bench import Act, Bench, Stage, after, reaching, watching
 from tacs.scenarios.evidence import Evidence, Verdict
-from tacs.scenarios.table import CLOSED_LOOP, OF_THE_LOOP
 from tacs.session import State
 
 __all__ = ["told", "verdict"]
@@ -25,7 +24,9 @@ __all__ = ["told", "verdict"]
 NOTICED_S = 0.4  # a tick, a question to the device, and its answer
 PEAK_TOLERANCE = 0.05
 SAY = "stop:the operator"
-OF_THE_SUITE = frozenset({9, 14, 16, 25, 30, 31, 32, 33, 34, 42, 43, 44, 45, 46, 47})
+OF_THE_SUITE = frozenset(
+    {9, 14, 16, 25, 30, 31, 32, 33, 34, 35, 36, 37, 38, 42, 43, 44, 45, 46, 47}
+)
 
 
 def told(bench: Bench) -> list[str]:
@@ -42,8 +43,6 @@ def told(bench: Bench) -> list[str]:
 
 def verdict(bench: Bench, number: int) -> Verdict:
     """Judge one scenario on a real device."""
-    if number in CLOSED_LOOP:
-        return Verdict(outcome="not_applicable", reason=OF_THE_LOOP)
     name = bench.setup.device.driver
     if number in OF_THE_SUITE:
         return Verdict(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-__all__ = ["CLOSED_LOOP", "OF_THE_LOOP", "SCENARIOS", "Scenario"]
+__all__ = ["SCENARIOS", "Scenario"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +83,4 @@ _ROWS = (
 )
 # fmt: on
 
-CLOSED_LOOP = frozenset({35, 36, 37, 38})
-OF_THE_LOOP = "a matter of `tacs loop`, a front end, and of no device; not played here"
 SCENARIOS: Mapping[int, Scenario] = {row[0]: Scenario(*row) for row in _ROWS}

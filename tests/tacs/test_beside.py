@@ -51,6 +51,8 @@ def test_an_event_looks_as_often_as_it_is_to_and_no_more_afterwards():
     with beside_of(listening, clock, 0.1, name="the ear") as beside:
         clock.wait(1.05)
         assert listening.times == 10
+        assert beside.hangs()
+        listening.looked_s = 1.0
         assert not beside.hangs()
     clock.wait(2.0)
     assert listening.times == 10

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import math
+import os
 import select
 from pathlib import Path
 from typing import Any
@@ -12,12 +14,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from analysis.loop_drift import DeviceClock
 from analysis.loop_terms import Decision, Request, hold
+from analysis.state_vector import StateGate
 from benchmarks.loop import lag_of_trains
-from benchmarks.loop_made import circular, protocol_data, run_made
+from benchmarks.loop_made import circular, protocol_data, run_made, train_phases
 from devices.trigger_outputs import EmulatedTrigger
 from tacs.checking import prepare
-from tacs.clock import QueueInbox, VirtualClock
+from tacs.clock import MonotonicClock, QueueInbox, VirtualClock
 from tacs.dose import read_trace
 from tacs.eeg import open_source
 from tacs.errors import InputError, LinkLost, SafetyRefusal, SourceOver, TacsError
@@ -26,8 +30,9 @@ from tacs.loop import Loop, LoopCounts
 from tacs.loop_inbox import WakingInbox
 from tacs.loop_log import LoopLog, schedule_of
 from tacs.loop_plan import LoopPlan
-from tacs.loop_rest import Learned
+from tacs.loop_rest import Guide, Learned, learn
 from tacs.loop_session import LoopResult, Prescribed, run_loop
+from tacs.marks import Mark, ReturnKey
 from tacs.protocol import Protocol
 from tacs.record import read_record
 from tests.tacs.test_cli import tacs_json
@@ -146,6 +151,139 @@ def test_the_lag_is_summed_on_the_circle():
     assert abs(lag["mean_deg"]) == pytest.approx(180.0, abs=0.01)
     assert lag["sd_deg"] == pytest.approx(5.74, abs=0.05)
     assert LoopCounts().to_dict()["lag"]["mean_deg"] is None
+
+
+# -- the stimulator's clock ------------------------------------------------------------------------
+
+
+def test_the_artefact_of_the_emulated_stimulator_shows_a_clock_that_is_right(closed):
+    clock = closed.result.counts["device_clock"]
+    assert clock["stretches"] >= 6
+    assert abs(clock["measured_ppm"]) < max(3.0, 3.0 * clock["measured_sd_ppm"])
+    assert clock["degrees_per_minute"] == pytest.approx(4.32)
+
+
+def test_a_clock_that_is_known_turns_the_current_that_is_reckoned(closed):
+    """Believed 800 ppm fast, an emulated device that is right lags by 2.9 degrees a second."""
+    with pytest.raises(InputError, match="device-ppm"):
+        LoopPlan(rule="lock", device=DeviceClock(ppm=2000.0), **ALONE)
+    plan = LoopPlan(rule="onoff", follow="both", device=DeviceClock(ppm=800.0), **ALONE)
+    made = run_made(plan, seed=2, fwhm_hz=0.1, protocol=SHORT)
+    begins_s, hz, _ = train_phases(made)
+    turned = 2.0 * np.pi * hz.mean() * 800e-6 * (begins_s - made.trace_s[0])
+    right, wrong = lag_of_trains(closed), lag_of_trains(made)
+    # Where the loop believes the current to be ahead, the current is that much behind.
+    expected = np.angle(np.exp(-1j * turned.mean()))
+    mean_deg = circular(wrong)[0] - circular(right)[0]
+    assert math.degrees(expected) - 25.0 < mean_deg < math.degrees(expected) + 25.0
+
+
+# -- rest -----------------------------------------------------------------------------------------
+
+
+def states_told(result: LoopResult) -> list[dict[str, Any]]:
+    return [line.data for line in read_record(result.log)[0] if line.kind == "state"]
+
+
+def test_rest_in_both_states_tells_the_eyes_by_this_persons_alpha(tmp_path):
+    said: list[str] = []
+    plan = LoopPlan(rule="burst", refractory_s=1.0, rest_eyes=("open", "closed"), amplitude=0.0,
+                    **ALONE)  # fmt: skip
+    result = run_loop(
+        plan, EEG, subject="a", session="1", dataset=tmp_path / "d", clock="virtual",
+        trigger="emulated:", seconds=20.0, say=said.append,
+    )  # fmt: skip
+    learned = result.learned
+    assert learned["rest_eyes"] == ["open", "closed"]
+    assert min(learned["eyes_told_by_alpha"].values()) > 0.8
+    assert said[0].startswith("rest 1 of 2: eyes OPEN, 60 s")
+    assert said[1].startswith("rest 2 of 2: eyes CLOSED, 60 s")
+    told = [state for state in states_told(result) if state]
+    assert len(told) > 5
+    assert {state["eyes_from"] for state in told} <= {"alpha", ""}
+    assert sum(state["eyes"] == "closed" for state in told) > 0.7 * len(told)
+
+
+def test_a_gate_on_the_eyes_holds_what_alpha_says_is_the_other_state(tmp_path):
+    plan = LoopPlan(rule="burst", refractory_s=1.0, rest_eyes=("open", "closed"),
+                    gate=StateGate(eyes="open"), amplitude=0.0, **ALONE)  # fmt: skip
+    result = run_loop(
+        plan, EEG, subject="a", session="1", dataset=tmp_path / "d", clock="virtual",
+        trigger="emulated:", seconds=20.0,
+    )  # fmt: skip
+    assert result.counts["triggers"] == 0
+    assert result.reasons["state gate: eyes closed, open wanted"] > 100
+
+
+def test_the_rhythm_must_be_larger_than_in_half_of_rest_by_default(tmp_path):
+    results = [
+        triggered(tmp_path / str(i), amplitude=amplitude) for i, amplitude in enumerate((None, 0.0))
+    ]
+    gated, free = results
+    assert free.learned["min_amplitude_uv"] == 0.0
+    assert "the rhythm is small" not in free.reasons
+    small = gated.reasons["the rhythm is small"] / gated.counts["decisions"]
+    assert 0.25 < small < 0.75
+    assert gated.counts["phase_check"]["plv"] > free.counts["phase_check"]["plv"] - 0.02
+    assert gated.counts["triggers"] < free.counts["triggers"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"gate": StateGate(eyes="open")}, "nobody says what the eyes do"),
+        ({"rest_eyes": ("open", "open")}, "twice"),
+        ({"rest_eyes": ("open",), "eyes": "closed"}, "eyes closed: rest is to be recorded"),
+        ({"amplitude": 1.0}, "gate-amplitude 1"),
+        ({"abort_after": 3}, "abort over 3"),
+    ],
+)
+def test_plans_that_make_no_sense_are_refused(changes, match):
+    with pytest.raises(InputError, match=match):
+        LoopPlan(rule="onoff", **{**ALONE, **changes})
+
+
+def test_return_is_a_mark_at_a_terminal_only():
+    ours, theirs = os.openpty()
+    with os.fdopen(theirs, "r") as terminal:
+        keys = ReturnKey(MonotonicClock(), terminal)
+        assert keys.open() == "Return on the keyboard"
+        assert keys.collect() == []
+        os.write(ours, b"\n")
+        assert select.select([terminal], [], [], 20.0)[0]
+        assert len(keys.collect()) == 1
+        assert keys.collect() == []
+    os.close(ours)
+    with pytest.raises(InputError, match="nobody can press Return"):
+        ReturnKey(MonotonicClock(), io.StringIO()).open()
+
+
+class _Silent:
+    """Marks that come at a time of the clock."""
+
+    def __init__(self, clock: VirtualClock, *at_s: float) -> None:
+        self._clock, self._at_s = clock, list(at_s)
+
+    def collect(self) -> list[Mark]:
+        if not self._at_s or self._clock.now_s() < self._at_s[0]:
+            return []
+        return [Mark(time_s=self._at_s.pop(0))]
+
+
+def test_each_state_of_rest_begins_when_somebody_says_so():
+    clock, said = VirtualClock(), list[str]()
+    source = open_source(EEG, clock)
+    source.open()
+    begun: list[float] = []
+    guide = Guide(say=lambda text: begun.append(clock.now_s()) or said.append(text),
+                  marks=_Silent(clock, 30.0, 200.0), how="press Return")  # fmt: skip
+    plan = LoopPlan(rule="burst", rest_eyes=("open", "closed"), **ALONE)
+    learned = learn(source, clock, plan, guide)
+    assert [own.eyes for own in learned.references] == ["open", "closed"]
+    assert begun[0] == 0.0
+    assert begun[1] == pytest.approx(30.0 + 2.0 + 60.0, abs=1.0)
+    assert clock.now_s() == pytest.approx(200.0 + 2.0 + 60.0, abs=1.0)
+    assert said[1].endswith("press Return when they are")
 
 
 # -- a phase that is not met -----------------------------------------------------------------------
