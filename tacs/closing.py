@@ -120,6 +120,10 @@ class Closing:
             self.warnings.append(f"the record could not be closed: {exc}; run `tacs recover`")
         else:
             self._book(record, session, key, delivered, outcome)
+        try:
+            note_session(self.paths)
+        except TacsError as exc:
+            self.warnings.append(str(exc))
         trace = self._keep_trace(session, info)
         hidden = self.study is not None
         return RunRecord(
@@ -207,11 +211,7 @@ class Closing:
         return dose_at_level(self.planned, elapsed_s, elapsed_s, "commanded")
 
     def _keep_trace(self, session: Session, info: TraceInfo | None) -> Path | None:
-        """Put the trace into the data set, or seal it; name the session in the person's table."""
-        try:
-            note_session(self.paths)
-        except TacsError as exc:
-            self.warnings.append(str(exc))
+        """Put the trace into the data set, or seal it."""
         if info is None:
             return None
         try:
