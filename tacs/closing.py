@@ -91,9 +91,7 @@ class Closing:
         commanded = self._commanded(session, achieved_hz, guardian)
         delivered, quiet_s = self._measured(session, info, commanded)
         if self.study is None:
-            lines, _ = read_record(self.paths.record, allow_torn_tail=True)
-            several = several_of(lines)
-            commanded, delivered = commanded.of_several(several), delivered.of_several(several)
+            commanded, delivered = self._with_frequencies(commanded, delivered)
         if guardian.journal.problem:
             self.warnings.append(
                 f"the record failed during the session: {guardian.journal.problem}"
@@ -165,6 +163,16 @@ class Closing:
             self.warnings.append(NOT_WHOLE)
             return at_least(commanded, delivered), None
         return delivered, quiet_s if session.cause else None
+
+    def _with_frequencies(self, *doses: Delivered) -> list[Delivered]:
+        """The same with every frequency that flowed, as the record has it."""
+        try:
+            lines, _ = read_record(self.paths.record, allow_torn_tail=True)
+        except TacsError as exc:
+            self.warnings.append(f"which frequencies there were is not known: {exc}")
+            return [replace(dose, frequency_hz=None) for dose in doses]
+        several = several_of(lines)
+        return [dose.of_several(several) for dose in doses]
 
     def _in_full(self, commanded: Delivered) -> Delivered:
         """The dose of the whole protocol: nobody knows when the current will have ended."""
