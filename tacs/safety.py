@@ -750,16 +750,29 @@ def _until_room(items: Iterable[tuple[float, float]], room: float, window_s: flo
     return wait_s
 
 
+def _phosphenes_hz(protocol: Protocol) -> list[float]:
+    """Frequencies of a session in the band of phosphenes; of a range, the one that it may reach."""
+    low_hz, high_hz = PHOSPHENE_BAND_HZ
+    played_hz = [protocol.frequency_hz]
+    if protocol.retune is None:
+        played_hz += _retuned_hz(protocol)
+    elif not low_hz <= protocol.frequency_hz <= high_hz:
+        lowest_hz, highest_hz = _retuned_hz(protocol)
+        played_hz.append(min(max(low_hz, lowest_hz), highest_hz))
+    return sorted({hz for hz in played_hz if low_hz <= hz <= high_hz})
+
+
 def cautions(
     protocol: Protocol, capabilities: Capabilities | None = None, rig: Rig | None = None
 ) -> list[str]:
     """List what an operator must know before arming, short of a refusal."""
     found = []
-    low_hz, high_hz = PHOSPHENE_BAND_HZ
     frontal = [e.name for e in protocol.montage.electrodes if e.name.startswith(("Fp", "AF", "F"))]
-    if low_hz <= protocol.frequency_hz <= high_hz and frontal and not protocol.is_sham:
+    seen_hz = _phosphenes_hz(protocol)
+    if seen_hz and frontal and not protocol.is_sham:
         found.append(
-            f"phosphenes are likely at {protocol.frequency_hz:g} Hz with frontal electrodes "
+            f"phosphenes are likely at {', '.join(f'{hz:g}' for hz in seen_hz)} Hz with frontal "
+            f"electrodes "
             f"({', '.join(frontal)}): warn the participant (Evans et al. 2019)"
         )
     for electrode in protocol.montage.electrodes:
