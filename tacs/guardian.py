@@ -27,7 +27,7 @@ from tacs.messages import ASKS, event_of
 from tacs.played import PlayedTrack
 from tacs.record import RecordWriter
 from tacs.record_journal import RecordJournal
-from tacs.session import TERMINAL, Action, Do, Event, Plan, Session, State, Trigger, step
+from tacs.session import RUNNING, TERMINAL, Action, Do, Event, Plan, Session, State, Trigger, step
 from tacs.telemetry import Telemetry
 from tacs.texts import mended
 from tacs.watcher import Watcher
@@ -308,8 +308,9 @@ class Guardian:
     def _apply(self, event: Event, now_s: float) -> None:
         """Take one event through the kernel, write the change of state, carry out the actions.
 
-        A stop never waits for the disk and is sent although its line cannot be written. Where an
-        action fails and ends the session, the rest of its step is not sent any more.
+        A stop never waits for the disk and is sent although its line cannot be written; nothing
+        that happens while the session runs waits for it either. Where an action fails and ends the
+        session, the rest of its step is not sent any more.
         """
         before = self.session
         self.session, actions = step(before, event, now_s)
@@ -320,7 +321,8 @@ class Guardian:
             self.driver.forget_tolerated()
         if state is not before.state:
             try:
-                self._write_state(before, sync=not stops)
+                runs = before.state in RUNNING and state not in TERMINAL
+                self._write_state(before, sync=not (stops or runs))
             except RecordError as exc:
                 if not stops and state not in TERMINAL:
                     self._apply(Event(Trigger.STOP, f"the record failed: {exc}"), now_s)
