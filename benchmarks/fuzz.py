@@ -127,7 +127,7 @@ def inside_atheris(name: str, arguments: list[str]) -> None:
 
     target = all_targets()[name]
     atheris.instrument_func(target.parse)
-    for module in ("tacs.record", "tacs.files", "devices.synthpal_wire"):
+    for module in ("tacs.record", "tacs.record_lines", "tacs.files", "devices.synthpal_wire"):
         _instrument(atheris, sys.modules.get(module))
 
     def one(data: bytes) -> None:

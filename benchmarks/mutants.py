@@ -42,7 +42,16 @@ TARGETS: dict[str, tuple[str, ...]] = {
         "tests/tacs/test_guard.py",
     ),
     "tacs/judge.py": ("tests/tacs/test_judge_exact.py",),
-    "tacs/safety.py": ("tests/tacs/test_safety_exact.py", "tests/tacs/test_trains.py"),
+    **dict.fromkeys(
+        (
+            "tacs/safety.py",
+            "tacs/safety_device.py",
+            "tacs/safety_person.py",
+            "tacs/cautions.py",
+            "tacs/breach.py",
+        ),
+        ("tests/tacs/test_safety_exact.py", "tests/tacs/test_trains.py"),
+    ),
     "devices/synthpal_wire.py": (
         "tests/devices/test_synthpal_link.py",
         "tests/devices/test_synthpal_wire.py",

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from tacs.dataset import SessionPaths, write_json
+from tacs.dataset import SessionPaths, tables_locked, write_json
 from tacs.errors import InputError
 from tacs.files import write_text
 from tacs.frequencies import several_in_words, several_of
@@ -194,24 +194,25 @@ def note_session(paths: SessionPaths) -> None:
     lines, _ = read_record(paths.record, allow_torn_tail=True)
     if not lines:
         return
-    table = paths.dataset / f"sub-{paths.subject}" / f"sub-{paths.subject}_sessions.tsv"
-    header, rows = read_table(table)
-    header = list(dict.fromkeys([*header, *SESSION_COLUMNS]))
-    label = f"ses-{paths.session}"
-    row = next((x for x in rows if x.get("session_id") == label), None)
-    if row is None:
-        row = {"session_id": label}
-        rows.append(row)
-    if row.get("acq_time", "n/a") in {"", "n/a"}:
-        row["acq_time"] = lines[0].utc.replace("+00:00", "Z")
-    rows.sort(key=lambda x: x.get("session_id", ""))
-    began_s = datetime.fromisoformat(lines[0].utc).timestamp()
-    _write(table, header, rows, began_s)
-    people = paths.dataset / "participants.tsv"
-    header, rows = read_table(people)
-    if all(x.get("participant_id") != f"sub-{paths.subject}" for x in rows):
-        rows.append({"participant_id": f"sub-{paths.subject}"})
-        _write(people, header or ["participant_id"], rows, began_s)
+    with tables_locked(paths.dataset):
+        table = paths.dataset / f"sub-{paths.subject}" / f"sub-{paths.subject}_sessions.tsv"
+        header, rows = read_table(table)
+        header = list(dict.fromkeys([*header, *SESSION_COLUMNS]))
+        label = f"ses-{paths.session}"
+        row = next((x for x in rows if x.get("session_id") == label), None)
+        if row is None:
+            row = {"session_id": label}
+            rows.append(row)
+        if row.get("acq_time", "n/a") in {"", "n/a"}:
+            row["acq_time"] = lines[0].utc.replace("+00:00", "Z")
+        rows.sort(key=lambda x: x.get("session_id", ""))
+        began_s = datetime.fromisoformat(lines[0].utc).timestamp()
+        _write(table, header, rows, began_s)
+        people = paths.dataset / "participants.tsv"
+        header, rows = read_table(people)
+        if all(x.get("participant_id") != f"sub-{paths.subject}" for x in rows):
+            rows.append({"participant_id": f"sub-{paths.subject}"})
+            _write(people, header or ["participant_id"], rows, began_s)
 
 
 def note_scores(
@@ -236,22 +237,23 @@ def note_scores(
     InputError
         The table cannot be read or written.
     """
-    table = dataset / f"sub-{subject}" / f"sub-{subject}_sessions.tsv"
-    before_s = table.stat().st_mtime if table.exists() else None
-    header, rows = read_table(table)
-    filled = sorted({name for columns in scores.values() for name in columns})
-    if not filled and not set(header) & set(ours):
-        return
-    kept = [name for name in header if name not in ours]
-    by_label = {row.get("session_id", ""): row for row in rows}
-    for session in scores:
-        by_label.setdefault(f"ses-{session}", {"session_id": f"ses-{session}"})
-    made = []
-    for label, row in sorted(by_label.items()):
-        own = {name: value for name, value in row.items() if name not in ours}
-        made.append({**own, **scores.get(label.removeprefix("ses-"), {})})
-    header = list(dict.fromkeys([*kept, *SESSION_COLUMNS, *filled]))
-    _write(table, header, made, before_s)
+    with tables_locked(dataset):
+        table = dataset / f"sub-{subject}" / f"sub-{subject}_sessions.tsv"
+        before_s = table.stat().st_mtime if table.exists() else None
+        header, rows = read_table(table)
+        filled = sorted({name for columns in scores.values() for name in columns})
+        if not filled and not set(header) & set(ours):
+            return
+        kept = [name for name in header if name not in ours]
+        by_label = {row.get("session_id", ""): row for row in rows}
+        for session in scores:
+            by_label.setdefault(f"ses-{session}", {"session_id": f"ses-{session}"})
+        made = []
+        for label, row in sorted(by_label.items()):
+            own = {name: value for name, value in row.items() if name not in ours}
+            made.append({**own, **scores.get(label.removeprefix("ses-"), {})})
+        header = list(dict.fromkeys([*kept, *SESSION_COLUMNS, *filled]))
+        _write(table, header, made, before_s)
 
 
 def _write(

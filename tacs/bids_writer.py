@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tacs.dataset import SessionPaths, write_json
+from tacs.dataset import SessionPaths, tables_locked, write_json
 from tacs.errors import InputError
 from tacs.files import write_text
 from tacs.tables import read_table, write_table
@@ -258,7 +258,8 @@ def merge_recording(
             os.replace(origin, target)
             done.append((origin, target))
         scans = paths.relative / f"{paths.stem}_scans.tsv"
-        _merge_table(root / scans, staged.dataset / scans, "filename", stem)
+        with tables_locked(root):
+            _merge_table(root / scans, staged.dataset / scans, "filename", stem)
     except (OSError, InputError):
         for origin, target in reversed(done):
             with suppress(OSError):
@@ -268,7 +269,8 @@ def merge_recording(
 
 def _add_participant(staged: Path, root: Path) -> None:
     """Add a person to participants.tsv; what stands there already is kept."""
-    _merge_table(root / "participants.tsv", staged / "participants.tsv", "participant_id", None)
+    with tables_locked(root):
+        _merge_table(root / "participants.tsv", staged / "participants.tsv", "participant_id", None)
     description = root / "participants.json"
     if not description.exists():
         write_text(description, (staged / "participants.json").read_text(encoding="utf-8"))

@@ -17,7 +17,7 @@ from typing import Any
 from tacs.dataset import check_label
 from tacs.forms import Item, shipped_form
 from tacs.journal import Entry, Journal
-from tacs.safety import CLOCKS_DIFFER_D
+from tacs.safety_person import CLOCKS_DIFFER_D
 
 __all__ = [
     "SCREENING_VALID_D",

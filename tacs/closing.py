@@ -91,9 +91,7 @@ class Closing:
         commanded = self._commanded(session, achieved_hz, guardian)
         delivered, quiet_s = self._measured(session, info, commanded)
         if self.study is None:
-            lines, _ = read_record(self.paths.record, allow_torn_tail=True)
-            several = several_of(lines)
-            commanded, delivered = commanded.of_several(several), delivered.of_several(several)
+            commanded, delivered = self._with_frequencies(commanded, delivered)
         if guardian.journal.problem:
             self.warnings.append(
                 f"the record failed during the session: {guardian.journal.problem}"
@@ -120,6 +118,10 @@ class Closing:
             self.warnings.append(f"the record could not be closed: {exc}; run `tacs recover`")
         else:
             self._book(record, session, key, delivered, outcome)
+        try:
+            note_session(self.paths)
+        except TacsError as exc:
+            self.warnings.append(str(exc))
         trace = self._keep_trace(session, info)
         hidden = self.study is not None
         return RunRecord(
@@ -161,6 +163,16 @@ class Closing:
             self.warnings.append(NOT_WHOLE)
             return at_least(commanded, delivered), None
         return delivered, quiet_s if session.cause else None
+
+    def _with_frequencies(self, *doses: Delivered) -> list[Delivered]:
+        """The same with every frequency that flowed, as the record has it."""
+        try:
+            lines, _ = read_record(self.paths.record, allow_torn_tail=True)
+        except TacsError as exc:
+            self.warnings.append(f"which frequencies there were is not known: {exc}")
+            return [replace(dose, frequency_hz=None) for dose in doses]
+        several = several_of(lines)
+        return [dose.of_several(several) for dose in doses]
 
     def _in_full(self, commanded: Delivered) -> Delivered:
         """The dose of the whole protocol: nobody knows when the current will have ended."""
@@ -207,11 +219,7 @@ class Closing:
         return dose_at_level(self.planned, elapsed_s, elapsed_s, "commanded")
 
     def _keep_trace(self, session: Session, info: TraceInfo | None) -> Path | None:
-        """Put the trace into the data set, or seal it; name the session in the person's table."""
-        try:
-            note_session(self.paths)
-        except TacsError as exc:
-            self.warnings.append(str(exc))
+        """Put the trace into the data set, or seal it."""
         if info is None:
             return None
         try:

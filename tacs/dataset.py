@@ -13,7 +13,8 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from tacs.errors import InputError
 from tacs.files import write_text
+from tacs.locks import held
 from tacs.record import read_record
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ __all__ = [
     "find_records",
     "folder_names",
     "refuse_other_spelling",
+    "tables_locked",
     "task_label",
     "write_json",
 ]
@@ -237,6 +240,8 @@ class SessionPaths:
         refuse_other_spelling(self)
         try:
             self.source.mkdir(parents=True, exist_ok=True)
+            # Made now: in a blinded session no file must have the time of its end.
+            _tables_lock(self.dataset).touch(mode=0o600)
         except OSError as exc:
             raise InputError(f"{self.source}: cannot be made ({exc.strerror})") from exc
         if not os.access(self.source, os.W_OK):
@@ -297,6 +302,37 @@ class Recording:
     session: str
     task: str
     when: str
+
+
+@contextmanager
+def tables_locked(dataset: str | Path) -> Iterator[None]:
+    """Hold the tables that several sessions write (people, sessions, recordings) meanwhile.
+
+    Whoever changes one reads it, adds to it and writes it whole: without this, of two at the same
+    time one would lose its line.
+
+    Parameters
+    ----------
+    dataset : path
+        The data set; the lock lies with its source data.
+
+    Raises
+    ------
+    InputError
+        The lock cannot be made.
+    """
+    lock = _tables_lock(Path(dataset))
+    with ExitStack() as stack:
+        try:
+            lock.parent.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(held(lock))
+        except OSError as exc:
+            raise InputError(f"{lock}: cannot be made ({exc.strerror})") from exc
+        yield
+
+
+def _tables_lock(dataset: Path) -> Path:
+    return dataset / "sourcedata" / "tacs" / "tables.lock"
 
 
 def ensure_dataset(path: str | Path) -> Path:

@@ -21,6 +21,7 @@ from tacs.texts import is_whole, mended
 __all__ = ["FrontDoor"]
 
 MOST_CLIENTS = 16
+LONGEST_SAYING = 500
 GONE = "stop:the operator's front end went away"
 
 
@@ -160,36 +161,43 @@ class FrontDoor:
         for message in messages:
             if client.known:
                 self._say(client, message.get("say"))
-            else:
-                self._greet(client, message.get("hello"))
+            elif not self._greet(client, message.get("hello")):
+                return
+        if client.link.broken:
+            self._hear(client)  # what came before the damage has been heard
 
-    def _greet(self, client: _Client, hello: Any) -> None:
+    def _greet(self, client: _Client, hello: Any) -> bool:
         if not shows_token(hello, self._contact.token):
             client.link.send({"refused": "the token is wrong"})
             client.link.close()
-            return
+            return False
         client.known = True
         client.name = mended(str(hello.get("name", "")))[:80]
         if hello.get("role") == "operator" and not self.controlled:
             # Whoever lost the lease does not get it back: the session is stopping by then.
             client.controls = self.controlled = True
         client.link.send({"welcome": {"control": client.controls, **self.welcome}})
+        return True
 
     def _say(self, client: _Client, said: Any) -> None:
-        if not isinstance(said, str) or len(said) > 500:
+        if not isinstance(said, str):
             client.link.send({"refused": "a message must be a short text"})
-        elif not is_whole(said) and said.split(":")[0] != "stop":
-            told = f"{said.split(':')[0]}: dropped, half a character is in it; send it again"
+            return
+        word = said.partition(":")[0]
+        if word == "stop":
+            # Never refused: what is wrong with its words is cut off, or mended where it is heard.
+            whose = "" if client.controls else f" (from {client.name or 'another front end'})"
+            self._messages.append(f"{said[:LONGEST_SAYING]}{whose}")
+        elif len(said) > LONGEST_SAYING:
+            client.link.send({"refused": "a message must be a short text"})
+        elif not is_whole(said):
+            told = f"{word}: dropped, half a character is in it; send it again"
             client.link.send({"refused": told})
         elif client.controls:
             self._messages.append(said)
-        elif said.split(":")[0] == "stop":
-            self._messages.append(f"{said} (from {client.name or 'another front end'})")
         else:
-            client.link.send(
-                {"refused": f"{said.split(':')[0]}: another front end holds the session; "
-                            f"you may look, and stop"}
-            )  # fmt: skip
+            told = f"{word}: another front end holds the session; you may look, and stop"
+            client.link.send({"refused": told})
 
     def _forget_the_gone(self) -> None:
         gone = [client for client in self._clients if not client.link.open]

@@ -277,7 +277,7 @@ class GuardedDriver:
                 )
             )
         self._refuse(breaches)
-        self._journal.intent("set_frequency", {"frequency_hz": frequency_hz}, sync=True)
+        self._journal.intent("set_frequency", {"frequency_hz": frequency_hz}, sync=False)
         achieved_hz = self._driver.set_frequency(frequency_hz)
         self._journal.answer("set_frequency", {"frequency_hz": achieved_hz})
         self._frequency_hz = frequency_hz

@@ -13,276 +13,34 @@ exception leaves a running guardian before the current has been told to end.
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
 
-from tacs.capabilities import Capabilities
 from tacs.clock import Clock, Inbox
 from tacs.driver import Achieved, Identity
 from tacs.errors import RecordError, SafetyRefusal, TacsError
 from tacs.guard import GuardedDriver
 from tacs.judge import Finding
-from tacs.limits import EffectiveLimits
+from tacs.kernel_plan import kernel_plan
 from tacs.loop_timer import LoopTimer
-from tacs.played import Played, PlayedTrack
-from tacs.protocol import Protocol
+from tacs.messages import ASKS, event_of
+from tacs.played import PlayedTrack
 from tacs.record import RecordWriter
-from tacs.safety import DoseHistory
-from tacs.session import (
-    NO_TRAINS,
-    TERMINAL,
-    Action,
-    Do,
-    Event,
-    Plan,
-    Session,
-    State,
-    Trains,
-    Trigger,
-    step,
-)
+from tacs.record_journal import RecordJournal
+from tacs.session import RUNNING, TERMINAL, Action, Do, Event, Plan, Session, State, Trigger, step
+from tacs.telemetry import Telemetry
 from tacs.texts import mended
 from tacs.watcher import Watcher
-from tacs.waveform import Waveform
 
 __all__ = ["Guardian", "RecordJournal", "Telemetry", "event_of", "kernel_plan"]
 
 RAMP_TICK_S = 0.02
-EDGE_SHARE = 0.1  # of a train's edge: the most that one tick may make up for
 HOLD_TICK_S = 0.04
 SYNC_S = 0.5  # of lines, at most, are lost with the host
 SYNC_EVERY_S = 0.4  # the next tick, and the disk, take time too
-ASKS = {"train": Trigger.TRAIN, "retune": Trigger.RETUNE}
-ROUNDING_S = 1.0  # the kernel books whole ticks: what a planned session may be over by
 MEASURED_EVERY_S = 0.5
 STOPS = frozenset({Do.SOFT_STOP, Do.EMERGENCY_STOP})
 WRITTEN = frozenset({"pause", "resume", "higher", "lower", "accept", "rating", "mark", "stop"})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Telemetry:
-    """What an operator may watch: one snapshot per tick.
-
-    Parameters
-    ----------
-    state : State
-        Of the session.
-    elapsed_s, duration_s : float
-        Time since the start, and in all.
-    level : float
-        Commanded fraction of the full current.
-    measured_ma : mapping or None
-        Peak per channel where the device measures current, per electrode where a monitor does,
-        else None.
-    impedance_kohm : mapping or None
-        Per electrode where the device measures it, else None.
-    cause : str
-        Why it stopped, once it did.
-    ceiling : float
-        Highest level of this session; 0 while a titration has not found it.
-    warnings : tuple of str
-        What the monitor warned of.
-    by_person : bool
-        Whether somebody gave the cause, in own words.
-    measures : bool
-        Whether device or monitor measure current at all.
-    measured_at_s : float or None
-        Session time of ``measured_ma``: some devices measure once in a session.
-    word, instruction : str
-        Of a device that a person works: the word that is wanted of that person (``started``,
-        ``silent``, or none), and what to do.
-    played : Played or None
-        The sine, and what became of requests; None before it began.
-    trains, refused : int
-        Trains that were begun; requests that were refused.
-    refusal : str
-        Why the last request was; empty where it was granted.
-    frequency_hz : float or None
-        Commanded last; None before the start.
-    """
-
-    state: State
-    elapsed_s: float
-    duration_s: float
-    level: float
-    measured_ma: Mapping[int, float] | Mapping[str, float] | None
-    impedance_kohm: Mapping[str, float] | None
-    cause: str
-    ceiling: float = 1.0
-    measures: bool = False
-    measured_at_s: float | None = None
-    warnings: tuple[str, ...] = ()
-    by_person: bool = False
-    word: str = ""
-    instruction: str = ""
-    played: Played | None = None
-    trains: int = 0
-    refused: int = 0
-    refusal: str = ""
-    frequency_hz: float | None = None
-
-
-class RecordJournal:
-    """The guard's journal, written to the run record.
-
-    Parameters
-    ----------
-    record : RecordWriter
-        Open record.
-    session_time : callable
-        Gives the session's time in seconds.
-    """
-
-    def __init__(self, record: RecordWriter, session_time: Callable[[], float]) -> None:
-        self._record = record
-        self._time = session_time
-        self.problem: str | None = None
-
-    def intent(self, verb: str, data: Mapping[str, Any], *, sync: bool) -> None:
-        """Write what is about to be sent."""
-        self.write("intent", {"verb": verb, **data}, sync=sync)
-
-    def answer(self, verb: str, data: Mapping[str, Any]) -> None:
-        """Write what came back."""
-        self.write("answer", {"verb": verb, **data}, sync=False)
-
-    def write(self, kind: str, data: Mapping[str, Any], *, sync: bool) -> None:
-        """Write one line; when the disk refuses it, free the reserve and try once more.
-
-        Raises
-        ------
-        RecordError
-            The first line that the disk refused, even where the second try wrote it: nothing
-            new may be sent after that but a stop.
-        """
-        try:
-            self._record.append(kind, self._time(), _plain(data), sync=sync)
-        except RecordError as exc:
-            self._record.release_reserve()
-            first = self.problem is None
-            self.problem = self.problem or str(exc)
-            self._record.append(kind, self._time(), _plain(data), sync=sync)
-            if first:
-                raise
-
-    def sync(self) -> None:
-        """Have everything on disk."""
-        self._record.sync()
-
-
-def kernel_plan(
-    protocol: Protocol,
-    limits: EffectiveLimits,
-    capabilities: Capabilities,
-    *,
-    operator_lease: bool = False,
-    titrate: bool = False,
-    history: DoseHistory | None = None,
-) -> Plan:
-    """Return what the kernel needs to know of a protocol on a device.
-
-    Parameters
-    ----------
-    protocol : Protocol
-        The prescription.
-    limits : EffectiveLimits
-        In force: the leases.
-    capabilities : Capabilities
-        Of the device: how long its soft stop takes.
-    operator_lease : bool
-        Whether the operator side must keep saying ``alive``.
-    titrate : bool
-        Whether the level rises on request only, in steps that the limits allow.
-    history : DoseHistory, optional
-        What the participant has had: the kernel stops where a limit of the day is reached.
-    """
-    history = history or DoseHistory()
-    waveform, montage = Waveform(protocol), protocol.montage
-    largest_ma = max(montage.current_peak_ma(e.name) for e in montage.electrodes)
-    falls = [s for s in waveform.segments if s.kind == "ramp_down"]
-    hold_end_s = falls[0].start_s if falls else 0.0
-    trains = _trains_of(protocol)
-    if trains.course:
-        hold_end_s = protocol.duration_s - protocol.ramp_down_s
-    retune, within_hz = protocol.retune is not None and not protocol.is_sham, 0.0
-    if protocol.retune is not None:
-        within_hz = protocol.retune.within_hz
-    return Plan(
-        duration_s=protocol.duration_s,
-        ramp_up_s=protocol.ramp_up_s,
-        ramp_down_s=protocol.ramp_down_s,
-        hold_end_s=hold_end_s,
-        silent=protocol.waveform == "passive_sham",
-        lease_s=limits["lease_ttl_s"],
-        renew_s=limits["heartbeat_period_s"],
-        soft_stop_s=capabilities.soft_stop_s,
-        stop_grace_s=capabilities.stop_grace_s,
-        operator_lease_s=limits["lease_ttl_s"] if operator_lease else None,
-        titration_step=min(limits["amplitude_step_ma"] / largest_ma, 1.0) if titrate else 0.0,
-        transition_s=limits["parameter_transition_s"],
-        can_pause=capabilities.level_control,
-        discomfort_pause=limits["discomfort_pause_nrs"],
-        discomfort_stop=limits["discomfort_stop_nrs"],
-        current_on_max_s=ROUNDING_S
-        + 60.0
-        * min(
-            limits["session_duration_min"],
-            limits["daily_duration_min"] - history.current_on_24h_min,
-        ),
-        level_seconds_max=ROUNDING_S + _level_seconds_left(waveform, limits, history),
-        trains=trains,
-        frequency_hz=protocol.frequency_hz,
-        retune_from_hz=max(
-            protocol.frequency_hz - within_hz,
-            limits["frequency_lowest_hz"],
-            capabilities.frequency_min_hz,
-        ),
-        retune_to_hz=min(
-            protocol.frequency_hz + within_hz,
-            limits["frequency_highest_hz"],
-            capabilities.frequency_max_hz,
-        ),
-        retune_step_hz=limits["retune_step_hz"] if retune else 0.0,
-        retune_every_s=limits["retune_interval_s"],
-        retune_playing=capabilities.frequency_change == "phase_continuous",
-    )
-
-
-def _trains_of(protocol: Protocol) -> Trains:
-    """The trains that are played: none of a sham."""
-    trains = protocol.trains
-    if trains is None or protocol.is_sham:
-        return NO_TRAINS
-    return Trains(
-        on_s=trains.on_s,
-        off_s=trains.off_s,
-        edge_s=trains.edge_s,
-        tolerated_s=trains.settle_s,
-        course=tuple(
-            (math.nan, 1.0) if step is None else (step.frequency_hz, step.level)
-            for step in trains.course(protocol.n_trains)
-        ),
-        span_s=EDGE_SHARE * trains.edge_s,
-        on_request=trains.start == "request",
-    )
-
-
-def _level_seconds_left(waveform: Waveform, limits: EffectiveLimits, history: DoseHistory) -> float:
-    """Seconds of full current that the charge limits leave at the electrode with the least left."""
-    left_s = [math.inf]
-    before = history.rectified_charge_24h_c or {}
-    for name in waveform.electrodes:
-        # Of one second at full current; a passive sham has none, and its plan is silent anyway.
-        charge_c = waveform.rectified * 1e-3 * waveform.protocol.montage.current_peak_ma(name)
-        allowed_c = min(
-            limits["rectified_charge_session_c"],
-            limits["rectified_charge_day_c"] - before.get(name, 0.0),
-        )
-        left_s.append(allowed_c / charge_c)
-    return min(left_s)
 
 
 class Guardian:
@@ -550,8 +308,9 @@ class Guardian:
     def _apply(self, event: Event, now_s: float) -> None:
         """Take one event through the kernel, write the change of state, carry out the actions.
 
-        A stop never waits for the disk and is sent although its line cannot be written. Where an
-        action fails and ends the session, the rest of its step is not sent any more.
+        A stop never waits for the disk and is sent although its line cannot be written; nothing
+        that happens while the session runs waits for it either. Where an action fails and ends the
+        session, the rest of its step is not sent any more.
         """
         before = self.session
         self.session, actions = step(before, event, now_s)
@@ -562,7 +321,8 @@ class Guardian:
             self.driver.forget_tolerated()
         if state is not before.state:
             try:
-                self._write_state(before, sync=not stops)
+                runs = before.state in RUNNING and state not in TERMINAL
+                self._write_state(before, sync=not (stops or runs))
             except RecordError as exc:
                 if not stops and state not in TERMINAL:
                     self._apply(Event(Trigger.STOP, f"the record failed: {exc}"), now_s)
@@ -664,70 +424,6 @@ class Guardian:
             self._watcher.close()
 
 
-def event_of(message: str) -> Event:
-    """Return one message of the operator side as an event; an unknown word is a stop.
-
-    A request for a train or another frequency carries one JSON object after its colon:
-    ``train:{"at_s": 61.24, "reason": "..."}`` with the session time of its beginning, or without
-    ``at_s`` for one as soon as it may come, and ``retune:{"frequency_hz": 10.1, "reason": "..."}``.
-    What is no such object is a request that the kernel refuses.
-    """
-    word, _, cause = message.partition(":")
-    if word in ASKS:
-        return _request(word, cause)
-    trigger = {
-        "pause": Trigger.PAUSE,
-        "resume": Trigger.RESUME,
-        "alive": Trigger.ALIVE,
-        "fault": Trigger.FAULT,
-        "acknowledge": Trigger.ACKNOWLEDGE,
-        "higher": Trigger.HIGHER,
-        "lower": Trigger.LOWER,
-        "accept": Trigger.ACCEPT,
-        "rating": Trigger.RATING,
-    }.get(word, Trigger.STOP)
-    if trigger is Trigger.RATING:
-        return Event(trigger, value=_number(cause))
-    if trigger is Trigger.STOP and word != "stop":
-        cause = f"unknown message {message!r}"
-    return Event(trigger, cause or "the operator")
-
-
-def _request(word: str, text: str) -> Event:
-    """A request as an event; one that cannot be read has the value NaN."""
-    try:
-        data = json.loads(text) if text else {}
-    except (ValueError, RecursionError):
-        data = None
-    if not isinstance(data, dict):
-        return Event(ASKS[word], "unreadable", math.nan)
-    given = data.get("at_s" if word == "train" else "frequency_hz")
-    value = math.nan
-    if given is None and word == "train":
-        value = -math.inf
-    elif isinstance(given, int | float) and not isinstance(given, bool) and abs(given) < 1e9:
-        value = float(given)
-    return Event(ASKS[word], mended(str(data.get("reason", "")))[:200], value)
-
-
 def _known(value: float) -> float | None:
     """A number; None where it is none yet."""
     return None if math.isnan(value) else value
-
-
-def _number(text: str) -> float:
-    """A rating as a number; what is none is NaN, which the kernel takes as the worst."""
-    try:
-        value = float(text)
-    except ValueError:
-        return math.nan
-    return value if 0.0 <= value <= 10.0 else math.nan
-
-
-def _plain(data: Any) -> Any:
-    """Plain JSON types: mapping keys as text, tuples as lists."""
-    if isinstance(data, Mapping):
-        return {str(key): _plain(value) for key, value in data.items()}
-    if isinstance(data, list | tuple):
-        return [_plain(value) for value in data]
-    return data

@@ -18,6 +18,7 @@ from tacs.driver import Achieved, Identity
 from tacs.errors import RecordError
 from tacs.guardian import HOLD_TICK_S, Guardian, Telemetry, event_of
 from tacs.session import TERMINAL, Event, State, Trigger
+from tacs.texts import mended
 
 __all__ = ["START_WITHIN_S", "HandGuardian"]
 
@@ -85,7 +86,7 @@ class HandGuardian(Guardian):
         lease_s = self.session.plan.operator_lease_s
         while True:
             self._show(now_s)
-            messages = self._clock.wait(now_s + HOLD_TICK_S, inbox)
+            messages = [mended(x) for x in self._clock.wait(now_s + HOLD_TICK_S, inbox)]
             now_s = self._clock.now_s()
             if messages:
                 alive_s = now_s
@@ -94,12 +95,24 @@ class HandGuardian(Guardian):
                     cause = event_of(message).cause
                     self._said.add(cause)
                     return cause
-                if message == STARTED:
-                    return self._written(message)
+                if cause := self._objection(message):
+                    return self._written(*message.split(":", 1)) or cause
+            if STARTED in messages:
+                return self._written(STARTED)
             if lease_s is not None and not now_s - alive_s <= lease_s:
                 return "the operator side fell silent"
             if not now_s - self.asked_s <= START_WITHIN_S:
                 return f"nobody said within {START_WITHIN_S:g} s that the device was started"
+
+    def _objection(self, message: str) -> str:
+        """Why a pause or a rating ends a start: the device may play already, and cannot pause."""
+        event = Event(Trigger.ALIVE) if message in WORDS else event_of(message)
+        if event.trigger is Trigger.PAUSE:
+            return f"{event.cause}: the device cannot pause"
+        if event.trigger is Trigger.RATING:
+            if not 0.0 <= event.value < self.session.plan.discomfort_pause:
+                return f"discomfort {event.value:g} of 10"
+        return ""
 
     def _await_silence(self, inbox: Inbox) -> None:
         """After a fault, have the person stop the device and say so; it stays a fault."""
@@ -132,10 +145,11 @@ class HandGuardian(Guardian):
         if failed:
             self._apply(Event(Trigger.STOP, failed), now_s)
 
-    def _written(self, word: str) -> str:
+    def _written(self, word: str, text: str = "") -> str:
         """Write down a word; return what went wrong, or nothing."""
+        did = {"did": word, "machine_verified": False} | ({"text": text} if text else {})
         try:
-            self.journal.write("operator", {"did": word, "machine_verified": False}, sync=False)
+            self.journal.write("operator", did, sync=False)
         except RecordError as exc:
             return f"the record failed: {exc}"
         return ""

@@ -222,7 +222,7 @@ def _a_train_on_request_comes_when_asked_for(m: Move) -> bool:
 
 @_rule("a frequency within the plan", acting=True)
 def _a_frequency_within_the_plan(m: Move) -> bool:
-    """A frequency is that of the next train, at zero, or within what may be asked for."""
+    """A frequency is that of a train or of a new run-in, at zero, or within what may be asked."""
     w, plan = m.witness, m.witness.plan
     for action in m.actions:
         if action.do is not Do.RETUNE:
@@ -230,9 +230,23 @@ def _a_frequency_within_the_plan(m: Move) -> bool:
         if m.event.trigger is T.RETUNE:
             if not plan.retune_from_hz <= action.value <= plan.retune_to_hz:
                 return False
-        elif w.device.level > 0.0 or all(action.value != hz for hz, _ in plan.trains.course):
+        elif w.device.level > 0.0:
+            return False
+        elif m.event.trigger is T.RESUME:
+            if action.value != plan.frequency_hz:
+                return False
+        elif all(action.value != hz for hz, _ in plan.trains.course):
             return False
     return True
+
+
+@_rule("a run-in has the session's own frequency", acting=True)
+def _a_run_in_has_the_sessions_own_frequency(m: Move) -> bool:
+    """Outside of a train current has the session's own frequency, where no other is asked for."""
+    w, plan = m.witness, m.witness.plan
+    if plan.retune_step_hz > 0.0 or not math.isnan(w.train_since_s) or not any(m.levels):
+        return True
+    return w.frequency_hz == plan.frequency_hz
 
 
 @_rule("a frequency moves in steps", acting=True, on={T.RETUNE})

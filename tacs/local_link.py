@@ -217,6 +217,7 @@ class Connection:
         self._peer = peer
         self._in = bytearray()
         self._out = bytearray()
+        self._broken: ProtocolViolation | None = None
         self.open = True
 
     def fileno(self) -> int:
@@ -246,11 +247,16 @@ class Connection:
     def receive(self) -> list[dict[str, Any]]:
         """Return the whole messages that are there; ``open`` turns false at the end.
 
+        What came before a line that is none is returned first, and the next call raises:
+        :attr:`broken` tells that it will.
+
         Raises
         ------
         ProtocolViolation
             A line that is too long, or no JSON object.
         """
+        if self._broken is not None:
+            raise self._broken
         self.flush()
         if not self.open:
             return []
@@ -265,9 +271,22 @@ class Connection:
         self._in += data
         *lines, rest = self._in.split(b"\n")
         self._in = bytearray(rest)
-        if len(rest) > LONGEST_LINE:
-            raise ProtocolViolation("a message on the local socket is too long")
-        return [_message(bytes(line)) for line in lines]
+        found: list[dict[str, Any]] = []
+        try:
+            for line in lines:
+                found.append(_message(bytes(line)))
+            if len(rest) > LONGEST_LINE:
+                raise ProtocolViolation("a message on the local socket is too long")
+        except ProtocolViolation as exc:
+            self._broken = exc
+            if not found:
+                raise
+        return found
+
+    @property
+    def broken(self) -> bool:
+        """Whether something came that is no message: nothing after it is taken."""
+        return self._broken is not None
 
     def wait(self, timeout_s: float, also: HasFileno | None = None) -> None:
         """Return when something is there to be read, or after ``timeout_s`` seconds.

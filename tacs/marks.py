@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import select
 import threading
@@ -14,6 +13,7 @@ from tacs.clock import Clock
 from tacs.driver import installed
 from tacs.eeg import GROUP
 from tacs.errors import DeviceNotFound, InputError, LinkLost
+from tacs.tables import MISSING, read_table
 
 __all__ = ["AtOnce", "FileMarks", "KeyMarks", "Mark", "Marks", "ReturnKey", "open_marks"]
 
@@ -79,11 +79,9 @@ class FileMarks:
         InputError
             It cannot be read, or a line is no mark.
         """
-        try:
-            with self._path.open(encoding="utf-8", newline="") as file:
-                rows = list(csv.DictReader(file, delimiter="\t"))
-        except (OSError, UnicodeDecodeError, csv.Error) as exc:
-            raise InputError(f"{self._path}: cannot be read as a table ({exc})") from exc
+        if not self._path.exists():
+            raise InputError(f"{self._path}: no such file; give a table of marks")
+        _, rows = read_table(self._path)
         found = []
         for line, row in enumerate(rows, start=2):
             text = row.get("onset_s") or row.get("onset")
@@ -96,8 +94,9 @@ class FileMarks:
                 ) from exc
             if not (math.isfinite(time_s) and time_s >= 0.0):
                 raise InputError(f"{self._path}, line {line}: onset {text}: write 0 or more")
-            said = row.get("frequency_hz") or row.get("trial_type") or ""
-            found.append(Mark(time_s=time_s, text=said.strip(), in_recording=True))
+            said = (row.get(name, "").strip() for name in ("frequency_hz", "trial_type"))
+            text = next((one for one in said if one not in {"", MISSING}), "")
+            found.append(Mark(time_s=time_s, text=text, in_recording=True))
         if not found:
             raise InputError(f"{self._path}: holds no mark")
         self._left = sorted(found, key=lambda mark: mark.time_s)

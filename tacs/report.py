@@ -7,11 +7,9 @@ it would stand. Of a blinded session nothing that depends on the arm reaches the
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import tacs
 from tacs.clock import utc_now
@@ -31,6 +29,7 @@ from tacs.report_summary import (
     prediction,
     summary,
 )
+from tacs.tables import MISSING, read_table
 
 __all__ = ["write_report"]
 
@@ -213,18 +212,12 @@ def _title(current: CurrentSection | None) -> str:
 def _participant(dataset: Path, subject: str) -> Mapping[str, str]:
     """What participants.tsv says of a person, without empty values."""
     try:
-        with (dataset / "participants.tsv").open(encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
-    except (OSError, UnicodeDecodeError, csv.Error):
+        _, rows = read_table(dataset / "participants.tsv")
+    except InputError:
         return {}
-    row: Mapping[str | None, Any] = next(
-        (row for row in rows if row.get("participant_id") == f"sub-{subject}"), {}
-    )
+    row = next((row for row in rows if row.get("participant_id") == f"sub-{subject}"), {})
     return {
         name: value
         for name, value in row.items()
-        if isinstance(name, str)
-        and isinstance(value, str)
-        and name != "participant_id"
-        and value not in {"", "n/a"}
+        if name != "participant_id" and value not in {"", MISSING}
     }

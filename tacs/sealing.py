@@ -16,8 +16,6 @@ one, is shown by its ``head``, which the open record beside it carries.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 import json
 import os
@@ -29,6 +27,15 @@ from types import TracebackType
 from typing import Self
 
 from tacs.errors import InputError, RecordError
+from tacs.sealing_keys import (
+    from_base64,
+    generate_keys,
+    read_private_key,
+    read_public_key,
+    seal,
+    to_base64,
+    unseal,
+)
 
 __all__ = [
     "OpenedFile",
@@ -45,8 +52,6 @@ __all__ = [
     "unseal",
 ]
 
-PUBLIC = "tacs-suite sealing key, public part: goes to every site"
-PRIVATE = "tacs-suite sealing key, private part: stays with the statistician"
 MAGIC = b"tacs sealed file 1\n"
 BLOCK_BYTES = 4096
 WAITING_BLOCKS = 4  # in each half of the waiting area
@@ -55,92 +60,6 @@ HEAD = struct.Struct(">BQQ32sI")  # flags, counter, place in the stream, hash be
 PACKED, LAST = 1, 2
 GENESIS = bytes(32)
 LENGTH = struct.Struct(">Q")
-
-
-def generate_keys(folder: str | Path) -> tuple[Path, Path]:
-    """Make the statistician's pair of keys.
-
-    Parameters
-    ----------
-    folder : path
-        Made where it is missing.
-
-    Returns
-    -------
-    (Path, Path)
-        ``statistician-public.key``, and ``statistician-private.key`` which only its owner can read.
-
-    Raises
-    ------
-    InputError
-        Keys are there already, or the folder cannot be written.
-    """
-    from nacl.public import PrivateKey
-
-    public, private = (Path(folder) / f"statistician-{part}.key" for part in ("public", "private"))
-    key = PrivateKey.generate()
-    try:
-        public.parent.mkdir(parents=True, exist_ok=True)
-        _write_new(private, _key_text(PRIVATE, bytes(key)), 0o600)
-        _write_new(public, _key_text(PUBLIC, bytes(key.public_key)), 0o644)
-    except FileExistsError as exc:
-        raise InputError(
-            f"{exc.filename}: is there already; what was sealed for it needs it, give a new folder"
-        ) from exc
-    except OSError as exc:
-        raise InputError(f"{folder}: keys cannot be written ({exc.strerror})") from exc
-    return public, private
-
-
-def read_public_key(path: str | Path) -> bytes:
-    """Read a public key.
-
-    Raises
-    ------
-    InputError
-        No such file, or not a public key.
-    """
-    return _read_key(path, PUBLIC, "a public key")
-
-
-def read_private_key(path: str | Path) -> bytes:
-    """Read a private key.
-
-    Raises
-    ------
-    InputError
-        No such file, not a private key, or others can read the file.
-    """
-    key = _read_key(path, PRIVATE, "a private key")
-    if os.name == "posix" and Path(path).stat().st_mode & 0o077:
-        raise InputError(
-            f"{path}: others can read this private key; chmod 600 it, or make new keys"
-        )
-    return key
-
-
-def seal(data: bytes, public_key: bytes) -> bytes:
-    """Seal bytes; only the private key opens them."""
-    from nacl.public import PublicKey, SealedBox
-
-    return SealedBox(PublicKey(public_key)).encrypt(data)
-
-
-def unseal(data: bytes, private_key: bytes) -> bytes:
-    """Open what was sealed.
-
-    Raises
-    ------
-    InputError
-        Sealed for another key, or changed since.
-    """
-    from nacl.exceptions import CryptoError
-    from nacl.public import PrivateKey, SealedBox
-
-    try:
-        return SealedBox(PrivateKey(private_key)).decrypt(data)
-    except (CryptoError, ValueError, TypeError) as exc:
-        raise InputError("cannot be opened: sealed for another key, or changed since") from exc
 
 
 def pad_to(data: bytes, n_bytes: int) -> bytes:
@@ -217,7 +136,7 @@ class SealedWriter:
             raise InputError(f"{self.path}: is there already; a sealed file is kept") from exc
         except OSError as exc:
             raise InputError(f"{self.path}: cannot be written ({exc.strerror})") from exc
-        title = json.dumps({"block_bytes": block_bytes, "public_key": _b64(public_key)})
+        title = json.dumps({"block_bytes": block_bytes, "public_key": to_base64(public_key)})
         waiting = b"".join(self._box(0, 0, b"") for _ in range(2 * WAITING_BLOCKS))
         try:
             self._write_at(0, (MAGIC + title.encode() + b"\n").ljust(block_bytes, b"\0") + waiting)
@@ -540,7 +459,7 @@ def _sealed_content(path: str | Path) -> tuple[bytes, int, bytes]:
         raise InputError(f"{path}: is not a sealed file")
     try:
         title = json.loads(raw[len(MAGIC) : raw.index(b"\n", len(MAGIC))])
-        size, public_key = int(title["block_bytes"]), _unb64(str(title["public_key"]))
+        size, public_key = int(title["block_bytes"]), from_base64(str(title["public_key"]))
     except (ValueError, KeyError, TypeError) as exc:
         raise InputError(f"{path}: is not a sealed file, or its first line was changed") from exc
     if size < 512 or len(public_key) != 32:
@@ -628,45 +547,3 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
-
-
-def _write_new(path: Path, text: str, mode: int) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    try:
-        os.write(fd, text.encode())
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
-def _key_text(title: str, key: bytes) -> str:
-    return f"# {title}\n{_b64(key)}\n"
-
-
-def _read_key(path: str | Path, title: str, what: str) -> bytes:
-    try:
-        lines = Path(path).read_text(encoding="ascii").splitlines()
-    except FileNotFoundError as exc:
-        raise InputError(f"{path}: no such file; `tacs blind keygen` makes keys") from exc
-    except (OSError, UnicodeDecodeError) as exc:
-        raise InputError(f"{path}: cannot be read as {what}") from exc
-    if len(lines) != 2 or lines[0] != f"# {title}":
-        raise InputError(f"{path}: is not {what} of `tacs blind keygen`")
-    try:
-        key = _unb64(lines[1])
-    except ValueError as exc:
-        raise InputError(f"{path}: is not {what}; its second line was changed") from exc
-    if len(key) != 32:
-        raise InputError(f"{path}: is not {what}; its second line was changed")
-    return key
-
-
-def _b64(data: bytes) -> str:
-    return base64.b64encode(data).decode("ascii")
-
-
-def _unb64(text: str) -> bytes:
-    try:
-        return base64.b64decode(text.encode("ascii"), validate=True)
-    except (binascii.Error, UnicodeEncodeError) as exc:
-        raise ValueError("not base64") from exc

@@ -249,10 +249,21 @@ def _resume(session: Session, now_s: float) -> Step:
     if left_s < plan.ramp_up_s + plan.trains.again_s or (course and session.trains >= len(course)):
         # Not enough left for a whole ramp and a train after it: the rest stays silent.
         return session, ()
+    session, actions = _tune_back(session, now_s)
     if session.ceiling == 0.0:
         # Paused before a level was accepted: titrate again, from nothing.
-        return _ramp(session, Trigger.RESUME_LOW, 0.0, now_s, pausing=False, target=0.0), ()
-    return _ramp(session, Trigger.RESUME, 0.0, now_s, pausing=False), ()
+        return _ramp(session, Trigger.RESUME_LOW, 0.0, now_s, pausing=False, target=0.0), actions
+    return _ramp(session, Trigger.RESUME, 0.0, now_s, pausing=False), actions
+
+
+def _tune_back(session: Session, now_s: float) -> Step:
+    """Before a new run-in of a sweep, set the frequency of the first one again."""
+    plan = session.plan
+    sweeps = any(not math.isnan(hz) for hz, _ in plan.trains.course)
+    if not sweeps or session.frequency_hz == plan.frequency_hz:
+        return session, ()
+    session = session._replace(frequency_hz=plan.frequency_hz, retuned_s=now_s)
+    return session, (Action(Do.RETUNE, plan.frequency_hz),)
 
 
 def _titrate(session: Session, trigger: Trigger, now_s: float) -> Session:

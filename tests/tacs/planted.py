@@ -237,6 +237,12 @@ BUGS = (
         "False",
     ),
     Bug(
+        "after a pause the run-in has the frequency of the last train",
+        "_tune_back",
+        "if not sweeps or session.frequency_hz == plan.frequency_hz:",
+        "if True:",
+    ),
+    Bug(
         "the next train's frequency is set while the one before it plays",
         "_tick",
         "if session.state is State.BETWEEN_TRAINS:",

@@ -8,12 +8,15 @@ from typing import Any
 
 import pytest
 
-from tacs.clock import QueueInbox
+from tacs import closing
+from tacs.clock import QueueInbox, utc_now
 from tacs.dataset import SessionPaths
 from tacs.dose import Delivered
+from tacs.errors import InputError
 from tacs.export_checklist import fill_checklist
 from tacs.export_nibs import export_nibs
 from tacs.frequencies import several_in_words, several_of, tunings
+from tacs.ledger import Ledger
 from tacs.record import Line, read_record
 from tacs.recovery import recover
 from tacs.report_current import current_section
@@ -96,6 +99,20 @@ def test_a_retuned_session_without_its_end_is_recovered_with_both(
     assert closed.delivered is not None
     assert (closed.delivered.frequency_hz, closed.delivered.source) == (None, "upper bound")
     assert closed.delivered.frequencies_hz == (10.27, 10.6)
+
+
+def test_a_record_that_cannot_be_read_ends_no_closing_and_tells_no_frequency(
+    tmp_path: Path, site_folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def refused(path: Path, **_: object) -> None:
+        raise InputError(f"{path}: cannot be read (Input/output error)")
+
+    monkeypatch.setattr(closing, "read_record", refused)
+    found = session(tmp_path, protocol(duration_s=60.0))
+    assert (found.outcome, found.delivered and found.delivered.frequency_hz) == ("done", None)
+    assert any("which frequencies there were is not known" in x for x in found.warnings)
+    booked = Ledger(site_folder, emulated=True).history("P01", utc_now())
+    assert booked.current_on_24h_min == pytest.approx(1.0, abs=0.1)
 
 
 def test_a_sweep_tells_its_frequencies(tmp_path: Path):

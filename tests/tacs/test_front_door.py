@@ -202,10 +202,41 @@ def test_a_front_end_that_does_not_read_is_cut_off_and_the_session_stops(door):
 def test_what_is_said_must_be_a_short_text(door):
     link = come(door, "operator")
     heard(link)
-    for what in (7, None, "stop:" + "x" * 600):
+    for what in (7, None, "mark:" + "x" * 600):
         link.send({"say": what})
         assert said(door) == []
         assert heard(link)[0]["refused"] == "a message must be a short text"
+
+
+@pytest.mark.parametrize("role", ["operator", "viewer"])
+def test_a_stop_is_heard_however_long_its_cause(door, role: str):
+    come(door, "operator")
+    link = come(door, role, "ward")
+    link.send({"say": "stop:" + "x" * 600})
+    (message,) = said(door)
+    assert message == "stop:" + "x" * 495 + " (from ward)"
+
+
+@pytest.mark.parametrize("line", [b"no json\n", b"[1]\n"])
+def test_a_stop_before_a_line_that_is_no_message_is_heard(door, line: bytes):
+    come(door, "operator")
+    viewer = come(door, "viewer", "ward")
+    heard(viewer)
+    viewer._peer.setblocking(True)
+    viewer._peer.sendall(b'{"say": "stop:smoke"}\n' + line + b'{"say": "stop:again"}\n')
+    assert said(door) == ["stop:smoke (from ward)"]
+    assert "refused" in heard(viewer)[0]
+    assert door[0].controller_present
+
+
+def test_a_stranger_gets_one_try(door):
+    """A second token in the same breath is not looked at."""
+    peer = connect(Contact(**{**door[1].to_dict(), "token": "0" * 32}), role="operator", name="x")
+    LINKS.append(peer)
+    peer.send({"hello": {"token": door[1].token, "role": "operator", "name": "x", "version": 1}})
+    door[0].collect(0.0)
+    door[0].collect(0.0)
+    assert not door[0].controlled
 
 
 def test_a_signal_handler_wakes_whoever_waits(door):

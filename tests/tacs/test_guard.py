@@ -124,7 +124,7 @@ def test_every_command_is_written_before_it_is_sent():
         "wrote start at once", "sent start",
         "wrote set_level", "sent level 0.001",
         "wrote extend_lease", "sent lease",
-        "wrote set_frequency at once", "sent frequency", "wrote answer set_frequency",
+        "wrote set_frequency", "sent frequency", "wrote answer set_frequency",
         "wrote soft_stop", "sent soft stop",
         "sent close",
     ]  # fmt: skip

@@ -240,9 +240,24 @@ class CountsSyncs(RecordWriter):
 def test_a_stop_does_not_wait_for_the_disk(tmp_path: Path):
     CountsSyncs.waited.clear()
     rehearse(SHORT, tmp_path, script=[(35.0, "stop:the operator")], writer=CountsSyncs)
-    assert "state hold" in CountsSyncs.waited
+    assert CountsSyncs.waited[-1] == "state stopped"
     assert "state stopping" not in CountsSyncs.waited
     assert "intent soft_stop" not in CountsSyncs.waited
+
+
+def test_while_a_session_runs_nothing_waits_for_the_disk(tmp_path: Path):
+    """What matters is on disk before current can flow; from then on a thread sees to it."""
+    CountsSyncs.waited.clear()
+    trains = {"on_s": 2.0, "off_s": 1.5, "edge_s": 0.5, "settle_s": 10.0, "count": 2}
+    plan = made_protocol(duration_s=150.0, trains=trains, retune={"within_hz": 1.0})
+    retune = 'retune:{"frequency_hz": 10.5, "reason": "x"}'
+    script = [(35.0, retune), (43.0, "pause"), (50.0, "resume")]
+    result = rehearse(plan, tmp_path, script=script, writer=CountsSyncs)
+    assert (result.session.state, result.session.trains) == (State.DONE, 2)
+    assert [x for x in CountsSyncs.waited if x.startswith(("state", "intent"))] == [
+        "intent connect", "state connected", "intent configure", "state checked", "state armed",
+        "state ramp_up", "intent start", "state done",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("fault", ["refuse@20", "refuse@35", "drop_reply@20", "comm_failure@20"])

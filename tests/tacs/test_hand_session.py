@@ -204,6 +204,32 @@ def test_a_pause_is_a_stop_and_a_second_start_changes_nothing(tmp_path: Path):
     assert said(found) == ["started", "started", "pause", "silent"]
 
 
+@pytest.mark.parametrize(
+    ("message", "cause"),
+    [("rating:6", "discomfort 6 of 10"), ("rating:x", "discomfort nan of 10"),
+     ("pause", "the operator: the device cannot pause")],
+)  # fmt: skip
+@pytest.mark.parametrize("together", [False, True])
+def test_who_feels_it_before_the_start_was_told_ends_it(
+    tmp_path: Path, message: str, cause: str, together: bool
+):
+    """The device may play from the moment in which somebody is asked to press start."""
+    script = ((3.0, message), (3.0, "started")) if together else ((3.0, message),)
+    found = session(tmp_path, "no_start", script=script)
+    assert (found.outcome, found.cause) == ("stopped", cause)
+    assert said(found)[0] == message.partition(":")[0]
+
+
+def test_a_stop_with_half_a_character_before_the_start_is_that_stop(tmp_path: Path):
+    found = session(tmp_path, "no_start", script=((3.0, "stop:smoke \udcf0"),))
+    assert (found.outcome, found.cause) == ("stopped", "smoke \ufffd")
+
+
+def test_a_light_rating_before_the_start_changes_nothing(tmp_path: Path):
+    found = session(tmp_path, script=((0.1, "rating:2"),))
+    assert (found.outcome, found.cause) == ("done", "")
+
+
 def test_the_operator_who_falls_silent_before_the_start(tmp_path: Path):
     found = session(tmp_path, "no_start", operator_lease=True)
     assert (found.outcome, found.cause) == ("stopped", "the operator side fell silent")

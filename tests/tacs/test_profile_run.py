@@ -319,6 +319,17 @@ def test_a_table_of_marks_that_is_none(tmp_path: Path, rows: str, head: str, wor
         FileMarks(a_table(tmp_path, rows, head)).open()
 
 
+def test_marks_are_read_as_tables_of_bids_are(tmp_path: Path) -> None:
+    """No quoting, n/a for what is not known, and a byte order mark from a spreadsheet."""
+    rows = '3.5\t8\tn/a\n9\tn/a\t"open\n12\tn/a\tn/a\n14\n'
+    file = FileMarks(a_table(tmp_path, rows, "\ufeffonset\tfrequency_hz\ttrial_type"))
+    file.open()
+    found = [(mark.time_s, mark.text) for mark in file.collect()]
+    assert found == [(3.5, "8"), (9.0, '"open'), (12.0, ""), (14.0, "")]
+    with pytest.raises(InputError, match="no such file"):
+        FileMarks(tmp_path / "none.tsv").open()
+
+
 def test_a_line_of_the_keyboard_is_a_mark() -> None:
     keys = KeyMarks(MonotonicClock(), io.StringIO("\nsham\n"))
     keys.open()

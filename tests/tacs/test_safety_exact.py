@@ -754,6 +754,36 @@ def test_where_phosphenes_are_likely(
     assert all("phosphenes are likely" in text and site in text for text in found)
 
 
+@pytest.mark.parametrize(
+    ("frequency_hz", "steps_hz", "within_hz", "told"),
+    [
+        (6.0, (5.0, 16.0, 40.0, 50.0, 16.0), None, "16, 40"),
+        (10.0, (6.0, 8.0), None, "8, 10"),
+        (6.0, (5.0, 41.0), None, None),
+        (7.5, (), 0.5, "8"),
+        (7.5, (), 0.4, None),
+        (41.0, (), 1.0, "40"),
+        (42.0, (), 1.5, None),
+        (30.0, (), 2.0, "30"),
+    ],
+)
+def test_phosphenes_are_told_of_every_frequency_that_may_be_played(
+    frequency_hz: float, steps_hz: tuple[float, ...], within_hz: float | None, told: str | None
+) -> None:
+    changes: dict[str, Any] = {}
+    if steps_hz:
+        steps = [{"frequency_hz": hz} for hz in steps_hz]
+        changes["trains"] = {
+            "on_s": 2.0, "off_s": 1.5, "edge_s": 0.5, "settle_s": 10.0, "steps": steps,
+        }  # fmt: skip
+    if within_hz is not None:
+        changes["retune"] = {"within_hz": within_hz}
+    made = protocol(frequency_hz=frequency_hz, montage=montage_data(("F3", "Cz", 0.5)), **changes)
+    found = [text for text in cautions(made) if "phosphenes" in text]
+    assert len(found) == (told is not None)
+    assert all(f"likely at {told} Hz with frontal electrodes (F3)" in text for text in found)
+
+
 def test_above_the_typical_density_is_told() -> None:
     def dense(area_cm2: float) -> list[str]:
         return cautions(protocol(montage=montage_data(("Oz", "Cz", 0.8), area_cm2=area_cm2)))

@@ -476,6 +476,34 @@ def test_a_train_that_was_due_too_late_is_forgotten():
     assert math.isnan(late.next_train_s)
 
 
+SWEEP = replace(
+    PLAN, duration_s=30.0, hold_end_s=28.0, retune_step_hz=0.0,
+    trains=replace(TRAINS, course=((9.5, 0.5), (10.5, 1.0), (10.0, 1.0))),
+)  # fmt: skip
+
+
+def test_after_a_pause_in_a_sweep_the_run_in_has_the_sessions_own_frequency():
+    paused, _ = run(send(at(6.5, SWEEP), Trigger.PAUSE, 6.5), 6.5, 8.0)
+    assert (paused.state, paused.frequency_hz) == (State.PAUSED, 9.5)
+    again, actions = step(paused, Event(Trigger.RESUME), 8.0)
+    assert [(a.do, a.value) for a in actions] == [(Do.RETUNE, 10.0)]
+    assert (again.state, again.frequency_hz, again.retuned_s) == (State.RAMP_UP, 10.0, 8.0)
+    held, _ = run(again, 8.0, 13.0)
+    assert (held.state, held.frequency_hz) == (State.HOLD, 10.0)
+    gap, _ = run(held, 13.0, 14.25)
+    assert (gap.state, gap.frequency_hz) == (State.BETWEEN_TRAINS, 9.5)
+    # Where it has that frequency already, nothing is sent.
+    early, _ = run(send(at(5.0, SWEEP), Trigger.PAUSE, 5.0), 5.0, 8.0)
+    assert (early.state, step(early, Event(Trigger.RESUME), 8.0)[1]) == (State.PAUSED, ())
+
+
+def test_what_was_asked_for_stays_after_a_pause():
+    tuned = tune(at(5.0), 10.25, 5.0)
+    paused, _ = run(send(tuned, Trigger.PAUSE, 5.0), 5.0, 8.0)
+    again, actions = step(paused, Event(Trigger.RESUME), 8.0)
+    assert (again.state, again.frequency_hz, actions) == (State.RAMP_UP, 10.25, ())
+
+
 def test_a_step_of_a_sweep_is_a_share_of_the_accepted_level():
     course = ((9.5, 0.5), (10.5, 1.0))
     plan = replace(

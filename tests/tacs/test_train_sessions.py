@@ -125,6 +125,18 @@ def test_a_sweep_retunes_at_zero_and_has_no_step(tmp_path: Path):
     assert np.abs(np.diff(result.trace[0])).max() < 2.0 * math.pi * 11.0 / RATE_HZ + 0.042
 
 
+def test_after_a_pause_in_a_sweep_the_run_in_has_the_protocols_frequency(tmp_path: Path):
+    steps = [{"frequency_hz": 9.0}, {"frequency_hz": 11.0}]
+    one = made({"steps": steps, "count": 4}, duration_s=150.0)
+    result = rehearse(one, tmp_path, script=[(43.0, "pause"), (50.0, "resume")])
+    assert (result.session.state, result.session.trains) == (State.DONE, 4)
+    sent = [x.data["frequency_hz"] for x in lines_of(result, "intent", verb="set_frequency")]
+    assert sent == [9.0, 10.27, 11.0, 9.0, 11.0]
+    run_in = part(result, 81.0, 89.0)
+    spectrum = np.abs(np.fft.rfft(run_in * np.hanning(len(run_in)), 1 << 16))
+    assert np.argmax(spectrum) * RATE_HZ / (1 << 16) == pytest.approx(10.27, abs=0.02)
+
+
 def test_trains_on_request_come_when_asked_for_and_are_counted_where_refused(tmp_path: Path):
     script = [
         (41.0, asked("train", at_s=46.0, reason="low alpha")),

@@ -29,6 +29,7 @@ PLAN = Plan(
     hold_end_s=9.0,
     silent=False,
     lease_s=1.0,
+    frequency_hz=10.0,
     rise_span_s=1.0,
 )
 
@@ -156,6 +157,9 @@ BREAKS: dict[str, Callable[[], Move]] = {
         0.1, plan=replace(TRAINED, trains=replace(TRAINED.trains, on_request=True))
     ),
     "a frequency within the plan": lambda: move(actions=(Action(Do.RETUNE, 12.0),)),
+    "a run-in has the session's own frequency": lambda: and_then(
+        move(actions=(Action(Do.RETUNE, 12.0),)), Trigger.TICK, Action(Do.SET_LEVEL, 0.6)
+    ),
     "a frequency moves in steps": lambda: move(
         trigger=Trigger.RETUNE, actions=(Action(Do.RETUNE, 12.0),)
     ),

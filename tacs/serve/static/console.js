@@ -2,12 +2,12 @@
 
 import { get, me, post } from "./api.js";
 import { colour, field, h, lines, minutes, note, number, show, table } from "./dom.js";
-import { listen, live, running } from "./live.js";
+import { listen, live, running, stop } from "./live.js";
 import { curve } from "./plots.js";
 
 export const WORDS = {
   titrating: "TITRATING", ramp_up: "RAMP UP", hold: "FULL CURRENT", ramp_down: "RAMP DOWN",
-  between_trains: "RUNNING", paused: "PAUSED", stopping: "STOPPING", stopped: "STOPPED", done: "DONE",
+  train_rise: "TRAIN", train_on: "TRAIN", train_fall: "TRAIN", between_trains: "RUNNING", paused: "PAUSED", stopping: "STOPPING", stopped: "STOPPED", done: "DONE",
   fault: "FAULT", armed: "ARMED", checked: "CHECKED", connected: "CONNECTED", idle: "IDLE",
 };
 const kept = { seen: false, t: [], planned: [], measured: [] };
@@ -114,14 +114,20 @@ function asked(view) {
 }
 
 function run_view(view) {
-  const say = (word) => () => post("/console/say", { say: word }).catch(() => {});
-  const rate = (nrs) => () => post("/console/discomfort", { nrs }).catch(() => {});
+  const wrong = h("div", { "aria-live": "assertive" });
+  // What was not heard is told; a rating that would have stopped stops by the other way.
+  const send = (what, path, body) => post(path, body).then(() => { show(wrong); return true; }, (error) => {
+    show(wrong, note("bad", `${what}: not heard (${error.message}); STOP works on every page`, "alert"));
+    return false;
+  });
+  const say = (word) => () => send(word, "/console/say", { say: word });
+  const rate = (nrs) => async () => { if (!await send(`discomfort ${nrs}`, "/console/discomfort", { nrs }) && nrs >= 7) stop(); };
   const plot = curve(190, [{ colour: "--c0" }, { colour: "--c1", dash: [5, 4] }], { x: "s", y: "mA peak", range: (u, low, high) => [0, Math.max(high || 0, 0.1) * 1.1] });
   view.plot = plot;
   show(view, h("div", { class: "two" },
     h("div", { class: "card" }, h("div", { class: "state", id: "state", "aria-live": "assertive" }, "STARTING"), h("div", { id: "about", class: "hint" }),
       h("p", { class: "big", id: "clock" }, "–"), h("progress", { id: "share", max: "1", value: "0", "aria-label": "elapsed" }),
-      h("div", { id: "told" }), h("div", { id: "amounts" })),
+      wrong, h("div", { id: "told" }), h("div", { id: "amounts" })),
     h("div", { class: "card" }, h("h2", {}, "Current"), h("div", { class: "keys" }, h("span", {}, h("b", { class: "c0" }, "━━ "), "planned"), h("span", {}, h("b", { class: "c1" }, "╍╍ "), "measured, largest")), plot.where,
       h("h2", {}, "Discomfort now"), h("p", { class: "hint" }, "0 none, 10 worst. 6 pauses, 7 and more stop."),
       h("div", { class: "row nrs" }, Array.from({ length: 11 }, (_, n) => h("button", { type: "button", class: n >= 7 ? "plain ending" : n === 6 ? "plain pausing" : "plain", "aria-label": `discomfort ${n}`, onclick: rate(n) }, String(n)))),

@@ -291,6 +291,25 @@ def test_stop_from_another_page(opened: Callable[..., Page], served: Served, key
     assert end_of(served, subject)["cause"] == "STOP on the page, AB"
 
 
+def test_a_rating_that_is_not_heard_is_told_and_a_bad_one_stops_all_the_same(
+    opened: Callable[..., Page], served: Served
+):
+    page = opened("AB", "console")
+    begin(page, "P09")
+    expect(page.locator("#state")).to_have_text("RAMP UP")
+    refused = {"status": 409, "json": {"error": "made to fail"}}
+    page.route("**/console/discomfort", lambda route: route.fulfill(**refused))
+    page.route("**/console/say", lambda route: route.fulfill(**refused))
+    page.get_by_label("discomfort 3", exact=True).click()
+    expect(page.get_by_role("alert")).to_contain_text("discomfort 3: not heard (made to fail)")
+    page.get_by_role("button", name="Pause").click()
+    expect(page.get_by_role("alert")).to_contain_text("pause: not heard")
+    expect(page.locator("#state")).to_have_text("RAMP UP")
+    page.get_by_label("discomfort 8", exact=True).click()
+    expect(page.locator(".state")).to_contain_text("STOPPED")
+    assert end_of(served, "P09")["cause"] == "STOP on the page, AB"
+
+
 def test_space_types_a_space_where_nothing_runs(opened: Callable[..., Page]):
     page = opened()
     page.get_by_label("Find a patient").press("Space")
