@@ -261,7 +261,7 @@ class VisitListener:
         if played.fallen_s is not None and played.fallen_s > self._flowing_s:
             self._marks.append((self._flowing_s, played.fallen_s))
         elif told.state in {State.STOPPED, State.DONE}:
-            self._marks.append((self._flowing_s, self._clock.now_s()))
+            self._marks.append((self._flowing_s, played.started_s + told.elapsed_s))
         else:
             return  # after a fault nobody knows: it is marked up to the end
         self._flowing_s = None
