@@ -276,7 +276,9 @@ class VisitListener:
         """Write marks and rows that the recording has reached."""
         while self._marks:
             begin_s, end_s = self._marks[0]
-            start_s, stop_s = self._at(begin_s), None if end_s is None else self._at(end_s)
+            # What is queued may begin a tick sooner than its delay says: from the command on.
+            start_s = self._time.at(begin_s + self._delay_s)
+            stop_s = None if end_s is None else self._at(end_s)
             if start_s is None or (end_s is not None and stop_s is None):
                 break
             self._marks.popleft()
