@@ -6,6 +6,7 @@ rule that it has, and the guardian is the only one that gives current.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -256,6 +257,13 @@ def run_visit(
             if done is not None:
                 say(f"recorded: {done.path}")
     artefact, told = _artefact(done, listener.rows, protocol, visit)
+    first_s = listener.first_sample_s
+    alignment = {
+        # By the machine's clock, which the record's times count from clock_zero_s on.
+        "first_sample_clock_s": None if math.isnan(first_s) else round(first_s, 6),
+        **_alignment(visit, eeg_delay_s, at_rest),
+        "artefact": artefact,
+    }
     return RanVisit(
         visit=visit,
         protocol=protocol,
@@ -265,7 +273,7 @@ def run_visit(
         trains=tuple(listener.rows),
         counts=listener.counts,
         rest_s=rested_s,
-        alignment=_alignment(visit, eeg_delay_s, at_rest) | {"artefact": artefact},
+        alignment=alignment,
         timing=timing,
         eeg_ended=listener.ended,
         warnings=tuple(told),

@@ -124,6 +124,7 @@ class VisitListener:
         self._flowing_s: float | None = None  # when the current that flows began
         self._paused = False
         self._sample_s = clock.now_s()
+        self.first_sample_s = math.nan  # on the session's clock
         self.rows: list[Train] = []
         self.counts = TrainCounts(visit.trains)
         self.ended = ""
@@ -188,6 +189,8 @@ class VisitListener:
         if not len(block):
             return
         self._recorder.write(block)
+        if math.isnan(self.first_sample_s):
+            self.first_sample_s = float(block.times_s[0])
         self._time.add(block)
         self._sample_s = float(block.times_s[-1])
         if self._paused:
