@@ -40,7 +40,7 @@ def plot_profile(profile: ResponseProfile) -> Any:
     _draw_curve(axes[0], profile)
     if echoes:
         for echo, colour in zip(echoes, COLOURS * len(echoes), strict=False):
-            label = f"{echo.frequency_hz:g} Hz"
+            label = f"{echo.frequency_hz:g} Hz" + (", sham" if echo.kind == "sham" else "")
             label += "" if echo.tau_s is None else f": {1000.0 * echo.tau_s:.0f} ms"
             axes[1].plot(1000.0 * echo.times_s, echo.consistency, color=colour, label=label)
             if echo.tau_s is not None:
