@@ -157,7 +157,7 @@ def _kept_emulator() -> Iterator[list[Any]]:
 
 
 @contextlib.contextmanager
-def _own_site(folder: str) -> Iterator[None]:
+def own_site(folder: str) -> Iterator[None]:
     """Keep the sessions of a benchmark out of the site's ledger."""
     before = os.environ.get("TACS_SITE_DIR")
     os.environ["TACS_SITE_DIR"] = str(Path(folder) / "site")
@@ -217,7 +217,7 @@ def run_made(
     with (
         _kept_emulator() as emulators,
         tempfile.TemporaryDirectory() as folder,
-        _own_site(folder),
+        own_site(folder),
     ):
 
         def current(begin_s: float, end_s: float) -> DeliveredCurrent | None:

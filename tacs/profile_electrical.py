@@ -6,13 +6,19 @@ rule that it has, and the guardian is the only one that gives current.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from analysis.errors import AnalysisError
+from analysis.io import load_recording
 from analysis.marks import AT_REST
+from analysis.profile import READ_S
+from analysis.profile_alignment import align_trains
+from analysis.profile_blocks import Block
 from analysis.profile_echo import detectable_locking, may_report_echo
 from analysis.profile_visits import Visit
 from tacs.beside import Beside, beside_of
@@ -108,6 +114,8 @@ class RanVisit:
         Of the source.
     eeg_ended : str
         Why EEG ended before the session, if it did.
+    warnings : tuple of str
+        What the recording's own artefact says against the table.
     """
 
     visit: Visit
@@ -121,6 +129,7 @@ class RanVisit:
     alignment: dict[str, Any]
     timing: dict[str, Any]
     eeg_ended: str
+    warnings: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON of ``tacs profile run`` in mode electrical."""
@@ -140,6 +149,7 @@ class RanVisit:
             "alignment": self.alignment,
             "timing": self.timing,
             "eeg_ended": self.eeg_ended,
+            "warnings": [*session.get("warnings", ()), *self.warnings],
         }
 
 
@@ -246,6 +256,14 @@ def run_visit(
             done = recorder.finish()
             if done is not None:
                 say(f"recorded: {done.path}")
+    artefact, told = _artefact(done, listener.rows, protocol, visit)
+    first_s = listener.first_sample_s
+    alignment = {
+        # By the machine's clock, which the record's times count from clock_zero_s on.
+        "first_sample_clock_s": None if math.isnan(first_s) else round(first_s, 6),
+        **_alignment(visit, eeg_delay_s, at_rest),
+        "artefact": artefact,
+    }
     return RanVisit(
         visit=visit,
         protocol=protocol,
@@ -255,10 +273,31 @@ def run_visit(
         trains=tuple(listener.rows),
         counts=listener.counts,
         rest_s=rested_s,
-        alignment=_alignment(visit, eeg_delay_s, at_rest),
+        alignment=alignment,
         timing=timing,
         eeg_ended=listener.ended,
+        warnings=tuple(told),
     )
+
+
+def _artefact(
+    done: Imported | None, rows: Sequence[Train], protocol: Protocol, visit: Visit
+) -> tuple[dict[str, Any] | None, list[str]]:
+    """Hold the table against the recording's own artefact; what it says, and warnings."""
+    if done is None or protocol.trains is None:
+        return None, []
+    try:
+        raw = load_recording(done.path).raw
+    except AnalysisError as exc:
+        return None, [f"the table was not held against the recording: {exc}"]
+    blocks = [
+        Block(r.frequency_hz, r.level_ma, r.kind, r.start_s, r.stop_s, r.number, r.phase_rad)
+        for r in rows
+    ]
+    found = align_trains(raw, blocks, protocol.trains.edge_s, visit.off_s)
+    if found is None:
+        return None, []
+    return found.to_dict(), found.warnings(READ_S[0])
 
 
 def _refuse_before_rest(

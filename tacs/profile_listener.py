@@ -124,6 +124,7 @@ class VisitListener:
         self._flowing_s: float | None = None  # when the current that flows began
         self._paused = False
         self._sample_s = clock.now_s()
+        self.first_sample_s = math.nan  # on the session's clock
         self.rows: list[Train] = []
         self.counts = TrainCounts(visit.trains)
         self.ended = ""
@@ -189,6 +190,8 @@ class VisitListener:
         if not len(block):
             return
         self._recorder.write(block)
+        if math.isnan(self.first_sample_s):
+            self.first_sample_s = float(block.times_s[0])
         self._time.add(block)
         self._sample_s = float(block.times_s[-1])
         if self._paused:
@@ -262,7 +265,7 @@ class VisitListener:
         if played.fallen_s is not None and played.fallen_s > self._flowing_s:
             self._marks.append((self._flowing_s, played.fallen_s))
         elif told.state in {State.STOPPED, State.DONE}:
-            self._marks.append((self._flowing_s, self._clock.now_s()))
+            self._marks.append((self._flowing_s, played.started_s + told.elapsed_s))
         else:
             return  # after a fault nobody knows: it is marked up to the end
         self._flowing_s = None
@@ -277,7 +280,9 @@ class VisitListener:
         """Write marks and rows that the recording has reached."""
         while self._marks:
             begin_s, end_s = self._marks[0]
-            start_s, stop_s = self._at(begin_s), None if end_s is None else self._at(end_s)
+            # What is queued may begin a tick sooner than its delay says: from the command on.
+            start_s = self._time.at(begin_s + self._delay_s)
+            stop_s = None if end_s is None else self._at(end_s)
             if start_s is None or (end_s is not None and stop_s is None):
                 break
             self._marks.popleft()

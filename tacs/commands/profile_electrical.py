@@ -138,7 +138,7 @@ def _tell(ran: RanVisit, data: dict[str, Any], steps: Sequence[str], told: Seque
         lines += [f"warning: {text}" for text in ran.record.warnings if text not in told]
         lines.append(f"record: {ran.record.record}")
     lines += [f"warning: {text}" for text in (ran.recording.warnings if ran.recording else ())]
-    lines += [f"warning: {text}" for text in _short(ran)]
+    lines += [f"warning: {text}" for text in (*ran.warnings, *_short(ran))]
     lines += [f"next: {text}" for text in steps]
     code, why = 0, ""
     if ran.eeg_ended:
