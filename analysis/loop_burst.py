@@ -132,14 +132,17 @@ class BurstRule:
             return hold("the frequency is not known"), history
         earliest_s = seen.effect_s
         at_s = earliest_s
+        apart_s = self.refractory_s
         if self.target_rad is not None:
             there_s = max(seen.sample_s + seen.horizon_s, earliest_s)
             missing = (self.target_rad - seen.rhythm_at(there_s)) % TURN
             at_s = there_s + missing / (TURN * hz)
+            # One crossing of a phase is one burst, although later estimates place it a little off.
+            apart_s = max(apart_s, 0.5 / hz)
             if at_s - seen.sample_s - seen.horizon_s > self.max_wait_s:
                 return hold("the target phase is further ahead"), history
             at_s += offset_rad(self.control, self.seed, history.number) / (TURN * hz)
-        if at_s < history.last_s + self.refractory_s - 1e-9:
+        if at_s < history.last_s + apart_s - 1e-9:
             return hold("refractory"), history
         planned = seen.rhythm_at(at_s) % TURN
         return self._burst(

@@ -76,6 +76,8 @@ class Seen:
         Whether the session is paused, ending or over.
     steerable : bool
         Whether the frequency may be asked to change: not while a ramp goes up or down.
+    signal_s : float or None
+        When the newest sample was taken that carries a signal; None: every one does.
     """
 
     now_s: float
@@ -88,6 +90,12 @@ class Seen:
     carrier: Carrier | None = None
     paused: bool = False
     steerable: bool = True
+    signal_s: float | None = None
+
+    @property
+    def signal_age_s(self) -> float:
+        """Age of the newest sample that carries a signal."""
+        return self.age_s if self.signal_s is None else self.now_s - self.signal_s
 
     @property
     def age_s(self) -> float:

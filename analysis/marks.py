@@ -15,6 +15,10 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
+CURRENT_ON = "current on"  # current flows
+AT_REST = "at rest"  # recorded to know the undriven rhythm
+KEPT_TEXTS = (CURRENT_ON, AT_REST)  # that a recording keeps in its own file, whatever its format
+
 
 def onsets_s(raw: Any) -> Array:
     """Onsets of the annotations.
@@ -79,3 +83,28 @@ def add_marks(
     )
     added = mne.Annotations(onset_s, duration_s, [text] * len(onset_s))
     raw.set_annotations(there + added, verbose="ERROR")
+
+
+def spans_of(raw: Any, text: str) -> list[tuple[float, float]]:
+    """Return where a recording is marked with a text.
+
+    Parameters
+    ----------
+    raw : mne.io.BaseRaw
+        The recording.
+    text : str
+        What the annotation says, in any case; what a format puts before it (``Comment/``) is passed
+        over.
+
+    Returns
+    -------
+    list of (float, float)
+        From and to, seconds from the first sample, in their order.
+    """
+    wanted = text.casefold()
+    marks = zip(onsets_s(raw), raw.annotations.duration, raw.annotations.description, strict=True)
+    return [
+        (float(onset), float(onset + duration))
+        for onset, duration, said in marks
+        if str(said).rpartition("/")[2].casefold() == wanted
+    ]

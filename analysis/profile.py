@@ -26,9 +26,22 @@ from analysis.profile_blocks import (
 from analysis.profile_connectivity import connectivity_response
 from analysis.profile_curve import Lorentzian, Measured, fit_adjusted, fit_lorentzian, shape_of
 from analysis.profile_design import design_of
-from analysis.profile_echo import Echo, detectable_locking, fit_echo
+from analysis.profile_echo import (
+    Echo,
+    detectable_locking,
+    fit_echo,
+    may_report_echo,
+    too_few_for_echo,
+)
 from analysis.profile_exploratory import changes_after, leakage
-from analysis.profile_input import bands_of, check_marks, drive_phasor, grouped, signal_of
+from analysis.profile_input import (
+    bands_of,
+    check_marks,
+    drive_phasor,
+    grouped,
+    rest_spans,
+    signal_of,
+)
 from analysis.profile_locking import (
     BlockLocking,
     continuous_locking,
@@ -89,7 +102,8 @@ def analyze_profile(
     read_s : (float, float)
         Of each gap, after the offset (electrical); the start is when the amplifier has settled.
     rest : mne.io.BaseRaw, optional
-        Same channels without drive; by default sham and gaps of this recording.
+        Same channels without drive; by default what this recording marks as being at rest, else
+        its sham and gaps.
     n_permutations : int
         Draws of the permutation.
     seed : int
@@ -205,6 +219,7 @@ def analyze_profile(
             f"{fewest} trains find locking of {detectable_locking(fewest):.2f} or more: an echo "
             "below it cannot be reported as absent"
         ]
+        warnings += [] if may_report_echo(fewest) else [too_few_for_echo(fewest)]
     return ResponseProfile(
         mode=mode,
         verdict=verdict,
@@ -332,16 +347,8 @@ def _rest_line(
     source = raw if rest is None else rest
     data, _ = signal_of(source, picks, drive_channel)
     sfreq = float(source.info["sfreq"])
-    if rest is None:
-        spans = [(r.start_s, r.stop_s) for r in rows if r.kind == "sham"]
-        spans += [
-            (r.stop_s + 2.0, r.stop_s + gap)
-            for r, gap in zip(rows, gaps.tolist(), strict=True)
-            if gap >= 10.0
-        ]
-        spans += [(0.0, rows[0].start_s)] if rows[0].start_s >= 10.0 else []
-    else:
-        spans = [(0.0, source.n_times / sfreq)]
+    known = (rows, gaps) if rest is None else ((), gaps[:0])
+    spans = rest_spans(source, *known)
     band = (min(b[0] for b in bands.values()), max(b[1] for b in bands.values()))
     if band[1] + 4.0 >= 0.5 * sfreq:
         return None, None

@@ -157,7 +157,9 @@ def check_blocks(blocks: Sequence[Block], duration_s: float) -> list[Block]:
         elif i and block.start_s < ordered[i - 1].stop_s - 1e-6:
             problems.append(f"{where}: begins before the one before it ends")
     if not any(b.kind == "drive" for b in ordered):
-        problems.append("no block of kind drive")
+        problems.append(
+            "no block of kind drive; sham trains are read beside those of a visit with a drive"
+        )
     if problems:
         more = f" (and {len(problems) - 3} more)" if len(problems) > 3 else ""
         raise AnalysisError("table of blocks: " + "; ".join(problems[:3]) + more)

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Echo", "detectable_locking", "fit_echo"]
+__all__ = ["Echo", "detectable_locking", "fit_echo", "may_report_echo", "too_few_for_echo"]
 
 Array = NDArray[np.float64]
 ComplexArray = NDArray[np.complex128]
@@ -27,6 +27,7 @@ OFFSETS_HZ = np.linspace(-1.0, 1.0, 11)
 LOADING = 0.02
 POWER_80 = 4.8
 MOST_SIZE = 3.0
+MOST_DETECTABLE = 0.3  # the locking while driven at 2 mA in the reference model; an echo has less
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,7 @@ class Echo:
             "level": self.level,
             "n_trains": self.n_trains,
             "detectable_plv": detectable_locking(self.n_trains),
+            "reportable": may_report_echo(self.n_trains),
             "plv_at_end": self.locking_at_end,
             "tau_s": self.tau_s,
             "tau_ci95_s": None if self.tau_ci95_s is None else list(self.tau_ci95_s),
@@ -84,6 +86,19 @@ class Echo:
 def detectable_locking(n_reads: int) -> float:
     """Locking that `n_reads` independent reads find with power 0.8 (Rayleigh, n R² = 4.8)."""
     return min(1.0, math.sqrt(POWER_80 / n_reads))
+
+
+def may_report_echo(n_trains: int) -> bool:
+    """Whether so many trains could find an echo that there may be: 54 or more."""
+    return detectable_locking(n_trains) <= MOST_DETECTABLE
+
+
+def too_few_for_echo(n_trains: int) -> str:
+    """Say why trains that are too few may not report an echo."""
+    return (
+        f"{n_trains} trains find locking above {detectable_locking(n_trains):.2f} only, more than "
+        "an echo has: no echo may be reported from them, found or absent"
+    )
 
 
 def fit_echo(

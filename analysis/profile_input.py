@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from analysis.errors import AnalysisError, UnusableRecording
+from analysis.marks import AT_REST, CURRENT_ON, onsets_s, set_marks, spans_of
 from analysis.profile_blocks import Block, Mode, check_current
 from analysis.profile_locking import HALF_BAND_HZ, band_of, phasors
 
-__all__ = ["append_sham", "bands_of", "check_marks", "drive_phasor", "grouped", "signal_of"]
+__all__ = [
+    "append_sham",
+    "append_visit",
+    "bands_of",
+    "check_marks",
+    "drive_phasor",
+    "grouped",
+    "rest_spans",
+    "signal_of",
+]
 
 Array = NDArray[np.float64]
+
+LEAST_REST_S = 10.0
+SETTLED_S = 2.0  # after a drive, before rest
 
 
 def signal_of(
@@ -80,13 +94,46 @@ def drive_phasor(raw: Any, channel: str | None, frequencies: Sequence[float]) ->
 
 def check_marks(raw: Any, mode: Mode, reads_s: Sequence[tuple[float, float]]) -> None:
     """Refuse reads under what the recording itself marks as current."""
-    offset = raw.first_time if raw.annotations.orig_time is not None else 0.0
-    current = [
-        (mark["onset"] - offset, mark["onset"] - offset + mark["duration"])
-        for mark in raw.annotations
-        if mark["description"].lower() == "current on"
-    ]
-    check_current(mode, reads_s, current)
+    check_current(mode, reads_s, spans_of(raw, CURRENT_ON))
+
+
+def rest_spans(raw: Any, rows: Sequence[Block], gaps_s: Array) -> list[tuple[float, float]]:
+    """Return where nothing drove, as far as it is known.
+
+    Parameters
+    ----------
+    raw : mne.io.BaseRaw
+        The recording. What it marks as being at rest is taken, and nothing else then; what it
+        marks as being under current is not.
+    rows : sequence of Block
+        By start; none for a recording of rest alone.
+    gaps_s : ndarray, shape (n_blocks,)
+        Seconds without drive after each.
+
+    Returns
+    -------
+    list of (float, float)
+        From and to, seconds.
+    """
+    spans = spans_of(raw, AT_REST)
+    if not spans and not rows:
+        spans = [(0.0, raw.n_times / float(raw.info["sfreq"]))]
+    elif not spans:
+        spans = [(r.start_s, r.stop_s) for r in rows if r.kind == "sham"]
+        spans += [
+            (r.stop_s + SETTLED_S, r.stop_s + gap)
+            for r, gap in zip(rows, gaps_s.tolist(), strict=True)
+            if gap >= LEAST_REST_S
+        ]
+        spans += [(0.0, rows[0].start_s)] if rows[0].start_s >= LEAST_REST_S else []
+    for begin_s, end_s in spans_of(raw, CURRENT_ON):
+        spans = [
+            part
+            for start, stop in spans
+            for part in ((start, min(stop, begin_s)), (max(start, end_s + SETTLED_S), stop))
+            if part[0] < part[1]
+        ]
+    return spans
 
 
 def append_sham(raw: Any, sham: Any, blocks: Sequence[Block]) -> tuple[Any, list[Block]]:
@@ -146,3 +193,61 @@ def append_sham(raw: Any, sham: Any, blocks: Sequence[Block]) -> tuple[Any, list
         for i in range(n_blocks)
     ]
     return both, [*blocks, *more]
+
+
+def append_visit(
+    raw: Any, visit: Any, blocks: Sequence[Block], more: Sequence[Block]
+) -> tuple[Any, list[Block]]:
+    """Put another visit behind a recording, its marks and its rows with it.
+
+    Parameters
+    ----------
+    raw, visit : mne.io.BaseRaw
+        Same rate, and channels in common, which are kept; unchanged.
+    blocks, more : sequence of Block
+        Table of `raw`, and of `visit`.
+
+    Returns
+    -------
+    raw : mne.io.BaseRaw
+        Both, end to end.
+    blocks : list of Block
+        Both tables, on the time of both.
+
+    Raises
+    ------
+    AnalysisError
+        If channels or rates differ, or a row of `more` lies outside its recording.
+    """
+    import mne
+
+    sfreq = float(raw.info["sfreq"])
+    channels = [name for name in raw.ch_names if name in visit.ch_names]
+    if not channels or float(visit.info["sfreq"]) != sfreq:
+        raise AnalysisError(
+            f"visits: {len(channels)} channels in common, {sfreq:g} Hz against "
+            f"{visit.info['sfreq']:g} Hz; record them alike"
+        )
+    long_s, begin_s = visit.n_times / sfreq, raw.n_times / sfreq
+    if any(b.start_s < 0.0 or b.stop_s > long_s + 1e-6 for b in more):
+        raise AnalysisError(f"visits: a block lies outside its recording of {long_s:g} s")
+    both = mne.concatenate_raws(
+        [one.copy().pick(channels).load_data() for one in (raw, visit)], verbose="ERROR"
+    )
+    set_marks(
+        both,
+        np.r_[onsets_s(raw), onsets_s(visit) + begin_s],
+        np.r_[raw.annotations.duration, visit.annotations.duration],
+        [*raw.annotations.description, *visit.annotations.description],
+    )
+    last = max((b.order for b in blocks), default=0)
+    moved = [
+        replace(
+            b,
+            start_s=b.start_s + begin_s,
+            stop_s=b.stop_s + begin_s,
+            order=b.order + last if b.order else 0,
+        )
+        for b in more
+    ]
+    return both, [*blocks, *moved]

@@ -15,7 +15,15 @@ import numpy as np
 
 from analysis.errors import AnalysisError
 from analysis.profile_blocks import Mode
-from analysis.profile_echo import POWER_80
+from analysis.profile_echo import POWER_80, may_report_echo, too_few_for_echo
+from analysis.profile_visits import (
+    HOURS_BETWEEN,
+    RECORDINGS,
+    REST_S,
+    Visit,
+    latin_row,
+    visits_of,
+)
 
 __all__ = ["SWEEP_HZ", "TRAINS_HZ", "ProfilePlan", "plan_profile"]
 
@@ -37,7 +45,7 @@ class ProfilePlan:
     peak_hz : float
         The person's own frequency; that of the virtual reference in sham.
     order_hz : tuple of float
-        Frequencies in the order to run them; sham is 0.
+        Frequencies in the order to run them; sham is 0. Of mode electrical one for each visit.
     order_level : tuple of float
         Level of each.
     seconds_per_block : float
@@ -55,7 +63,7 @@ class ProfilePlan:
     detectable_plv : float
         Locking found with a power of 0.8.
     seed : int
-        Of the order.
+        Of the order; of mode electrical the row of a Williams square.
     warnings : tuple of str
         What the design cannot do.
     """
@@ -74,8 +82,26 @@ class ProfilePlan:
     seed: int
     warnings: tuple[str, ...]
 
+    @property
+    def visits(self) -> tuple[Visit, ...]:
+        """Of mode electrical; none else."""
+        if not self.trains:
+            return ()
+        return visits_of(
+            self.order_hz, self.order_level, self.peak_hz, self.trains, self.seconds_per_block,
+            self.gap_s,
+        )  # fmt: skip
+
     def to_dict(self) -> dict[str, Any]:
         """As JSON."""
+        electrical: dict[str, Any] = {}
+        if self.trains:
+            electrical = {
+                "visits": [visit.to_dict() for visit in self.visits],
+                "hours_between_visits": HOURS_BETWEEN,
+                "rest_s": REST_S,
+                "recordings": [one.to_dict() for one in RECORDINGS],
+            }
         return {
             "mode": self.mode,
             "peak_hz": self.peak_hz,
@@ -92,6 +118,7 @@ class ProfilePlan:
             "detects": self.detectable_plv <= self.expected_plv,
             "seed": self.seed,
             "warnings": list(self.warnings),
+            **electrical,
         }
 
 
@@ -132,7 +159,8 @@ def plan_profile(
     sham : bool
         Whether a block of sham is part of it.
     seed : int
-        Of the order.
+        Of the order. In mode electrical persons with consecutive seeds go through the visits in
+        orders that balance each other (:func:`analysis.profile_visits.latin_row`).
 
     Returns
     -------
@@ -164,10 +192,11 @@ def plan_profile(
     rng = np.random.default_rng(seed)
     highest, lowest = max(levels), min(levels)
     order: list[tuple[float, float]] = []
-    for _ in range(repeats):
+    for turn in range(repeats):
         sweep = [(round(peak_hz + d, 3), level) for level in levels for d in offsets]
         sweep += [(0.0, highest)] if sham else []
-        order += [sweep[i] for i in rng.permutation(len(sweep))]
+        row = latin_row(len(sweep), seed + turn) if electrical else rng.permutation(len(sweep))
+        order += [sweep[i] for i in row]
     warnings = []
     gap_s = TRAIN_GAP_S if electrical else GAP_S
     if electrical:
@@ -181,10 +210,12 @@ def plan_profile(
                 f"{asked:.2f} is expected 0.2 s after the end: {math.ceil(needed)} trains needed; "
                 "an echo must not be reported as absent from this design"
             )
+        if not may_report_echo(n):
+            warnings.append(too_few_for_echo(n))
         warnings.append(
             "electrical: no resonance curve from EEG under current; gaps are read after the "
             "amplifier has settled (measure it on a phantom); one frequency or sham per visit, "
-            "visits 48 h apart"
+            f"visits {HOURS_BETWEEN:g} h apart"
         )
     else:
         asked = expected_plv

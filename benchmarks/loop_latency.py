@@ -30,7 +30,8 @@ from analysis.phase import untrained
 from benchmarks.loop_made import protocol_data
 from tacs.checking import prepare
 from tacs.clock import Clock, MonotonicClock
-from tacs.loop_plan import Learned, LoopPlan
+from tacs.loop_plan import LoopPlan
+from tacs.loop_rest import Learned
 from tacs.loop_session import Prescribed, run_loop
 from tacs.protocol import Protocol
 
@@ -54,7 +55,7 @@ def send(stop: Any) -> None:
         n += BLOCK
         due_s = first_s + n / SFREQ_HZ
         while (left_s := due_s - lsl.local_clock()) > 0.0:
-            time.sleep(min(left_s, 0.005))
+            time.sleep(min(left_s, 0.005))  # an amplifier's pace: the sender is what is made
         t = np.arange(n - BLOCK, n) / SFREQ_HZ
         uv = 10.0 * np.cos(2.0 * np.pi * 10.0 * t) + rng.standard_normal(BLOCK)
         outlet.push_chunk(uv[:, None].astype(np.float32), timestamp=due_s)
@@ -87,7 +88,7 @@ def measure(seconds: float) -> dict[str, Any]:
     """Run one session; return the two latencies, in milliseconds."""
     source = f"lsl:{STREAM}?wait_s=20"
 
-    def quick(stream: Any, clock: Clock, plan: LoopPlan) -> Learned:
+    def quick(stream: Any, clock: Clock, plan: LoopPlan, *more: Any) -> Learned:
         # Rest takes two minutes and changes nothing here.
         engine = untrained(10.0, SFREQ_HZ, horizon_s=0.01)
         return Learned(

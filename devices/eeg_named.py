@@ -180,6 +180,10 @@ def _virtual(address: str, options: _Options, clock: Clock) -> EEGSource:
     sfreq_hz = options.take("sfreq_hz", float) or 250.0
     size = options.take("size", float)
     artefact_uv = options.take("artefact_uv", float)
+    more = {
+        "sensitivity_per_s_ma": options.take("sensitivity", float),
+        "fwhm_hz": options.take("fwhm_hz", float),
+    }
     paced = _paced(options)
     options.done()
     eyes: dict[str, Eyes] = {"closed": "closed", "open": "open"}
@@ -190,6 +194,7 @@ def _virtual(address: str, options: _Options, clock: Clock) -> EEGSource:
         changes |= {"eyes_closed_gain": size, "eyes_open_gain": size}
     if artefact_uv is not None:
         changes["artefact_uv_per_ma"] = artefact_uv
+    changes |= {name: value for name, value in more.items() if value is not None}
     patient = VirtualPatient(PatientTruth.draw(seed, **changes), seed, sfreq_hz=sfreq_hz)
     return PatientEEG(patient, clock, eyes=eyes[state], **paced)
 

@@ -57,6 +57,23 @@ class PatientEEG(PacedEEG):
         self._current = current
         self._drives: list[tuple[float, float, float, float]] = []
 
+    def feel(self, current: CurrentBetween) -> None:
+        """Let the patient feel a current from now on, such as that of an emulated device.
+
+        Parameters
+        ----------
+        current : callable
+            As the parameter of that name.
+
+        Raises
+        ------
+        InputError
+            There is a current already, or another drive.
+        """
+        if self._current is not None or self._drives:
+            raise InputError("this virtual patient has a current or a drive already")
+        self._current = current
+
     def drive(self, frequency_hz: float, current_ma: float, from_s: float, until_s: float) -> None:
         """Let an ideal cosine reach every source alike, for tests of known truth.
 

@@ -19,6 +19,9 @@ KIND: Final = "Markers"
 class LslMarks:
     """A stream of type Markers, one text or number per mark.
 
+    A sender whose process ends is noticed at once. One that destroys its outlet and lives on may
+    not be: its connection can stay open, and then only no more marks come.
+
     Parameters
     ----------
     clock : Clock
@@ -62,7 +65,8 @@ class LslMarks:
         if len(found) > 1:
             raise InputError(f"{len(found)} LSL streams of type {KIND} are named {self._name!r}")
         try:
-            self._inlet = lsl.StreamInlet(found[0], max_buffered=360, recover=True)
+            # Not recovered: marks that were sent meanwhile are lost, and nobody would know.
+            self._inlet = lsl.StreamInlet(found[0], max_buffered=360, recover=False)
             self._inlet.open_stream(timeout=OPEN_S)
             self._correction_s = float(self._inlet.time_correction(timeout=OPEN_S))
         except (RuntimeError, OSError, ValueError) as exc:

@@ -86,6 +86,7 @@ class NiDaq(Driver):
         emergency_stop_s=EMERGENCY_STOP_S,
         reaction_s=QUEUE_S,
         no_trains="",
+        train_phase="runs_on",
         on_host_loss=(
             f"the card plays the {QUEUE_S:g} s that it has and then HOLDS THE LAST VALUE: a direct "
             f"current of up to the full peak flows until somebody switches the stimulator off"

@@ -113,6 +113,7 @@ class SynthPal(Driver):
         ),
         host_loss_worst_case_s=LEASE_S + SOFT_STOP_S,
         no_trains="",
+        train_phase="runs_on",
         not_detectable=(
             "open or detached electrode",
             "short circuit or gel bridge between electrodes",

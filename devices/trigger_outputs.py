@@ -47,7 +47,11 @@ def _serial_port(path: str, baud: int) -> Port:
 
     try:
         # No wait for a line that takes no byte: a trigger that is late is worse than none.
-        port = serial.Serial(path, baud, timeout=0.0, write_timeout=0.05)
+        port = serial.Serial(None, baud, timeout=0.0, write_timeout=0.05)
+        # Opening raises RTS unless told otherwise; the system's own edge before that stays.
+        port.rts = False
+        port.port = path
+        port.open()
     except (OSError, ValueError) as exc:
         raise DeviceNotFound(f"trigger output {path}: cannot be opened ({exc})") from exc
     return port
@@ -91,7 +95,11 @@ class SerialTrigger:
     def open(self) -> None:
         """Make it ready, and leave it at rest."""
         self._port = self._opener(self._path, self._baud)
-        self.release()
+        try:
+            self.release()
+        except LinkLost:
+            self.close()
+            raise
 
     def fire(self, at_s: float) -> None:
         """Begin a pulse."""
@@ -106,7 +114,8 @@ class SerialTrigger:
         if self._port is not None:
             with contextlib.suppress(LinkLost):
                 self.release()
-            self._port.close()
+            with contextlib.suppress(OSError):
+                self._port.close()
             self._port = None
 
     def _set(self, *, high: bool) -> None:

@@ -210,8 +210,9 @@ def store_trace(paths: SessionPaths, info: TraceInfo, started_s: float, protocol
     began, known = math.isfinite(started_s), paths.record.exists()
     onset_s = round(started_s - info.start_s, 6) if began else None
     try:
+        lines = read_record(paths.record, allow_torn_tail=True)[0] if known else []
         target.parent.mkdir(parents=True, exist_ok=True)
-        write_json(_beside(target), _trace_sidecar(info, onset_s, protocol))
+        write_json(_beside(target), _trace_sidecar(info, onset_s, parameters(protocol, lines)))
         if _is_one_member(info.path):
             info.path.replace(target)
         else:
@@ -220,7 +221,6 @@ def store_trace(paths: SessionPaths, info: TraceInfo, started_s: float, protocol
         if onset_s is not None:
             end_s = info.n_samples / info.sampling_frequency_hz
             duration_s = round(max(min(protocol.duration_s, end_s - onset_s), 0.0), 6)
-            lines = read_record(paths.record, allow_torn_tail=True)[0] if known else []
             table = event_rows(lines, onset_s, duration_s, end_s)
             rows = [(str(at), str(long), what) for at, long, what in table]
             write_text(paths.events, table_text(tuple(EVENT_COLUMNS), rows))
@@ -315,7 +315,7 @@ def _whole_lines(file: BinaryIO) -> Iterator[bytes]:
                 unpacker = zlib.decompressobj(wbits=31)
 
 
-def _trace_sidecar(info: TraceInfo, onset_s: float | None, protocol: Protocol) -> dict[str, Any]:
+def _trace_sidecar(info: TraceInfo, onset_s: float | None, parameters: str) -> dict[str, Any]:
     """What BIDS wants to know of a continuous recording."""
     columns = {
         name: {"Description": f"Current as delivered, positive out of {name}", "Units": "mA"}
@@ -330,7 +330,7 @@ def _trace_sidecar(info: TraceInfo, onset_s: float | None, protocol: Protocol) -
         "TaskDescription": "Transcranial alternating current stimulation; StartTime counts from "
         "the start of the stimulation",
         "ElectricalStimulation": True,
-        "ElectricalStimulationParameters": parameters(protocol),
+        "ElectricalStimulationParameters": parameters,
     }
 
 
@@ -346,7 +346,7 @@ def _tell_stimulation(sidecar: Path, paths: SessionPaths) -> None:
         told = f"as planned, the arm is blinded: {parameters(protocol)}"
         if protocol.blinding is None:
             data["ElectricalStimulation"] = protocol.waveform != "passive_sham"
-            told = parameters(protocol)
+            told = parameters(protocol, lines)
     write_json(sidecar, {**data, "ElectricalStimulationParameters": told})
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from tacs.dataset import SessionPaths, write_json
 from tacs.errors import InputError
 from tacs.files import write_text
+from tacs.frequencies import several_in_words, several_of
 from tacs.protocol import Protocol
 from tacs.record import Line, read_record
 from tacs.tables import read_table, table_text, write_table
@@ -132,8 +133,16 @@ def impedances(lines: Sequence[Line]) -> dict[str, tuple[float | None, float]]:
     return found
 
 
-def parameters(protocol: Protocol) -> str:
-    """Say a protocol in the one line that ``ElectricalStimulationParameters`` holds."""
+def parameters(protocol: Protocol, lines: Sequence[Line] = ()) -> str:
+    """Say a protocol in the one line that ``ElectricalStimulationParameters`` holds.
+
+    Parameters
+    ----------
+    protocol : Protocol
+        The prescription.
+    lines : sequence of Line
+        Of the session's record: where it was retuned, the frequencies are told too.
+    """
     carrier = "" if protocol.carrier_hz is None else f", carrier {protocol.carrier_hz:g} Hz"
     loops = "; ".join(
         f"{x.source} to {x.sink} {x.current_peak_ma:g} mA zero-to-peak at {x.phase_deg:g} deg"
@@ -143,6 +152,7 @@ def parameters(protocol: Protocol) -> str:
         f"{protocol.waveform}, {protocol.frequency_hz:g} Hz{carrier}, {loops}; "
         f"{protocol.duration_s:g} s, of which {protocol.ramp_up_s:g} s ramp up and "
         f"{protocol.ramp_down_s:g} s ramp down"
+        f"{f'; played at {several}' if (several := several_in_words(several_of(lines))) else ''}"
     )
 
 

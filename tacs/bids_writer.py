@@ -99,7 +99,7 @@ def write_recording(
         _blank_names(written)
     if not copied:
         _check_samples(written, raw)
-        _keep_bad_marks(written.with_suffix(".vmrk"), raw)
+        _keep_marks(written.with_suffix(".vmrk"), raw)
     if not loaded.unit_known:
         _unknown_unit(written)
     _complete_sidecar(written, raw, copied=copied)
@@ -143,12 +143,13 @@ def _as_recorded(loaded: Loaded, *, preload: bool) -> Any:
     return raw
 
 
-def _keep_bad_marks(path: Path, raw: Any) -> None:
-    """Add what is marked bad to a marker file; pybv writes mere numbers for all texts.
+def _keep_marks(path: Path, raw: Any) -> None:
+    """Add what is marked bad, current and rest to a marker file; pybv writes numbers for all texts.
 
-    A gap becomes the format's own "New Segment", everything else its "Bad Interval".
+    A gap becomes the format's own "New Segment", what else is bad its "Bad Interval", the rest a
+    "Comment".
     """
-    from analysis.marks import onsets_s
+    from analysis.marks import KEPT_TEXTS, onsets_s
     from analysis.timing import GAP_TEXT
 
     sfreq_hz = float(raw.info["sfreq"])
@@ -159,14 +160,16 @@ def _keep_bad_marks(path: Path, raw: Any) -> None:
     for onset_s, duration_s, name in zip(
         onsets_s(raw), marks.duration, marks.description, strict=True
     ):
-        if not str(name).lower().startswith(("bad", "edge")):
+        bad = str(name).lower().startswith(("bad", "edge"))
+        if not bad and name not in KEPT_TEXTS:
             continue
         first = round(onset_s * sfreq_hz) + 1
         size = max(1, round(duration_s * sfreq_hz))
         words = " ".join(str(name).split()).replace(",", "\\1")
         # The mark of a gap begins with the sample before it.
         what = f"New Segment,,{first + 1},1" if name == GAP_TEXT else None
-        lines.append(what or f"Bad Interval,{words},{first},{size}")
+        kind = "Bad Interval" if bad else "Comment"
+        lines.append(what or f"{kind},{words},{first},{size}")
     text = text.rstrip("\n") + "\n"
     write_text(path, text + "".join(f"Mk{number + i}={x},0\n" for i, x in enumerate(lines, 1)))
 

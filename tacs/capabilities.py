@@ -66,6 +66,10 @@ class Capabilities:
         while it plays, and at level 0 no current flows.
     train_edge_min_s : float
         Shortest edge of a train that its steps can follow.
+    train_phase : {"runs_on", "unknown"}
+        Whether the sine runs on through the gaps between trains, so that the phase of each is known
+        from the beginning of the session, or each begins its cycle anew, at an instant that nobody
+        is told.
     on_host_loss : str
         What happens to the current when the host vanishes, in one sentence.
     host_loss_worst_case_s : float
@@ -112,6 +116,7 @@ class Capabilities:
     reaction_s: float = 0.0
     no_trains: str = "its driver does not declare that it can"
     train_edge_min_s: float = 0.0
+    train_phase: Literal["runs_on", "unknown"] = "unknown"
     not_detectable: tuple[str, ...] = ()
     not_detectable_monitored: tuple[str, ...] = ()
 

@@ -21,6 +21,7 @@ from tacs.clock import Clock, moment_now, utc_now
 from tacs.dose import Delivered, at_least, is_whole, measure, quiet_after_s, read_trace
 from tacs.driver import TraceInfo
 from tacs.errors import RecordError, TacsError
+from tacs.frequencies import several_of
 from tacs.guardian import Guardian
 from tacs.hand_guardian import HandGuardian
 from tacs.ledger import Dose, Ledger, as_active, dose_at_level
@@ -89,6 +90,10 @@ class Closing:
             self.clock.wait(self.zero_s + record.closing_s)
         commanded = self._commanded(session, achieved_hz, guardian)
         delivered, quiet_s = self._measured(session, info, commanded)
+        if self.study is None:
+            lines, _ = read_record(self.paths.record, allow_torn_tail=True)
+            several = several_of(lines)
+            commanded, delivered = commanded.of_several(several), delivered.of_several(several)
         if guardian.journal.problem:
             self.warnings.append(
                 f"the record failed during the session: {guardian.journal.problem}"
@@ -147,8 +152,6 @@ class Closing:
             carrier_hz=self.protocol.carrier_hz,
             gap_s=self.protocol.gap_s,
         )
-        if session.frequency_hz != session.plan.frequency_hz or self._sweeps:
-            delivered = replace(delivered, frequency_hz=None)  # there was more than one
         since_s = session.stopping_since_s if session.cause else session.tick_s
         quiet_s = quiet_after_s(trace, info.sampling_frequency_hz, since_s - info.start_s)
         if quiet_s is None:
@@ -158,11 +161,6 @@ class Closing:
             self.warnings.append(NOT_WHOLE)
             return at_least(commanded, delivered), None
         return delivered, quiet_s if session.cause else None
-
-    @property
-    def _sweeps(self) -> bool:
-        trains = self.protocol.trains
-        return trains is not None and bool(trains.steps) and not self.protocol.is_sham
 
     def _in_full(self, commanded: Delivered) -> Delivered:
         """The dose of the whole protocol: nobody knows when the current will have ended."""

@@ -81,6 +81,7 @@ class Conduct:
     planned: Protocol | None = None
     study: SiteStudy | None = None
     writer: Callable[[Path], RecordWriter] = RecordWriter
+    attach: Callable[[EmulatedDevice], None] | None = None
     emulated: EmulatedDevice | None = None
     warnings: list[str] = field(default_factory=list)
     zero_s: float = 0.0
@@ -96,6 +97,7 @@ class Conduct:
         confirm: Callable[[str, Sequence[str]], None] | None = None,
         watch: Callable[[Telemetry], None] | None = None,
         operator_lease: bool = False,
+        attach: Callable[[EmulatedDevice], None] | None = None,
     ) -> Conduct:
         """Check a request once more, and claim its place in the data set.
 
@@ -135,6 +137,7 @@ class Conduct:
             inbox=inbox,
             watch=watch,
             operator_lease=operator_lease,
+            attach=attach,
             titrate=request.titrate,
             operator=request.operator,
             role=request.role,
@@ -237,6 +240,8 @@ class Conduct:
         trace = self.paths.oscilloscope
         if self.clock.virtual:
             self.emulated = emulator.in_memory(setup.rig, self.clock, contacts, trace, self.faults)
+            if self.attach is not None:
+                self.attach(self.emulated)
             return setup.driver.over(self.emulated.transport, setup.rig)
         rig_file = self.paths.keep_rig(setup.rig)
         self.emulated = emulator.as_process(rig_file, contacts, trace, self.faults)

@@ -64,7 +64,7 @@ class Output:
 output = Output()
 
 
-PAIR_OPTIONS = ("--retest",)
+PAIR_OPTIONS = ("--retest", "--visit")
 
 
 class PairsCommand(TyperCommand):

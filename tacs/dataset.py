@@ -205,6 +205,11 @@ class SessionPaths:
         """Return the path of a recording's quality summary."""
         return self.derivatives / f"{self.recording_stem(task, when)}_quality.json"
 
+    @property
+    def was_run(self) -> bool:
+        """Whether it has a record, other than of an attempt that was refused before arming."""
+        return self.record.exists() and not _refused_before_arming(self.record)
+
     def claim(self) -> None:
         """Make the folder of the record; refuse a session that has one already.
 
@@ -218,11 +223,11 @@ class SessionPaths:
             The session was run before, another spelling of a label exists, or the folder cannot
             be written.
         """
+        if self.was_run:
+            raise InputError(
+                f"{self.record}: this session has a record already; give another --session"
+            )
         if self.record.exists():
-            if not _refused_before_arming(self.record):
-                raise InputError(
-                    f"{self.record}: this session has a record already; give another --session"
-                )
             number = len(list(self.source.glob(f"{self.stem}_task-tacs_attempt-*_record.jsonl")))
             kept = f"{self.stem}_task-tacs_attempt-{number + 1}_record.jsonl"
             self.record.rename(self.record.with_name(kept))

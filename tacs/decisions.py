@@ -14,12 +14,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from tacs.dataset import SessionPaths
 from tacs.errors import InputError
 from tacs.forms import text_problem
 from tacs.journal import Entry, Journal
 from tacs.remeasure import Remeasurement
 
-__all__ = ["CHOICES", "KEEP", "FrequencyDecision", "decide", "decision_of", "decisions_of"]
+__all__ = ["CHOICES", "KEEP", "FrequencyDecision", "decide", "decision_of"]
 
 Choice = Literal["keep", "retune"]
 CHOICES: tuple[Choice, ...] = ("keep", "retune")
@@ -116,8 +117,8 @@ def decide(
     Raises
     ------
     InputError
-        A choice that there is not, a retuning without a peak to tune to, or a reason that is
-        missing.
+        A choice that there is not, a retuning without a peak to tune to, a reason that is missing,
+        or a session that has been run: of that one, only the words of a decision can be corrected.
     FileProblems
         The journal does not take the entry.
     RecordError
@@ -155,9 +156,16 @@ def decide(
         "reason": reason.strip() or KEEP,
     }
     book = Journal(dataset)
+    earlier = None if corrects is None else book.find(corrects)
+    paths = SessionPaths.of(dataset, subject, session)
+    if paths.was_run and (earlier is None or earlier.data.get("frequency_hz") != frequency_hz):
+        raise InputError(
+            f"--session {session}: has been run ({paths.record.name}), and its frequency is on "
+            f"record; decide for the session that is next"
+        )
     entry = book.append(
         "frequency_decision", data, operator=operator, role=role, subject=subject,
-        session=session, corrects=None if corrects is None else book.find(corrects).hash,
+        session=session, corrects=None if earlier is None else earlier.hash,
     )  # fmt: skip
     return decision_of(entry)
 
@@ -183,14 +191,3 @@ def decision_of(entry: Entry) -> FrequencyDecision:
         role=entry.role,
         entry=entry.hash,
     )
-
-
-def decisions_of(dataset: str | Path, subject: str | None = None) -> list[FrequencyDecision]:
-    """Return the decisions that hold, in the order in which they were entered.
-
-    Raises
-    ------
-    RecordError
-        The journal does not verify.
-    """
-    return [decision_of(e) for e in Journal(dataset).current("frequency_decision", subject)]

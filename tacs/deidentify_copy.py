@@ -214,7 +214,7 @@ class Copy:
             plan = Protocol.from_data(lines[0].data["protocol"], "protocol") if lines else None
             if plan is not None:
                 blinded = "as planned, the arm is blinded: " if plan.blinding is not None else ""
-                return blinded + parameters(plan)
+                return blinded + parameters(plan, lines)
         return None
 
     def _derived(self, path: Path) -> None:

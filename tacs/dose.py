@@ -36,7 +36,7 @@ class Delivered:
         From the first to the last instant with current; of trains without the gaps between them.
     frequency_hz : float or None
         Of the sine at full current, or of a modulated carrier's envelope; None where there was
-        too little of it.
+        too little of it, or more than one.
     current_peak_ma : float
         Largest magnitude at any electrode.
     electrodes : mapping of str to float
@@ -52,6 +52,9 @@ class Delivered:
     bursts, span_s : int or None, float or None
         Of measured trains: stretches with current between gaps, run-ins among them, and the time
         from the first to the last current, gaps included.
+    frequencies_hz : tuple of float
+        Where the session had more than one: those that were set while current flowed, or for it, as
+        the device made them, in the order in which each came first. Else empty.
     """
 
     duration_s: float
@@ -64,12 +67,24 @@ class Delivered:
     source: str
     bursts: int | None = None
     span_s: float | None = None
+    frequencies_hz: tuple[float, ...] = ()
+
+    def of_several(self, frequencies_hz: tuple[float, ...]) -> Delivered:
+        """Return the same of a session with these frequencies; with none or one, nothing changes.
+
+        No single number is the frequency of a session that was retuned, even where it went back.
+        """
+        if len(frequencies_hz) < 2:
+            return self
+        return replace(self, frequency_hz=None, frequencies_hz=frequencies_hz)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON keys of the command line; the charge is the largest electrode's."""
-        trains: dict[str, float] = {} if self.bursts is None else {"bursts": self.bursts}
+        more: dict[str, Any] = {} if self.bursts is None else {"bursts": self.bursts}
         if self.span_s is not None:
-            trains["span_s"] = round(self.span_s, 3)
+            more["span_s"] = round(self.span_s, 3)
+        if self.frequencies_hz:
+            more["frequencies_hz"] = [round(hz, 5) for hz in self.frequencies_hz]
         return {
             "duration_s": round(self.duration_s, 3),
             "frequency_hz": None if self.frequency_hz is None else round(self.frequency_hz, 5),
@@ -80,7 +95,7 @@ class Delivered:
             "mean_ma": {name: round(ma, 6) + 0.0 for name, ma in self.mean_ma.items()},
             "balance_ma": round(self.balance_ma, 6),
             "source": self.source,
-            **trains,
+            **more,
         }
 
     @classmethod
@@ -97,6 +112,7 @@ class Delivered:
             source=data["source"],
             bursts=data.get("bursts"),
             span_s=data.get("span_s"),
+            frequencies_hz=tuple(data.get("frequencies_hz", ())),
         )
 
 

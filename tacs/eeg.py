@@ -18,7 +18,15 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["EEGBlock", "EEGDescription", "EEGStream", "SourceKind", "SourceName", "open_source"]
+__all__ = [
+    "EEGBlock",
+    "EEGDescription",
+    "EEGStream",
+    "SourceKind",
+    "SourceName",
+    "feel",
+    "open_source",
+]
 
 GROUP = "tacs.eeg"
 
@@ -180,6 +188,28 @@ def open_source(text: str, clock: Clock) -> EEGStream:
     if clock.virtual and not kind.virtual:
         raise InputError(f"{text}: is read in real time; use --clock real")
     return kind.make(name.address, name.options, clock)
+
+
+def feel(source: EEGStream, device: Any) -> bool:
+    """Have a virtual patient feel what an emulated device delivers.
+
+    Parameters
+    ----------
+    source : EEGStream
+        One that is no virtual patient is left as it is.
+    device : EmulatedDevice
+        In this process.
+
+    Returns
+    -------
+    bool
+        Whether there was somebody to feel it.
+    """
+    feels, delivered = getattr(source, "feel", None), getattr(device, "delivered", None)
+    if feels is None or delivered is None:
+        return False
+    feels(delivered)
+    return True
 
 
 def _told() -> str:

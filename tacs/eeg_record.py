@@ -76,8 +76,8 @@ class StreamRecorder:
         BIDS data set; made where there is none.
     subject, session : str
         BIDS labels.
-    when : {"pre", "post"}
-        Before or after the stimulation of that session.
+    when : {"pre", "post", "during"}
+        Before, after or during the stimulation of that session.
     task : str
         What the person does, such as ``rest-closed``.
 
@@ -90,8 +90,8 @@ class StreamRecorder:
     def __init__(
         self, dataset: str | Path, *, subject: str, session: str, when: str, task: str
     ) -> None:
-        if when not in {"pre", "post"}:
-            raise InputError(f"when {when!r}: must be pre or post")
+        if when not in {"pre", "post", "during"}:
+            raise InputError(f"when {when!r}: must be pre, post or during")
         self._labels = (subject, session, when, task_label(task))
         paths = SessionPaths.of(dataset, subject, session)
         refuse_other_spelling(paths)
@@ -180,6 +180,28 @@ class StreamRecorder:
                 f"{self.path}: cannot be written ({exc.strerror or exc}); what came before is safe"
             ) from exc
 
+    def mark(self, text: str, start_s: float, stop_s: float | None = None) -> None:
+        """Mark a stretch; with the same text and start again, its end.
+
+        Parameters
+        ----------
+        text : str
+            What the recording is to say there.
+        start_s, stop_s : float
+            Seconds of the recording, which counts what is missing. Without an end, up to that of
+            the recording, should nobody give it later.
+
+        Raises
+        ------
+        RecordError
+            The disk does not take it.
+        """
+        note = {"mark": text, "from_s": round(start_s, 6), "to_s": stop_s and round(stop_s, 6)}
+        try:
+            self._head.write((json.dumps(note) + "\n").encode())
+        except OSError as exc:
+            raise RecordError(f"{self.path}: cannot be written ({exc.strerror or exc})") from exc
+
     def close(self) -> None:
         """Leave the stream as it is, to be finished later. Safe to repeat."""
         for file in (self._data, self._head):
@@ -257,6 +279,11 @@ def _read(path: Path, data: bytes) -> tuple[_Head, list[dict[str, Any]]]:
         head = _Head.of(json.loads(lines[0]))
         notes = [json.loads(line) for line in lines[1:]]
         for note in notes:
+            if "mark" in note:
+                ends_s = note["to_s"]
+                note["mark"], note["from_s"] = str(note["mark"]), float(note["from_s"])
+                note["to_s"] = math.inf if ends_s is None else float(ends_s)
+                continue
             note["at"], note["missing"] = int(note["at"]), int(note["missing"])
             note["restarted"] = note["restarted"] is True
     except (ValueError, KeyError, IndexError, TypeError) as exc:
@@ -278,15 +305,25 @@ def _recording(path: Path, head: _Head, notes: list[dict[str, Any]]) -> Any:
     import numpy as np
 
     from analysis.live import Break, raw_of
+    from analysis.marks import add_marks
 
     flat = np.fromfile(path, dtype="<f4")
     n = len(flat) // len(head.channels)
     if not n:
         raise InputError(f"{path}: holds not one sample; remove it")
     signal_uv = flat[: n * len(head.channels)].reshape(n, -1).T.astype(np.float64)
-    breaks = [Break(x["at"], x["missing"], x["restarted"]) for x in notes if x["at"] < n]
+    gaps = [x for x in notes if "mark" not in x]
+    breaks = [Break(x["at"], x["missing"], x["restarted"]) for x in gaps if x["at"] < n]
     began = datetime.fromisoformat(head.began)
-    return raw_of(signal_uv, head.sfreq_hz, head.channels, breaks, began)
+    raw = raw_of(signal_uv, head.sfreq_hz, head.channels, breaks, began)
+    # The end of a mark comes in a line of its own, after that of its beginning.
+    ends_s = {(x["mark"], x["from_s"]): x["to_s"] for x in notes if "mark" in x}
+    length_s = raw.n_times / head.sfreq_hz
+    for (text, from_s), to_s in ends_s.items():
+        start_s, stop_s = max(from_s, 0.0), min(to_s, length_s)
+        if start_s < stop_s:
+            add_marks(raw, [start_s], [stop_s - start_s], text)
+    return raw
 
 
 def _remove(path: Path) -> None:

@@ -22,6 +22,7 @@ from tacs.bids_stimulation import impedances
 from tacs.dataset import SessionPaths, find_recordings, find_records
 from tacs.errors import InputError
 from tacs.files import read_toml
+from tacs.frequencies import several_in_words, several_of
 from tacs.journal import Journal
 from tacs.protocol import Protocol
 from tacs.record import Line, read_record
@@ -245,7 +246,9 @@ def _ran(lines: Sequence[Line], plan: Protocol) -> dict[str, str]:
     outcome = str(end.get("outcome", "interrupted"))
     paused = sum(1 for x in lines if x.kind == "state" and x.data.get("to") == "paused")
     charge = got.get("rectified_charge_c") if isinstance(got, Mapping) else None
+    several = several_in_words(several_of(lines))
     return {
+        **({"frequency": f"{several}; planned {plan.frequency_hz:g} Hz"} if several else {}),
         "device_model": str(identity.get("model") or ""),
         "device_firmware": str(identity.get("firmware") or ""),
         "device_channels": str(can.get("n_channels") or ""),

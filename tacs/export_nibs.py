@@ -25,6 +25,7 @@ from tacs.bids_stimulation import impedances
 from tacs.dataset import SessionPaths, find_records, write_json
 from tacs.errors import InputError
 from tacs.files import write_text
+from tacs.frequencies import several_in_words, several_of
 from tacs.protocol import Loop, Protocol
 from tacs.record import Line, read_record
 from tacs.tables import table_text
@@ -64,7 +65,8 @@ DESCRIBED: Mapping[str, Mapping[str, str]] = {
     "intensity_reference": {"Description": "absolute: the current itself"},
     "stimulus_duration": {"Description": "From first to last current, ramps included, as planned",
                           "Units": "s"},
-    "frequency": {"Description": "Of the sine; of a modulated carrier, of its envelope",
+    "frequency": {"Description": "Of the sine; of a modulated carrier, of its envelope; n/a where "
+                  "there were several, which stimulus_description has",
                   "Units": "Hz"},
     "starting_phase": {"Description": "Phase of each element's sine at the start; the sign of an "
                        "element is in its intensity", "Units": "deg", **DELIMITED},
@@ -272,7 +274,7 @@ class _Session:
         top = max(x.current_peak_ma for x in loops)
         sine = plan.waveform == "tacs" and len({x.phase_deg for x in loops}) == 1
         shared = {name: _at_start(loops, name) / top for name in names}
-        read = self._impedances()
+        read, several = self._impedances(), several_of(self.lines)
         got = self.delivered if not self.blinded else None
         source = None if got is None else got.get("source")
         measured = got.get("electrodes", {}) if got is not None and source == "measured" else {}
@@ -281,14 +283,14 @@ class _Session:
             "tES",
             "stimulator",
             "|".join(names),
-            "Sinusoid" if sine and plan.trains is None else "Custom",
+            "Sinusoid" if sine and plan.trains is None and not several else "Custom",
             "|".join(_num(shared[name]) for name in names) if sine else "n/a",
             _num(top) if sine else "n/a",
             "absolute",
             _num(plan.duration_s),
-            _num(plan.frequency_hz),
+            _num(None if several else plan.frequency_hz),
             "|".join(_num(loops[0].phase_deg) for _ in names) if sine else "n/a",
-            _in_words(plan),
+            _in_words(plan) + (f"; played at {several_in_words(several)}" if several else ""),
             "|".join(_num(read.get(name)) for name in names) if read else "n/a",
             "|".join(_num(measured.get(name)) for name in names) if measured else "n/a",
             self.outcome,

@@ -22,8 +22,7 @@ from tacs.bids import SessionPaths
 from tacs.clock import MonotonicClock, QueueInbox
 from tacs.errors import InputError, SafetyRefusal, TacsError
 from tacs.guardian import Telemetry
-from tacs.local_link import Connection, Contact, connect
-from tacs.loop_inbox import WakingInbox
+from tacs.local_link import Connection, Contact, HasFileno, connect
 from tacs.played import Played
 from tacs.run_record import RunRecord
 from tacs.safety import Breach
@@ -139,7 +138,7 @@ def _stay(
         if own_lease and now_s - alive_s >= ALIVE_EVERY_S:
             link.send({"say": "alive"})
             alive_s = now_s
-        link.wait(ROUND_S, inbox if isinstance(inbox, WakingInbox) else None)
+        link.wait(ROUND_S, inbox if isinstance(inbox, HasFileno) else None)
         for told in link.receive():
             if "telemetry" in told and watch is not None:
                 watch(telemetry_of(told["telemetry"]))

@@ -16,6 +16,7 @@ from typing import Any
 
 from tacs.errors import ProtocolViolation
 from tacs.local_link import Connection, Contact, shows_token
+from tacs.texts import is_whole, mended
 
 __all__ = ["FrontDoor"]
 
@@ -168,7 +169,7 @@ class FrontDoor:
             client.link.close()
             return
         client.known = True
-        client.name = str(hello.get("name", ""))[:80]
+        client.name = mended(str(hello.get("name", "")))[:80]
         if hello.get("role") == "operator" and not self.controlled:
             # Whoever lost the lease does not get it back: the session is stopping by then.
             client.controls = self.controlled = True
@@ -177,6 +178,9 @@ class FrontDoor:
     def _say(self, client: _Client, said: Any) -> None:
         if not isinstance(said, str) or len(said) > 500:
             client.link.send({"refused": "a message must be a short text"})
+        elif not is_whole(said) and said.split(":")[0] != "stop":
+            told = f"{said.split(':')[0]}: dropped, half a character is in it; send it again"
+            client.link.send({"refused": told})
         elif client.controls:
             self._messages.append(said)
         elif said.split(":")[0] == "stop":

@@ -44,6 +44,7 @@ from tacs.session import (
     Trigger,
     step,
 )
+from tacs.texts import mended
 from tacs.watcher import Watcher
 from tacs.waveform import Waveform
 
@@ -412,7 +413,7 @@ class Guardian:
     def tick(self, messages: list[str], now_s: float) -> None:
         """Handle messages, stops first, then let time pass."""
         for message in sorted(messages, key=lambda m: not self._stops(m)):
-            self._hear(message, now_s)
+            self._hear(mended(message), now_s)
         self._look(now_s)
         self._apply(Event(Trigger.TICK), now_s)
         self._pump(now_s)
@@ -593,7 +594,9 @@ class Guardian:
             driver.start(action.value, now_s)
             self._played.began(self.session.started_s, self._clock.now_s(), self._achieved_hz)
         elif action.do is Do.SET_LEVEL:
+            sent_s = self._clock.now_s()
             driver.set_level(action.value, now_s)
+            self._played.levelled(action.value, sent_s, self._clock.now_s())
             if self._watcher is not None:
                 self._watcher.judge.command(action.value, now_s)
         elif action.do is Do.EXTEND_LEASE:
@@ -606,7 +609,7 @@ class Guardian:
             self._played.tuned(self._clock.now_s(), achieved_hz)
             driver.check_achieved(action.value, achieved_hz)
             if self._watcher is not None:
-                self._watcher.judge.retune(achieved_hz)
+                self._watcher.judge.retune(achieved_hz, now_s)
         elif action.do is Do.READ_STATUS:
             self._read_status(now_s)
         elif action.do is Do.SOFT_STOP:
@@ -704,7 +707,7 @@ def _request(word: str, text: str) -> Event:
         value = -math.inf
     elif isinstance(given, int | float) and not isinstance(given, bool) and abs(given) < 1e9:
         value = float(given)
-    return Event(ASKS[word], str(data.get("reason", ""))[:200], value)
+    return Event(ASKS[word], mended(str(data.get("reason", "")))[:200], value)
 
 
 def _known(value: float) -> float | None:

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tacs.blinded_record import visible_cause
+from tacs.blinded_record import WITHHELD, visible_cause
 from tacs.clock import MonotonicClock
 from tacs.conduct import Conduct
 from tacs.errors import InputError, SafetyRefusal, TacsError
@@ -57,14 +57,18 @@ class _Desk:
         self.door.broadcast({"ask": {"words": words, "told": list(told)}})
         until_s = self.clock.now_s() + ANSWER_WITHIN_S
         while self.clock.now_s() < until_s:
+            confirmed = False
+            # All of them first: a stop may have come along with the confirmation, before or after.
             for message in self.clock.wait(self.clock.now_s() + 0.2, self.door):
                 word, _, text = message.partition(":")
                 if word == "confirm":
                     if text != words:
                         raise InputError(f"not armed: {text!r} is not {words}")
-                    return
-                if word not in {"alive", "pause", "resume"}:
+                    confirmed = True
+                elif word not in {"alive", "pause", "resume"}:
                     raise InputError(f"not armed: {text or message}")
+            if confirmed:
+                return
         raise InputError("not armed: nobody confirmed within ten minutes")
 
     def see_out(self) -> None:
@@ -113,7 +117,8 @@ def telemetry_to_data(telemetry: Telemetry, *, blinded: bool) -> dict[str, Any]:
         "played": None if blinded or telemetry.played is None else telemetry.played.to_dict(),
         "trains": telemetry.trains,
         "refused": telemetry.refused,
-        "refusal": telemetry.refusal,
+        # Why tells the state, and the state the arm.
+        "refusal": WITHHELD if blinded and telemetry.refusal else telemetry.refusal,
         "frequency_hz": None if blinded else telemetry.frequency_hz,
     }
 

@@ -9,6 +9,7 @@ how far apart two of them are is told by the instrument's own clock, never by th
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -131,7 +132,8 @@ class Judge:
         self._soft_stop_s = soft_stop_s
         self._battery_min = battery_min
         self._electrodes = {name: _Electrode(name, peak) for name, peak in peaks_ma.items()}
-        self.retune(frequency_hz)
+        self._tunings: deque[tuple[float, float]] = deque()
+        self.retune(frequency_hz, -math.inf)
         self._levels: deque[tuple[float, float]] = deque([(-math.inf, 0.0)])
         self._stopped_s = math.nan
         self._last_frame_s = math.nan  # before the first frame nothing is late
@@ -148,12 +150,12 @@ class Judge:
     def command(self, level: float, now_s: float) -> None:
         """Take note of a level that was sent."""
         self._levels.append((now_s, level))
-        if self._edges:
-            self._moves.append((now_s, level))
+        self._moves.append((now_s, level))
 
-    def retune(self, frequency_hz: float) -> None:
+    def retune(self, frequency_hz: float, now_s: float) -> None:
         """Take note of the frequency that is played from now on."""
         self._frequency_hz = frequency_hz
+        self._tunings.append((now_s, frequency_hz))
         self._half_cycle_s = 0.5 / frequency_hz
         # A second, in whole cycles: the mean of a part of a cycle is no direct current.
         self._window_s = math.ceil(frequency_hz) / frequency_hz
@@ -301,23 +303,28 @@ class Judge:
         if lower_ma < 2.0 * FLOOR_MA:
             return []
         told = f"{name} carries {{:.3f}} mA peak, {lower_ma:.3f} mA commanded"
-        half_ma = self._peak_ma(electrode, self._half_cycle_s + self._frame_s)
-        if half_ma < 0.5 * lower_ma - FLOOR_MA and self._covers(electrode, self._half_cycle_s):
+        half_cycle_s = 0.5 * max(self._periods_s())
+        half_ma = self._peak_ma(electrode, half_cycle_s + self._frame_s)
+        if half_ma < 0.5 * lower_ma - FLOOR_MA and self._covers(electrode, half_cycle_s):
             return [Finding("open_circuit", "emergency", told.format(half_ma))]
-        cycle_s = 2.0 * self._half_cycle_s
+        cycle_s = 2.0 * half_cycle_s
         if self._repeats or not self._covers(electrode, max(cycle_s, 0.5)):
             return []
         cycle_ma = self._peak_ma(electrode, max(cycle_s, 0.5))
-        squares = [
-            f.rms_ma[name] ** 2 for s, f in electrode.frames if s > at_s - self._whole_cycles_s()
-        ]
-        if not self._full(len(squares), self._whole_cycles_s()):
+        span_s = self._whole_cycles_s()
+        frames = [f for s, f in electrode.frames if s > at_s - span_s]
+        if not self._full(len(frames), span_s):
             return []
-        rms_ma = math.sqrt(sum(squares) / len(squares))
+        rms_ma = math.sqrt(sum(f.rms_ma[name] ** 2 for f in frames) / len(frames))
+        # Over the same time: while the current falls, its peaks do too.
+        peak_ma = max(f.peak_ma[name] for f in frames)
         if cycle_ma < self._limits["undercurrent_ratio"] * lower_ma - FLOOR_MA:
             return [Finding("compliance", "soft", told.format(cycle_ma))]
-        if lower_ma > 5.0 * FLOOR_MA and not rms_ma <= CLIPPED_RMS_PER_PEAK * cycle_ma:
-            text = f"the sine of {name} is clipped at {cycle_ma:.3f} mA"
+        # A part of a cycle has more than half of the peak's square at most by this.
+        more = self._parts_s() / (8.0 * math.pi * span_s)
+        most_ma = math.sqrt(CLIPPED_RMS_PER_PEAK**2 + more) * peak_ma
+        if lower_ma > 5.0 * FLOOR_MA and not rms_ma <= most_ma:
+            text = f"the sine of {name} is clipped at {peak_ma:.3f} mA"
             return [Finding("compliance", "soft", text)]
         return []
 
@@ -329,21 +336,44 @@ class Judge:
             return []
         mean_ma = sum(means) / len(means)
         allowed_ma = self._limits["measured_dc_offset_ma"]
+        lowest, highest = self._moved(self._last_frame_s)
+        part_s = 0.5 * highest * self._parts_s()
         if self._edges:
-            # Half a cycle of what the level moved by, over the time that the mean is taken.
-            cycles_s = math.pi * self._frequency_hz * self._window_s
-            allowed_ma += self._moved(self._last_frame_s) * electrode.peak_ma / cycles_s
+            # Half a cycle of what the level moved by.
+            part_s += (highest - lowest) * max(self._periods_s())
+        allowed_ma += electrode.peak_ma * part_s / (math.pi * self._window_s)
         if abs(mean_ma) <= allowed_ma:
             return []
         return [Finding("dc_offset", "soft", f"{name} carries {mean_ma:+.3f} mA of direct current")]
 
-    def _moved(self, now_s: float) -> float:
-        """How far the commanded level moved in the time that a mean is taken over."""
-        since_s = now_s - self._window_s - LATENCY_S
-        while len(self._moves) > 1 and self._moves[1][0] <= since_s:
-            self._moves.popleft()
+    def _moved(self, now_s: float) -> tuple[float, float]:
+        """Lowest and highest level commanded in the time that a mean is taken over."""
+        self._forget(self._moves, now_s)
         levels = [level for _, level in self._moves]
-        return max(levels) - min(levels)
+        return min(levels), max(levels)
+
+    def _periods_s(self) -> list[float]:
+        """Period of every frequency that was played in that time, in order."""
+        self._forget(self._tunings, self._last_frame_s)
+        return [1.0 / hz for _, hz in self._tunings]
+
+    def _parts_s(self) -> float:
+        """Of a sine whose frequency changes without a jump, what a mean over that time may miss.
+
+        Whole cycles of one frequency have no mean. With the phases free at both ends and at every
+        change, the integral of ``sin(2π f t)`` is at most this, over 2π; 0 without a change.
+        """
+        periods_s = self._periods_s()
+        if len(periods_s) == 1:
+            return 0.0
+        changes_s = sum(abs(b - a) for a, b in itertools.pairwise(periods_s))
+        return periods_s[0] + periods_s[-1] + changes_s
+
+    def _forget(self, course: deque[tuple[float, float]], now_s: float) -> None:
+        """Drop what was over before the time that a mean is taken over."""
+        since_s = now_s - self._window_s - LATENCY_S
+        while len(course) > 1 and course[1][0] <= since_s:
+            course.popleft()
 
     def _balance(self, frame: CurrentFrame, highest: float) -> list[Finding]:
         residual_ma = abs(sum(frame.mean_ma[name] for name in self._electrodes))

@@ -96,12 +96,17 @@ class LiveView:
         self._helped = False
         self._told = ""
         self._typed = ""
+        self._beside = ""
         self._shown: tuple[State | None, float] = (None, -LINE_EVERY_S)
         self._over = threading.Event()
 
     def watch(self, telemetry: Telemetry) -> None:
         """Take the latest telemetry; called by the guardian, returns at once."""
         self._latest = telemetry
+
+    def show(self, text: str) -> None:
+        """Have a few words stand at the end of the line; called again and again."""
+        self._beside = text
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
@@ -221,6 +226,8 @@ class LiveView:
             parts.append(_measured(now))
             if now.impedance_kohm:
                 parts.append(f"{max(now.impedance_kohm.values()):.1f} kΩ")
+            if self._beside:
+                parts.append(self._beside)
         return "  ".join(parts)
 
 

@@ -18,11 +18,20 @@ import stat
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from tacs.errors import InputError, ProtocolViolation
+from tacs.texts import mended
 
-__all__ = ["Connection", "Contact", "connect", "listen", "running_guardians", "runtime_folder"]
+__all__ = [
+    "Connection",
+    "Contact",
+    "HasFileno",
+    "connect",
+    "listen",
+    "running_guardians",
+    "runtime_folder",
+]
 
 LONGEST_LINE = 1 << 20
 LONGEST_QUEUE = 1 << 20
@@ -187,8 +196,9 @@ def shows_token(hello: Any, token: str) -> bool:
     return isinstance(shown, str) and hmac.compare_digest(shown.encode(), token.encode())
 
 
+@runtime_checkable
 class HasFileno(Protocol):
-    """What ``select`` can wait for."""
+    """What ``select`` can wait for; whether something can be is asked by ``isinstance``."""
 
     def fileno(self) -> int:
         """Return its number."""
@@ -217,7 +227,7 @@ class Connection:
         """Queue a message and send what the other side takes; one that takes nothing is cut off."""
         if not self.open:
             return
-        self._out += (json.dumps(message, ensure_ascii=False) + "\n").encode()
+        self._out += (mended(json.dumps(message, ensure_ascii=False)) + "\n").encode()
         self.flush()
         if len(self._out) > LONGEST_QUEUE:
             self.close()
@@ -277,7 +287,8 @@ class Connection:
 
 def _message(line: bytes) -> dict[str, Any]:
     try:
-        message = json.loads(line)
+        # A byte that is no UTF-8 stays as half a character; see :mod:`tacs.texts`.
+        message = json.loads(line.decode("utf-8", "surrogateescape"))
     except (ValueError, RecursionError) as exc:
         raise ProtocolViolation("a message on the local socket is no JSON") from exc
     if not isinstance(message, dict):

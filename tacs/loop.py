@@ -7,19 +7,22 @@ knows of time comes from the clock that it is given.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from analysis.loop_signal import SignalWatch
 from analysis.loop_stale import StaleRule, when_stale
 from analysis.loop_terms import TURN, Carrier, Decision, Request, Seen, hold
 from analysis.phase import PhaseEngine, PhaseEstimate
 from tacs.clock import Clock
 from tacs.eeg import EEGBlock, EEGStream
-from tacs.errors import LinkLost, SourceOver
+from tacs.errors import LinkLost, RecordError, SourceOver
 from tacs.guardian import Telemetry
+from tacs.loop_abort import PhaseCheck
 from tacs.loop_state import StateKeeper
 from tacs.session import WITH_CURRENT, State
 from tacs.triggers import TriggerTimer
@@ -34,6 +37,7 @@ WANTED_CURRENT: Final = WITH_CURRENT | {State.STOPPING}
 GOING_DOWN: Final = frozenset({State.RAMP_DOWN, State.PAUSED})
 PAUSE_AGAIN_S: Final = 1.0  # a pause that has not come about is asked for again
 SLACK_S: Final = 0.1  # a request takes time to become a train
+OVER_WORDS: Final = "the recording is over"
 OVER: Final = frozenset({State.STOPPING, State.STOPPED, State.DONE, State.FAULT})
 
 
@@ -142,6 +146,8 @@ class Loop:
         Phase of the current when its programme begins.
     reads_under_current : bool
         Whether the signal may be used while current flows.
+    blanking_s : float
+        After current, before the signal is used.
     state : StateKeeper
         Tells the state before a train, and whether it may begin.
     triggers : TriggerTimer, optional
@@ -150,6 +156,10 @@ class Loop:
         Length and number of the protocol's trains: none is asked for that would not fit.
     sham : (float, float, float), optional
         Decide and log, and ask for nothing: length of a train, of a gap, and frequency.
+    check : PhaseCheck, optional
+        Looks afterwards how well the phase was met; None where no phase is aimed at.
+    ends : bool
+        Whether a lost phase ends the loop; else it asks for nothing more.
     """
 
     def __init__(
@@ -171,6 +181,8 @@ class Loop:
         triggers: TriggerTimer | None = None,
         trains: tuple[float, int] = (0.0, 0),
         sham: tuple[float, float, float] | None = None,
+        check: PhaseCheck | None = None,
+        ends: bool = False,
     ) -> None:
         self._source, self._clock, self._engine = source, clock, engine
         self._rule, self._history = rule, history
@@ -182,9 +194,14 @@ class Loop:
         self._state = state
         self._triggers = triggers
         self._train_s, self._most_trains = trains
+        self.check, self._ends = check, ends
+        self.aborted = ""
         self._told: Telemetry | None = None
         self._begun_s = clock.now_s()
-        self._sample_s = self._begun_s
+        self._sample_s = self._signal_s = self._begun_s
+        self._signal = SignalWatch(source.info.sfreq_hz)
+        weights = [1.0] if engine.weights is None else engine.weights
+        self._used = [i for i, weight in enumerate(weights) if weight]
         self._current_s = self._paused_s = -math.inf
         self._fed = False
         self._first: EEGBlock | None = None
@@ -194,7 +211,8 @@ class Loop:
             on_s, off_s, hz = sham
             self._silent = _Silent(on_s, off_s, Carrier(self._begun_s, begin_rad, hz))
         self.counts = LoopCounts()
-        self.ended = ""
+        self.ended = self.eeg_ended = ""
+        self.trace: list[str] = []
         self.looked_s = self._begun_s
 
     # -- what comes in ----------------------------------------------------------------------------
@@ -213,14 +231,21 @@ class Loop:
         try:
             new = self._read()
         except SourceOver:
-            self.ended = "the recording is over"
+            self.ended = self.eeg_ended = OVER_WORDS
         except LinkLost as exc:
-            self.ended = str(exc)
+            self.ended = self.eeg_ended = f"EEG is gone: {exc}"
         else:
             if new or now_s - self._sample_s > self._stale.stale_s:
                 self._decide(self._clock.now_s(), with_current=with_current)
         self._take_fired()
+        if self._triggers is not None and self._triggers.problem:
+            self.ended = self._triggers.problem
         return not self.ended
+
+    @property
+    def failed(self) -> bool:
+        """Whether it is gone, and not because a recording that was played is over."""
+        return self.ended not in ("", OVER_WORDS) or bool(self.aborted)
 
     def wait_and_step(self, at_most_s: float) -> bool:
         """Wait for a block, and step; for the machine's clock."""
@@ -231,8 +256,9 @@ class Loop:
         return self.step()
 
     def close(self) -> None:
-        """Note the triggers that are still to be noted."""
-        self._take_fired()
+        """Note the triggers that are still to be noted; never raises."""
+        with contextlib.suppress(RecordError):  # the log's end says it
+            self._take_fired()
 
     def _take_refusals(self) -> None:
         told = self._told
@@ -252,17 +278,42 @@ class Loop:
             first_s = float(block.times_s[0])
             self._sample_s = float(block.times_s[-1])
             clear = first_s - self._current_s >= self._blanking_s
+            if block.restarted:
+                self._log.write("jump", {"what": "the time of EEG jumped", "at_s": first_s})
             if not (clear or self._reads_under_current):
+                # What comes under current is not looked at; its limits are no matter.
                 self._fed = False
+                self._signal_s = self._sample_s
+                self._signal.reset()
                 self._state.drop()
+                if self.check is not None:
+                    self.check.drop()
                 continue
             if not self._fed:
                 self._engine.reset("current has ended")
                 self._fed = True
             self._estimate = self._engine.update(block)
+            if why := self._signal.problem(block.signal_uv[self._used]):
+                self._estimate = replace(self._estimate, valid=False, reason=why)
+            else:
+                self._signal_s = self._sample_s
             if clear:
                 self._state.add(block)
+            if self.check is not None:
+                self._look_back(self.check, block)
         return new
+
+    def _look_back(self, check: PhaseCheck, block: EEGBlock) -> None:
+        """Read the phases that were predicted; a loop that meets none goes on no more."""
+        check.add(block)
+        if check.in_gaps and self._estimate.valid:
+            check.expect(self._sample_s + self._engine.horizon_s, self._estimate.phase_rad)
+        if self.aborted or not (why := check.why_stop()):
+            return
+        self.aborted = why
+        self._log.write("abort", {"reason": why, **check.to_dict()})
+        if self._ends:
+            self.ended = why
 
     def _next(self) -> EEGBlock:
         """The block that was waited for, or the next that is there."""
@@ -286,6 +337,9 @@ class Loop:
             elif decision.requests:
                 self._paused_s = now_s
             self._send(decision, seen)
+            return
+        if self.aborted:
+            self._log.decided(hold(self.aborted))
             return
         decision, history = self._rule.decide(seen, self._history)
         trains = [r for r in decision.requests if r.kind in ("train", "trigger")]
@@ -322,6 +376,7 @@ class Loop:
             carrier=carrier,
             paused=paused,
             steerable=self._silent is not None or state in STEERABLE,
+            signal_s=self._signal_s,
         )
 
     def _with_current(self, now_s: float) -> bool:
@@ -348,6 +403,8 @@ class Loop:
             counts.lags_rad.append(decision.numbers["lag_error_rad"])
         self._log.decided(decision)
         for request in decision.requests:
+            if self.check is not None:
+                self._note(self.check, request, seen)
             if request.at_s is not None and request.at_s < self._clock.now_s():
                 counts.past += 1
                 self._log.write("past", {"kind": request.kind, "at_s": request.at_s})
@@ -365,6 +422,15 @@ class Loop:
                 self._silent.take(request, seen.now_s)
             elif self._put is not None:
                 self._put(self._message(request, decision.reason))
+
+    def _note(self, check: PhaseCheck, request: Request, seen: Seen) -> None:
+        """Note what phase was predicted for what is asked for."""
+        if check.in_gaps:
+            if request.kind == "train":
+                check.train()
+        elif request.kind in ("trigger", "retune"):
+            at_s = seen.effect_s if request.at_s is None else request.at_s
+            check.event(at_s, seen.rhythm_at(at_s))
 
     def _trigger(self, request: Request) -> None:
         if self._triggers is None or request.at_s is None:

@@ -2,18 +2,20 @@
 
 What asks for something has a line of its own. Decisions that leave everything as it is come fifty
 times a second; those with the same reason that follow each other share one line, with their number
-and the first and last time. What the kernel granted or refused is in the session's record.
+and the first and last time. What the kernel granted or refused is in the session's record. The
+last line, of kind ``end``, says what ended the loop, also where that was an error.
 """
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from tacs.errors import InputError
+from tacs.errors import InputError, RecordError
 from tacs.record import RecordWriter, read_record
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ __all__ = ["LoopLog", "schedule_of"]
 
 
 class LoopLog:
-    """Writes decisions.
+    """Writes decisions; any thread may.
 
     Parameters
     ----------
@@ -42,7 +44,10 @@ class LoopLog:
         self._zero_s = now_s()
         self._real = real
         self._held: dict[str, Any] | None = None
+        self._lock = threading.RLock()
+        self._over = False
         self.reasons: Counter[str] = Counter()
+        self.problem = ""
 
     @property
     def head(self) -> str:
@@ -57,28 +62,55 @@ class LoopLog:
 
     def decided(self, decision: Decision, **more: Any) -> None:
         """Write a decision."""
-        now_s = self._now() - self._zero_s
-        self.reasons[decision.reason] += 1
-        if decision.requests:
-            self._flush()
-            self.write("decision", {**decision.to_dict(), **more})
-            return
-        held = self._held
-        if held is None or held["reason"] != decision.reason:
-            self._flush()
-            held = self._held = {**decision.to_dict(), "n": 0, "from_s": round(now_s, 6)}
-        held["n"] += 1
-        held["to_s"] = round(now_s, 6)
+        with self._lock:
+            now_s = self._now() - self._zero_s
+            self.reasons[decision.reason] += 1
+            if decision.requests:
+                self.write("decision", {**decision.to_dict(), **more})
+                return
+            held = self._held
+            if held is None or held["reason"] != decision.reason:
+                self._flush()
+                held = self._held = {**decision.to_dict(), "n": 0, "from_s": round(now_s, 6)}
+            held["n"] += 1
+            held["to_s"] = round(now_s, 6)
 
     def write(self, kind: str, data: Mapping[str, Any]) -> None:
-        """Write one line of another kind."""
-        self._flush()
-        self._writer.append(kind, self._now() - self._zero_s, dict(data), sync=False)
+        """Write one line of another kind; a loop that hung and wakes after the end writes none."""
+        with self._lock:
+            if not self._over:
+                self._flush()
+                self._writer.append(kind, self._now() - self._zero_s, dict(data), sync=False)
+
+    def end(self, reason: str, data: Mapping[str, Any], trace: Sequence[str] = ()) -> None:
+        """Write the last line, and close; a disk that refuses it is told in ``problem``.
+
+        Parameters
+        ----------
+        reason : str
+            What ended the loop.
+        data : mapping
+            What it did.
+        trace : sequence of str
+            Where it erred, for whoever mends it.
+        """
+        told = {"reason": reason, **data, "reasons": dict(self.reasons)}
+        with self._lock:
+            try:
+                self.write("end", told | ({"trace": list(trace)} if trace else {}))
+            except RecordError as exc:
+                self.problem = f"the loop's log lacks its end: {exc}"
+            self.close()
 
     def close(self) -> None:
-        """Write what is left; safe to repeat."""
-        self._flush()
-        self._writer.close()
+        """Close; safe to repeat."""
+        with self._lock:
+            if not self._over:
+                try:
+                    self._flush()
+                finally:
+                    self._over = True
+                    self._writer.close()
 
     def __enter__(self) -> Self:
         return self

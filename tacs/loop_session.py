@@ -2,40 +2,47 @@
 
 On the virtual clock the loop is an event of that clock, every few milliseconds. On the machine's
 clock it is a thread of the front end's process; the thread that holds the operator's lease watches
-it, and asks for a pause where it hangs. The guardian is the one of ``tacs run``, with every rule
-that it has.
+it, and has the current ramped down where it is gone. The guardian is the one of ``tacs run``, with
+every rule that it has.
 """
 
 from __future__ import annotations
 
-import math
-import threading
+import inspect
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from analysis.loop_phase_error import PhaseErrors
+from tacs.beside import Beside, beside_of
 from tacs.bids import SessionPaths, ensure_dataset
 from tacs.checking import Setup
 from tacs.clock import Clock, MonotonicClock, QueueInbox, VirtualClock
 from tacs.eeg import EEGStream, open_source
 from tacs.eeg_watch import plain_timing
-from tacs.errors import InputError
+from tacs.errors import InputError, SafetyRefusal
 from tacs.guardian import Telemetry
 from tacs.loop import Loop
+from tacs.loop_abort import PhaseCheck
 from tacs.loop_inbox import WakingInbox
+from tacs.loop_leash import Leash
 from tacs.loop_log import LoopLog
-from tacs.loop_plan import Learned, LoopPlan, learn, rule_of
+from tacs.loop_plan import LoopPlan
+from tacs.loop_rest import Learned, learn
+from tacs.loop_rule import check_rule, rule_of
 from tacs.loop_state import StateKeeper
+from tacs.played import begin_rad
 from tacs.protocol import Protocol
+from tacs.readiness import refusals
 from tacs.run_record import RunRecord
-from tacs.runner import run
+from tacs.runner import checked_request, run
 from tacs.triggers import TriggerTimer, open_output
 
 __all__ = ["LoopResult", "Prescribed", "run_loop"]
 
-HANG_S: Final = 1.0  # a loop that has not looked for so long hangs
+SHOW_EVERY_S: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +84,11 @@ class LoopResult:
         How often each reason decided.
     told : tuple of str
         What a person should know.
-    ended : str
+    why : str
+        What ended the loop.
+    failed : bool
+        Whether it was gone, or hung, before its time.
+    eeg_ended : str
         Why EEG ended before the session, if it did.
     timing : dict
         Of the source.
@@ -90,7 +101,9 @@ class LoopResult:
     head: str
     reasons: dict[str, int]
     told: tuple[str, ...]
-    ended: str
+    why: str
+    failed: bool
+    eeg_ended: str
     timing: dict[str, Any]
 
     def to_dict(self) -> dict[str, Any]:
@@ -103,7 +116,9 @@ class LoopResult:
             "learned": self.learned,
             "loop_log": str(self.log),
             "loop_log_head": self.head,
-            "eeg_ended": self.ended,
+            "loop_ended": self.why,
+            "loop_failed": self.failed,
+            "eeg_ended": self.eeg_ended,
             "advice": list(self.told),
             "timing": self.timing,
         }
@@ -123,6 +138,7 @@ def run_loop(
     inbox: QueueInbox | None = None,
     watch: Callable[[Telemetry], None] | None = None,
     say: Callable[[str], None] = lambda text: None,
+    show: Callable[[str], None] = lambda text: None,
     prepared: Callable[[Loop, Learned], None] | None = None,
 ) -> LoopResult:
     """Learn from rest, then run a session that listens.
@@ -151,6 +167,8 @@ def run_loop(
         Given telemetry.
     say : callable
         Told what a person should know.
+    show : callable
+        Given, again and again, a few words on how the loop is doing.
     prepared : callable, optional
         Given the loop before it begins; for tests and measurements.
 
@@ -163,30 +181,39 @@ def run_loop(
         raise InputError("a loop steers a current (PROTOCOL, --device) or triggers (--trigger)")
     if trigger and not (plan.rule == "burst" and seconds > 0.0):
         raise InputError("--trigger gives bursts (--rule burst), for --seconds of time")
+    protocol = None if prescribed is None else prescribed.protocol
+    limits = None if prescribed is None else prescribed.setup.limits
+    check_rule(plan, protocol, limits)
     time: Clock = VirtualClock() if clock == "virtual" else MonotonicClock()
+    paths = SessionPaths.of(ensure_dataset(Path(dataset)), subject, session)
+    log_path = paths.source / f"{paths.stem}_task-tacs_loop.jsonl"
+    played = _played(plan, protocol)
+    _before_rest(prescribed, played, paths, log_path, clock)
     with ExitStack() as stack:
+        timer = None
+        if trigger:
+            output = open_output(trigger, time)
+            if plan.refractory_s <= output.width_s:
+                raise InputError(
+                    f"--refractory {plan.refractory_s:g} s: a pulse of {trigger} lasts "
+                    f"{1e3 * output.width_s:g} ms; write a longer time"
+                )
+            timer = TriggerTimer(output, time)
+            stack.callback(timer.close)
+            timer.open()
         source = open_source(eeg, time) if isinstance(eeg, str) else eeg(time)
         source.open()
         stack.callback(source.close)
-        say(f"rest: {plan.rest_s:g} s without current")
-        learned = learn(source, time, plan)
-        protocol = None if prescribed is None else prescribed.protocol
-        limits = None if prescribed is None else prescribed.setup.limits
-        rule, history, told = rule_of(plan, learned, protocol, limits, time.now_s())
-        for line in told:
-            say(line)
-        paths = SessionPaths.of(ensure_dataset(Path(dataset)), subject, session)
-        log_path = paths.source / f"{paths.stem}_task-tacs_loop.jsonl"
-        log = stack.enter_context(LoopLog(log_path, time.now_s, real=not time.virtual))
-        log.begin(_first_line(plan, learned, source, protocol, rule, trigger))
-        timer = None
-        if trigger:
-            timer = TriggerTimer(open_output(trigger, time), time)
-            timer.open()
-            stack.callback(timer.close)
         if inbox is None:
             inbox = own = WakingInbox()
             stack.callback(own.close)
+        say(f"rest: {plan.rest_s:g} s without current")
+        learned = learn(source, time, plan, inbox)
+        rule, history, told = rule_of(plan, learned.rhythm, protocol, limits, time.now_s())
+        for line in told:
+            say(line)
+        log = stack.enter_context(LoopLog(log_path, time.now_s, real=not time.virtual))
+        log.begin(_first_line(plan, learned, source, protocol, rule, trigger))
         loop = Loop(
             source,
             time,
@@ -197,7 +224,7 @@ def run_loop(
             latency_s=plan.latency_s,
             put=None if prescribed is None else inbox.put,
             log=log,
-            begin_rad=_begin_rad(protocol),
+            begin_rad=0.0 if protocol is None else begin_rad(protocol),
             reads_under_current=plan.rule == "lock" or prescribed is None,
             blanking_s=plan.blanking_s,
             state=StateKeeper(
@@ -212,64 +239,73 @@ def run_loop(
             triggers=timer,
             trains=_trains(protocol),
             sham=_sham(plan, protocol),
+            check=_check(plan, learned, protocol),
+            ends=plan.abort == "end",
         )
         if prepared is not None:
             prepared(loop, learned)
-        runs = _Virtual if isinstance(time, VirtualClock) else _Threaded
-        with runs(loop, time, plan.every_s) as beside:  # type: ignore[arg-type]
-            record = None
-            if prescribed is None:
-                _for_seconds(time, seconds, inbox, beside, loop)
-            else:
-                record = _conduct(
-                    prescribed, plan, subject, session, dataset, time, inbox, watch, loop, beside
-                )
-        loop.close()
-        counts = loop.counts.to_dict()
-        log.write("end", {**counts, "reasons": dict(log.reasons), "eeg_ended": loop.ended})
-        timing = plain_timing(source.timing)
-        log.close()
+        record, why, hung = None, "interrupted", False
+        try:
+            with beside_of(loop, time, plan.every_s, name="the loop") as runs:
+                if prescribed is None or played is None:
+                    why = _for_seconds(time, seconds, inbox, loop, runs, say)
+                else:
+                    leash = Leash(runs, inbox.put, time, say)
+                    record = _conduct(
+                        prescribed, played, paths, time, inbox, watch, loop, leash, show
+                    )  # fmt: skip
+                    why = loop.ended or f"the session is over: {record.outcome}"
+                hung = runs.hangs()
+        except Exception as exc:
+            why = " ".join(f"{type(exc).__name__}: {exc}".split())
+            raise
+        finally:
+            # Whatever ended it: the log's last line says so.
+            loop.close()
+            counts = loop.counts.to_dict()
+            after = None if loop.check is None else loop.check.to_dict()
+            summary = {**counts, "eeg_ended": loop.eeg_ended, "phase_check": after}
+            log.end(why, summary, loop.trace)
         return LoopResult(
             record=record,
-            counts=counts,
+            counts={**counts, "phase_check": after, "aborted": loop.aborted},
             learned=learned.to_dict(),
             log=log_path,
             head=log.head,
             reasons=dict(log.reasons),
-            told=tuple(told),
-            ended=loop.ended,
-            timing=timing,
+            told=(*told, *((log.problem,) if log.problem else ())),
+            why=why,
+            failed=loop.failed or hung,
+            eeg_ended=loop.eeg_ended,
+            timing=plain_timing(source.timing),
         )
 
 
 def _conduct(
     prescribed: Prescribed,
-    plan: LoopPlan,
-    subject: str,
-    session: str,
-    dataset: str | Path,
+    protocol: Protocol,
+    paths: SessionPaths,
     time: Clock,
     inbox: QueueInbox,
     watch: Callable[[Telemetry], None] | None,
     loop: Loop,
-    beside: _Virtual | _Threaded,
+    leash: Leash,
+    show: Callable[[str], None],
 ) -> RunRecord:
     def hear(telemetry: Telemetry) -> None:
         loop.hear(telemetry)
-        if beside.hangs():
-            inbox.put("pause:the loop hangs")
+        leash.look(telemetry)
+        if loop.check is not None:
+            show(loop.check.words)
         if watch is not None:
             watch(telemetry)
 
-    protocol = prescribed.protocol
-    if plan.control == "sham":
-        protocol = Protocol.from_data({**protocol.to_data(), "waveform": "passive_sham"}, "sham")
     return run(
         protocol,
         prescribed.setup,
-        subject=subject,
-        session=session,
-        dataset=dataset,
+        subject=paths.subject,
+        session=paths.session,
+        dataset=paths.dataset,
         clock="virtual" if time.virtual else "real",
         inbox=inbox,
         watch=hear,
@@ -279,87 +315,83 @@ def _conduct(
 
 
 def _for_seconds(
-    time: Clock, seconds: float, inbox: QueueInbox, beside: _Virtual | _Threaded, loop: Loop
-) -> None:
-    """Wait until time is up, somebody ends it, or EEG is over."""
+    time: Clock,
+    seconds: float,
+    inbox: QueueInbox,
+    loop: Loop,
+    runs: Beside,
+    say: Callable[[str], None],
+) -> str:
+    """Wait until time is up, somebody ends it, or the loop is gone; return why it ended."""
     until_s = time.now_s() + seconds
-    while time.now_s() < until_s and not loop.ended:
-        if time.wait(min(time.now_s() + 0.1, until_s), inbox):
-            return
-        if beside.hangs():
-            raise InputError("the loop hangs: triggers were ended")
+    shown_s, aborted = time.now_s(), ""
+    while time.now_s() < until_s:
+        if loop.aborted != aborted:
+            aborted = loop.aborted
+            say(f"{aborted}: no more triggers")
+        if time.now_s() - shown_s >= SHOW_EVERY_S:
+            shown_s = time.now_s()
+            words = "" if loop.check is None else loop.check.words
+            say(f"triggers {loop.counts.triggers}{'; ' if words else ''}{words}")
+        if gone := runs.gone():
+            return gone
+        if runs.hangs():
+            return "the loop hangs: triggers were ended"
+        if messages := time.wait(min(time.now_s() + 0.1, until_s), inbox):
+            return f"ended by hand ({messages[0]})"
+    return "the time is up"
 
 
-class _Virtual:
-    """The loop as an event of a virtual clock."""
-
-    def __init__(self, loop: Loop, clock: VirtualClock, every_s: float) -> None:
-        self._loop, self._clock, self._every_s = loop, clock, every_s
-        self._over = False
-
-    def hangs(self) -> bool:
-        """An event cannot hang."""
-        return False
-
-    def __enter__(self) -> _Virtual:
-        self._again()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._over = True
-
-    def _again(self) -> None:
-        self._clock.at(self._clock.now_s() + self._every_s, self._step)
-
-    def _step(self) -> None:
-        if not self._over and self._loop.step():
-            self._again()
-
-
-class _Threaded:
-    """The loop as a thread, which waits for the source."""
-
-    def __init__(self, loop: Loop, clock: Clock, every_s: float) -> None:
-        self._loop, self._clock, self._every_s = loop, clock, every_s
-        self._over = threading.Event()
-        self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, name="loop", daemon=True)
-
-    def hangs(self) -> bool:
-        """Whether it has not looked for too long, or has failed."""
-        silent_s = self._clock.now_s() - self._loop.looked_s
-        return not self._over.is_set() and silent_s > HANG_S and not self._loop.ended
-
-    def __enter__(self) -> _Threaded:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._over.set()
-        self._thread.join(HANG_S)
-        if self._error is not None and error[1] is None:
-            raise self._error
-
-    def _run(self) -> None:
-        try:
-            while not self._over.is_set() and self._loop.wait_and_step(self._every_s):
-                pass
-        except BaseException as exc:  # told at the end; meanwhile it counts as hanging
-            self._error = exc
+def _before_rest(
+    prescribed: Prescribed | None,
+    protocol: Protocol | None,
+    paths: SessionPaths,
+    log: Path,
+    clock: str,
+) -> None:
+    """Refuse what can be refused before minutes of rest are recorded for nothing."""
+    for path in (paths.record, log):
+        if path.exists():
+            raise InputError(f"{path}: this session has a record already; give another --session")
+    if prescribed is None or protocol is None:
+        return
+    known = set(inspect.signature(checked_request).parameters)
+    request = checked_request(
+        protocol,
+        prescribed.setup,
+        subject=paths.subject,
+        session=paths.session,
+        dataset=paths.dataset,
+        clock=clock,
+        **{key: value for key, value in prescribed.options.items() if key in known},
+    )
+    if breaches := refusals(request):
+        raise SafetyRefusal(breaches)
 
 
-def _begin_rad(protocol: Protocol | None) -> float:
-    """Phase of the current when its programme begins; 0 is the positive peak."""
-    if protocol is None:
-        return 0.0
-    # A sine begins at its upward crossing, an envelope at its lowest.
-    return -math.pi if protocol.waveform == "am_tacs" else -0.5 * math.pi
+def _played(plan: LoopPlan, protocol: Protocol | None) -> Protocol | None:
+    """What the guardian is asked to play: of a sham, a passive one."""
+    if protocol is None or plan.control != "sham":
+        return protocol
+    return Protocol.from_data({**protocol.to_data(), "waveform": "passive_sham"}, "sham")
 
 
 def _trains(protocol: Protocol | None) -> tuple[float, int]:
     if protocol is None or protocol.trains is None:
         return (0.0, 0)
     return (protocol.trains.on_s, protocol.n_trains)
+
+
+def _check(plan: LoopPlan, learned: Learned, protocol: Protocol | None) -> PhaseCheck | None:
+    if not plan.aims:
+        return None
+    return PhaseCheck(
+        PhaseErrors(plan.abort_plv, plan.abort_after),
+        learned.engine.weights,
+        learned.peak_hz,
+        max_step_uv=learned.engine.gates.max_step_uv,
+        in_gaps=plan.rule != "lock" and protocol is not None,
+    )
 
 
 def _sham(plan: LoopPlan, protocol: Protocol | None) -> tuple[float, float, float] | None:

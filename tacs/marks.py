@@ -12,7 +12,7 @@ from typing import Protocol, TextIO
 from tacs.clock import Clock
 from tacs.driver import installed
 from tacs.eeg import GROUP
-from tacs.errors import DeviceNotFound, InputError
+from tacs.errors import DeviceNotFound, InputError, LinkLost
 
 __all__ = ["AtOnce", "FileMarks", "KeyMarks", "Mark", "Marks", "open_marks"]
 
@@ -43,7 +43,13 @@ class Marks(Protocol):
         """Begin; return what it is."""
 
     def collect(self) -> list[Mark]:
-        """Return the marks that have come since the last time."""
+        """Return the marks that have come since the last time.
+
+        Raises
+        ------
+        LinkLost
+            All that came were returned before, and no more will come.
+        """
 
     def close(self) -> None:
         """Let go of it; safe to repeat."""
@@ -99,6 +105,8 @@ class FileMarks:
     def collect(self) -> list[Mark]:
         """Return all of them, once."""
         left, self._left = self._left, []
+        if not left:
+            raise LinkLost(f"{self._path}: no mark is left")
         return left
 
     def close(self) -> None:
@@ -120,6 +128,7 @@ class KeyMarks:
         self._clock = clock
         self._stream = stream
         self._come: list[Mark] = []
+        self._closed = False
         self._lock = threading.Lock()
 
     def open(self) -> str:
@@ -133,16 +142,23 @@ class KeyMarks:
         """Return the marks that have come since the last time."""
         with self._lock:
             come, self._come = self._come, []
+            if self._closed and not come:
+                raise LinkLost("the keyboard was closed, and no mark can come")
         return come
 
     def close(self) -> None:
         """The thread waits for a line that may never come; the process does not."""
 
     def _listen(self) -> None:
-        for line in self._stream:
-            mark = Mark(time_s=self._clock.now_s(), text=line.strip())
-            with self._lock:
-                self._come.append(mark)
+        try:
+            for line in self._stream:
+                mark = Mark(time_s=self._clock.now_s(), text=line.strip())
+                with self._lock:
+                    self._come.append(mark)
+        except (OSError, ValueError):  # a terminal that went away
+            pass
+        with self._lock:
+            self._closed = True
 
 
 class AtOnce:

@@ -29,7 +29,7 @@ STATE_S: Final = 60.0
 MOST_MISSING: Final = 0.01  # of a block
 SHORT_GAP: Final = 0.9  # of the gap that was planned
 NO_BEGINNING: Final = frozenset({"stop", "end", "off"})
-Ending = Literal["done", "stopped", "over", "stale", "lost", "no mark"]
+Ending = Literal["done", "stopped", "over", "stale", "lost", "no mark", "marks gone"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +40,7 @@ class RanProfile:
     ----------
     source, marks : str
         What the EEG and the beginnings came from.
-    ended : {"done", "stopped", "over", "stale", "lost", "no mark"}
+    ended : {"done", "stopped", "over", "stale", "lost", "no mark", "marks gone"}
         Why it ended.
     why : str
         In words, where it was not meant to.
@@ -135,6 +135,7 @@ class ProfileRun:
         self._rows: list[Ran] = []
         self._ignored: list[str] = []
         self._waiting: list[Mark] = []
+        self._no_more = ""
         self._free_from_s = 0.0
 
     def run(self, inbox: Inbox | None = None) -> RanProfile:
@@ -256,7 +257,7 @@ class ProfileRun:
             return self._begin(block)
         until_s = self._clock.now_s() + self._patience_s
         while True:
-            self._waiting += self._marks.collect()
+            self._collect()
             while self._waiting:
                 mark = self._waiting[0]
                 if (at_s := self._due(mark)) is None:
@@ -267,9 +268,21 @@ class ProfileRun:
                     self._say(f"{name}: {self._ignored[-1]}")
                     continue
                 return at_s
-            if self._clock.now_s() > until_s and not self._waiting:
-                raise _EndedError("no mark", f"no mark within {self._patience_s:g} s")
+            if not self._waiting:
+                if self._no_more:
+                    raise _EndedError("marks gone", self._no_more)
+                if self._clock.now_s() > until_s:
+                    raise _EndedError("no mark", f"no mark within {self._patience_s:g} s")
             self._step()
+
+    def _collect(self) -> None:
+        """Take the marks that have come; once no more will come, remember why."""
+        if self._no_more:
+            return
+        try:
+            self._waiting += self._marks.collect()
+        except LinkLost as exc:
+            self._no_more = str(exc)
 
     def _due(self, mark: Mark) -> float | None:
         """Return a mark's second of the recording; None where that is not recorded yet."""
@@ -310,9 +323,11 @@ class ProfileRun:
             self._say(f"{what}: {left_s:.0f} s")
         while self._time.seconds < stop_s:
             if or_mark and self._drive is None:
-                self._waiting += self._marks.collect()
+                self._collect()
                 if self._waiting and self._due(self._waiting[0]) is not None:
                     return
+                if self._no_more and not self._waiting:
+                    return  # whoever looks for the mark says it
             self._step()
 
     def _step(self) -> None:

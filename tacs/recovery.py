@@ -26,6 +26,7 @@ from tacs.blinding import load_study
 from tacs.clock import MonotonicClock, moment_now, utc_now
 from tacs.dose import Delivered, at_least, is_whole, measure, quiet_after_s, read_trace
 from tacs.errors import InputError, RecordError, TacsError
+from tacs.frequencies import several_of
 from tacs.guardian import SYNC_S
 from tacs.ledger import Dose, Ledger, dose_at_level, site_folder
 from tacs.protocol import Protocol
@@ -203,6 +204,7 @@ def _close(paths: SessionPaths, lines: list[Line]) -> Recovered | None:
     if seen is not None:
         # Where the trace is no measurement, more may have flowed than it shows.
         delivered = at_least(delivered, seen) if quiet_s is None else seen
+    delivered = delivered.of_several(several_of(lines))
     how = {"measured": "as measured", "upper bound": "an upper bound"}
     blinded = _is_blinded(lines)
     note = (

@@ -223,6 +223,7 @@ def _dose_rows(
     top_ma = None if commanded is None else commanded.current_peak_ma
     zero = None if commanded is None else 0.0
     silent = protocol.waveform == "passive_sham"
+    played_hz = () if commanded is None else commanded.frequencies_hz
 
     def row(
         what: str,
@@ -243,13 +244,16 @@ def _dose_rows(
 
     return (
         *_time_rows(row, record, protocol, dlv),
-        row(
-            "Frequency",
-            "Hz",
-            3,
-            None if silent else protocol.frequency_hz,
-            record.achieved_hz,
-            dlv.get("frequency_hz"),
+        *(
+            row(what, "Hz", 3, None if silent else protocol.frequency_hz, sent_hz, measured_hz)
+            for what, sent_hz, measured_hz in (
+                [("Frequency", record.achieved_hz, dlv.get("frequency_hz"))]
+                if len(played_hz) < 2
+                else [
+                    ("Frequency, lowest of several", min(played_hz), None),
+                    ("Frequency, highest of several", max(played_hz), None),
+                ]
+            )
         ),
         row("Largest current at an electrode, zero-to-peak", "mA", 3, peak_ma, top_ma, dlv_ma),
         row(

@@ -262,7 +262,7 @@ def _envelopes(
         times_s, samples = trace.between(*span_s)
         # A column holds a whole cycle or more, so that the band shows the envelope and no beat.
         step = max(
-            math.ceil(trace.rate_hz / commanded.frequency_hz), math.ceil(times_s.size / BINS)
+            math.ceil(trace.rate_hz / min(commanded.frequencies_hz)), math.ceil(times_s.size / BINS)
         )
         n = times_s.size // step
         if n > 1:

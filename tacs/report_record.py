@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tacs.errors import FileProblems
+from tacs.frequencies import tunings
 from tacs.limits import LIMITS, EffectiveLimits
 from tacs.protocol import Protocol
 from tacs.record import Line, canonical, read_record
@@ -59,7 +60,11 @@ class Commanded:
     peaks_ma : mapping of str to float
         Zero-to-peak current of each electrode at level 1.
     frequency_hz : float
-        Of the sine, or of a carrier's envelope, as the device achieved it.
+        Of the sine, or of a carrier's envelope, as the device achieved it; of a retuned
+        session the first one.
+    tunings : tuple of (float, float)
+        When which frequency began to flow, from the start of the programme; see
+        :func:`tacs.frequencies.tunings`.
     rectified : float
         Mean size of the waveform at full level, as a part of its peak.
     carrier_hz : float or None
@@ -72,6 +77,17 @@ class Commanded:
     frequency_hz: float
     rectified: float = 2.0 / math.pi
     carrier_hz: float | None = None
+    tunings: tuple[tuple[float, float], ...] = ()
+
+    @property
+    def frequencies_hz(self) -> tuple[float, ...]:
+        """Each frequency that flowed, in order; one, where nothing was retuned."""
+        return tuple(dict.fromkeys(hz for _, hz in self.tunings)) or (self.frequency_hz,)
+
+    def frequency_at(self, at_s: float) -> float:
+        """Return the frequency that flowed at a time from the start of the programme."""
+        so_far = [hz for from_s, hz in self.tunings if from_s <= at_s]
+        return so_far[-1] if so_far else self.frequency_hz
 
     @property
     def current_peak_ma(self) -> float:
@@ -244,10 +260,14 @@ class RecordView:
 
     @cached_property
     def hold_s(self) -> tuple[float, float] | None:
-        """The longest stretch at full current, from the start of the programme."""
+        """The longest stretch at full current and one frequency, from the programme's start."""
         edges = [(s.at_s, s.after) for s in self.states if s.at_s is not None]
+        tuned_s = [] if self.commanded is None else [at_s for at_s, _ in self.commanded.tunings]
         holds = [
-            (start_s, end_s) for (start_s, state), (end_s, _) in pairwise(edges) if state == "hold"
+            part
+            for (start_s, state), (end_s, _) in pairwise(edges)
+            if state == "hold"
+            for part in pairwise([start_s, *(t for t in tuned_s if start_s < t < end_s), end_s])
         ]
         return max(holds, key=lambda hold: hold[1] - hold[0], default=None)
 
@@ -292,6 +312,7 @@ class RecordView:
             frequency_hz=self.achieved_hz or self.protocol.frequency_hz,
             rectified=waveform.rectified,
             carrier_hz=self.protocol.carrier_hz,
+            tunings=tuple((t_s - self.started.t_s, hz) for t_s, hz in tunings(self.lines)),
         )
 
     def _corners(self, started: Line) -> tuple[tuple[float, ...], tuple[float, ...]]:

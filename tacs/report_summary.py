@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tacs.frequencies import several_in_words
 from tacs.protocol import Protocol
 from tacs.report_current import CurrentSection
 from tacs.report_outcome import OutcomeSection
@@ -194,7 +195,9 @@ def _current_figures(current: CurrentSection | None) -> tuple[KeyFigure, KeyFigu
     got = current.delivered
     if got is None:
         return first, KeyFigure(label=delivered, value="–", note="the record does not say")
-    frequency = "no sine" if got["frequency_hz"] is None else number(got["frequency_hz"], 3, "Hz")
+    frequency = several_in_words(got.get("frequencies_hz", ())) or (
+        "no sine" if got["frequency_hz"] is None else number(got["frequency_hz"], 3, "Hz")
+    )
     second = KeyFigure(
         label=delivered,
         value=number(got["current_peak_ma"], 3, "mA"),
@@ -346,7 +349,9 @@ def _delivered(record: RecordView, current: CurrentSection) -> str:
         f"{opening} {duration(got['duration_s'])} of current with a peak of "
         f"{number(got['current_peak_ma'], 3, 'mA')} zero-to-peak"
     )
-    if got["frequency_hz"] is not None:
+    if several := several_in_words(got.get("frequencies_hz", ())):
+        text += f" at {several}"
+    elif got["frequency_hz"] is not None:
         text += f" at {number(got['frequency_hz'], 3, 'Hz')}"
     row = next((row for row in current.dose if row.unit == "mA"), None)
     if source == "measured" and row is not None and row.difference_percent is not None:

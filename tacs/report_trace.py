@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -183,11 +184,12 @@ def draw_current(
     else:
         begin_s, end_s = record.hold_s
         at_s = max(begin_s, 0.5 * (begin_s + end_s) - 0.5)
+        here = replace(commanded, frequency_hz=commanded.frequency_at(at_s))
         found.append(
             Picture(
-                src=data_uri(plot_full_current(trace, commanded, at_s)),
+                src=data_uri(plot_full_current(trace, here, at_s)),
                 alt=f"Delivered sine over the commanded one at {names}, "
-                f"{number(commanded.frequency_hz, 3, 'Hz')}.",
+                f"{number(here.frequency_hz, 3, 'Hz')}.",
                 caption="In the middle of full current: delivered (thin) over commanded (broad). "
                 "The commanded sine is shifted in time to fit; height and frequency are not.",
             )

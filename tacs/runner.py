@@ -14,7 +14,7 @@ from tacs.checking import Setup, prepare
 from tacs.clock import QueueInbox, VirtualClock
 from tacs.conduct import Conduct
 from tacs.double_entry import Entry
-from tacs.driver import AttendedEmulator, find_emulator
+from tacs.driver import AttendedEmulator, EmulatedDevice, find_emulator
 from tacs.errors import InputError, SafetyRefusal
 from tacs.front import operate
 from tacs.guardian import Telemetry
@@ -23,7 +23,7 @@ from tacs.readiness import refusals, still_to_do
 from tacs.run_record import RunRecord
 from tacs.session_request import SessionRequest
 
-__all__ = ["RunRecord", "run"]
+__all__ = ["RunRecord", "checked_request", "run"]
 
 
 def run(
@@ -48,6 +48,7 @@ def run(
     people: bool = False,
     settings: Sequence[Entry] = (),
     time: VirtualClock | None = None,
+    attach: Callable[[EmulatedDevice], None] | None = None,
 ) -> RunRecord:
     """Run one session from the checks to the data set.
 
@@ -96,6 +97,9 @@ def run(
         scripted people of an emulated device type them.
     time : VirtualClock, optional
         The virtual clock, where others live by it too.
+    attach : callable, optional
+        Given the emulated device of a session on the virtual clock, before it is opened: for a
+        virtual patient to feel its current.
 
     Returns
     -------
@@ -110,6 +114,64 @@ def run(
     TacsError
         The device failed before it was armed; the record says how.
     """
+    request = checked_request(
+        protocol, device, subject=subject, session=session, dataset=dataset, clock=clock,
+        faults=faults, titrate=titrate, operator=operator, role=role, overrides=overrides,
+        stratum=stratum, people=people, settings=settings,
+    )  # fmt: skip
+    setup = request.setup
+    inbox = inbox or QueueInbox()
+    if say is not None:
+        for line in still_to_do(request):
+            say(f"needed before arming: {line}")
+    if clock == "virtual":
+        return Conduct.of(
+            request,
+            clock=time or VirtualClock(),
+            inbox=inbox,
+            confirm=confirm,
+            watch=watch,
+            operator_lease=operator_lease,
+            attach=attach,
+        ).run()
+    # The guardian checks all this again; refused here, nothing has to be started first.
+    if breaches := refusals(request):
+        raise SafetyRefusal(breaches)
+    if not setup.device.emulated and confirm is None:
+        raise InputError("arming a real device needs a confirmation (--confirm SUBJECT:HASH)")
+    return operate(request, inbox=inbox, watch=watch, confirm=confirm, own_lease=not operator_lease)
+
+
+def checked_request(
+    protocol: Protocol,
+    device: str | Setup,
+    *,
+    subject: str,
+    session: str,
+    dataset: str | Path,
+    clock: str = "real",
+    faults: Sequence[str] = (),
+    titrate: bool = False,
+    operator: str = "",
+    role: str = "",
+    overrides: Mapping[str, str] | None = None,
+    stratum: str = "",
+    people: bool = False,
+    settings: Sequence[Entry] = (),
+) -> SessionRequest:
+    """Return what :func:`run` asks a guardian for, for whoever wants to have it refused early.
+
+    Parameters
+    ----------
+    protocol, device, subject, session, dataset, clock, faults, titrate, operator, role, overrides,
+    stratum, people, settings
+        As :func:`run` takes them.
+
+    Raises
+    ------
+    InputError
+        Bad usage, or no such device.
+    """
     setup = prepare(device) if isinstance(device, str) else device
     if clock not in {"real", "virtual"}:
         raise InputError(f"clock {clock!r}: must be real or virtual")
@@ -119,7 +181,7 @@ def run(
         raise InputError("--fault is for emulated devices only")
     if not (setup.capabilities.machine_verified or settings) and setup.device.emulated:
         settings = _scripted(protocol, setup, faults)
-    request = SessionRequest(
+    return SessionRequest(
         protocol=protocol,
         setup=setup,
         subject=subject,
@@ -134,25 +196,6 @@ def run(
         people=people or not setup.device.emulated,
         settings=tuple(settings),
     )
-    inbox = inbox or QueueInbox()
-    if say is not None:
-        for line in still_to_do(request):
-            say(f"needed before arming: {line}")
-    if clock == "virtual":
-        return Conduct.of(
-            request,
-            clock=time or VirtualClock(),
-            inbox=inbox,
-            confirm=confirm,
-            watch=watch,
-            operator_lease=operator_lease,
-        ).run()
-    # The guardian checks all this again; refused here, nothing has to be started first.
-    if breaches := refusals(request):
-        raise SafetyRefusal(breaches)
-    if not setup.device.emulated and confirm is None:
-        raise InputError("arming a real device needs a confirmation (--confirm SUBJECT:HASH)")
-    return operate(request, inbox=inbox, watch=watch, confirm=confirm, own_lease=not operator_lease)
 
 
 def _scripted(protocol: Protocol, setup: Setup, faults: Sequence[str]) -> tuple[Entry, ...]:

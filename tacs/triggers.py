@@ -7,8 +7,10 @@ suite knows the time of the trigger and nothing of what follows.
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import threading
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -131,6 +133,12 @@ class TriggerTimer:
         Opened here, and closed.
     clock : Clock
         Of the session.
+
+    Attributes
+    ----------
+    problem : str
+        How the output failed; empty while it works. After that nothing is fired any more, and the
+        output was told at once to end its pulse.
     """
 
     def __init__(self, output: TriggerOutput, clock: Clock) -> None:
@@ -139,8 +147,8 @@ class TriggerTimer:
         self._due: list[tuple[float, bool, float]] = []  # when, whether it ends a pulse, asked
         self._change = threading.Condition()
         self._over = False
-        self._fired: list[Fired] = []
-        self._problem: str | None = None
+        self._fired: deque[Fired] = deque()
+        self.problem = ""
         self._thread: threading.Thread | None = None
 
     def open(self) -> None:
@@ -149,9 +157,13 @@ class TriggerTimer:
         Raises
         ------
         TacsError
-            It cannot be opened.
+            It cannot be opened; it was let go of.
         """
-        self._output.open()
+        try:
+            self._output.open()
+        except TacsError:
+            self._let_go()
+            raise
         if not isinstance(self._clock, VirtualClock):
             self._thread = threading.Thread(target=self._run, name="triggers", daemon=True)
             self._thread.start()
@@ -164,8 +176,8 @@ class TriggerTimer:
         TacsError
             An earlier one failed.
         """
-        if self._problem is not None:
-            raise InputError(self._problem)
+        if self.problem:
+            raise InputError(self.problem)
         if when_s < self._clock.now_s() or self._over:
             return False
         if isinstance(self._clock, VirtualClock):
@@ -182,8 +194,10 @@ class TriggerTimer:
 
     def taken(self) -> list[Fired]:
         """Return those fired since the last call."""
-        fired, self._fired = self._fired, []
-        return fired
+        taken = []
+        while self._fired:  # the thread may add one at any time
+            taken.append(self._fired.popleft())
+        return taken
 
     def close(self) -> None:
         """Fire nothing more, and leave the output at rest."""
@@ -194,7 +208,7 @@ class TriggerTimer:
         if self._thread is not None:
             self._thread.join(STOP_S)
             self._thread = None
-        self._output.close()
+        self._let_go()
 
     def _fire(self, asked_s: float) -> None:
         if self._over:
@@ -202,8 +216,8 @@ class TriggerTimer:
         before_s = self._clock.now_s()
         try:
             self._output.fire(asked_s)
-        except TacsError as exc:
-            self._problem, self._over = f"a trigger failed: {exc}", True
+        except Exception as exc:  # an output of another package may raise anything
+            self._failed(exc)
             return
         self._fired.append(Fired(asked_s, before_s, self._clock.now_s()))
 
@@ -212,8 +226,19 @@ class TriggerTimer:
             return
         try:
             self._output.release()
-        except TacsError as exc:
-            self._problem, self._over = f"a trigger failed: {exc}", True
+        except Exception as exc:  # as above
+            self._failed(exc)
+
+    def _failed(self, exc: Exception) -> None:
+        """Nothing more is fired; a pulse that may have begun is ended, as far as can be."""
+        words = str(exc) if isinstance(exc, TacsError) else f"{type(exc).__name__}: {exc}"
+        self.problem, self._over = f"a trigger failed: {words}", True
+        with contextlib.suppress(Exception):
+            self._output.release()
+
+    def _let_go(self) -> None:
+        with contextlib.suppress(Exception):  # it must not raise, and somebody else's may
+            self._output.close()
 
     def _run(self) -> None:
         while not self._over:

@@ -14,6 +14,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from devices.delivered import DeliveredCurrent
 from devices.emulators.electrodes import Electrodes
 from devices.emulators.faults import FROM_POWER_ON_S, FaultKind, parse_faults
 from devices.emulators.line import Line
@@ -30,6 +31,7 @@ from tacs.rig import Rig
 __all__ = ["DeviceBench", "EmulatedFirmware", "InMemory"]
 
 FORGET_EVERY_S = 10.0
+FELT_PER_S = 1000.0
 
 
 class EmulatedFirmware(Protocol):
@@ -89,7 +91,8 @@ class DeviceBench(Generic[F]):
     """Device, stimulators, electrodes and instruments, all told the time from outside.
 
     Oscilloscope and current monitor look at the same outputs and electrodes, each at its own pace;
-    what happened is forgotten when both have seen it.
+    what happened is forgotten when both have seen it, and whoever feels the current
+    (:meth:`delivered`).
 
     Parameters
     ----------
@@ -143,6 +146,7 @@ class DeviceBench(Generic[F]):
                 fault.kind.effect(self, fault.value, now_s)
         self._to_come = [fault for fault in found if fault.at_s != FROM_POWER_ON_S]
         self._forgotten_s = now_s
+        self._felt_s = math.inf
         self.scope = (
             None
             if trace is None
@@ -167,6 +171,33 @@ class DeviceBench(Generic[F]):
         if self.scope is not None:
             self.scope.run_to(now_s)
         self._forget(now_s)
+
+    def delivered(self, begin_s: float, end_s: float, now_s: float) -> DeliveredCurrent | None:
+        """Return the current out of every contact between two instants.
+
+        Parameters
+        ----------
+        begin_s, end_s : float
+            Clock times; ask in order, from the beginning on: nothing before the last question is
+            kept for longer than the oscilloscope needs it. Beyond the present the current stays as
+            it is.
+        now_s : float
+            The present.
+
+        Returns
+        -------
+        DeliveredCurrent or None
+            None before the device was started first.
+        """
+        self._felt_s = min(end_s, now_s)
+        first_s = self.firmware.first_start_s
+        if first_s is None or end_s <= first_s:
+            return None
+        self.advance(now_s)
+        n = max(math.ceil((end_s - begin_s) * FELT_PER_S - 1e-6), 1)
+        rate_hz = max(n / (end_s - begin_s), FELT_PER_S)
+        times_s = np.minimum(begin_s + np.arange(n) / rate_hz, now_s)
+        return DeliveredCurrent(self._currents_ma(times_s), rate_hz, self.electrodes.contacts)
 
     def receive(self, data: bytes, now_s: float) -> None:
         """Take bytes from the host."""
@@ -219,11 +250,12 @@ class DeviceBench(Generic[F]):
         return self.electrodes.currents_ma(times_s, driven)
 
     def _forget(self, now_s: float) -> None:
-        """Drop what both instruments have seen."""
+        """Drop what everybody has seen."""
         if now_s - self._forgotten_s < FORGET_EVERY_S:
             return
         self._forgotten_s = now_s
         seen_s = min(
+            self._felt_s,
             now_s if self.scope is None else self.scope.read_to_s,
             now_s if self.monitor is None else self.monitor.firmware.read_to_s,
         )
@@ -253,6 +285,10 @@ class InMemory:
             self.monitor_transport = MemoryTransport(bench.monitor, clock)
             self.monitor_address = self.address
         self._clock = clock
+
+    def delivered(self, begin_s: float, end_s: float) -> DeliveredCurrent | None:
+        """Return the current between two instants; see :meth:`DeviceBench.delivered`."""
+        return self.bench.delivered(begin_s, end_s, self._clock.now_s())
 
     def finish(self, timeout_s: float = 10.0) -> TraceInfo | None:
         """Wait until the output is silent, at most ``timeout_s``, and close the oscilloscope."""

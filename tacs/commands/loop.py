@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from tacs.loop_session import LoopResult, Prescribed
 
 
+FAULT = 5
+
+
 def loop(
     subject: Subject,
     session: SessionLabel,
@@ -140,6 +143,23 @@ def loop(
             "--gate-drowsy", help="no trains above this drowsiness (z)", show_default=False
         ),
     ] = float("inf"),
+    abort_plv: Annotated[
+        float,
+        typer.Option(
+            "--abort-plv",
+            help="phase-locking value of the error, read afterwards, below which the loop asks "
+            "for nothing more; 0: whatever it is",
+        ),
+    ] = 0.5,
+    abort_after: Annotated[
+        int, typer.Option("--abort-after", help="triggers, trains or corrections it is told from")
+    ] = 50,
+    abort: Annotated[
+        str,
+        typer.Option(
+            "--abort", help="then: hold (ask for nothing more), or end (ramp down, session over)"
+        ),
+    ] = "hold",
     schedule: Annotated[
         str,
         typer.Option(
@@ -185,7 +205,8 @@ def loop(
             refractory=refractory, most=most, min_amplitude=min_amplitude, min_for=min_for,
             max_width=max_width, output_delay=output_delay, stale=stale, eyes=eyes,
             gate_eyes=gate_eyes, gate_alpha=gate_alpha, gate_drowsy=gate_drowsy,
-            schedule=schedule, seed=seed,
+            abort_plv=abort_plv, abort_after=abort_after, abort=abort, schedule=schedule,
+            seed=seed,
         )  # fmt: skip
         prescribed = None
         if protocol:
@@ -209,9 +230,14 @@ def loop(
     except AnalysisError as exc:
         raise _translated(exc) from exc
     data = result.to_dict()
+    bad = result.failed or (result.record is not None and result.record.outcome != "done")
+    if result.failed:
+        why = data["aborted"] or result.why
+        data |= {"error": why, "exit_code": FAULT}
+        console.output.say(f"tacs: {why}")
     console.output.result(data, _prose(data))
-    if result.record is not None and result.record.outcome != "done":
-        raise typer.Exit(5)
+    if bad:
+        raise typer.Exit(FAULT)
 
 
 def _translated(exc: Exception) -> Exception:
@@ -244,7 +270,7 @@ def _run(
                 "LoopResult",
                 run_loop(
                     plan, eeg, inbox=inbox, prescribed=prescribed, watch=view.watch,
-                    say=console.output.say, **options,
+                    show=view.show, say=console.output.say, **options,
                 ),
             )  # fmt: skip
     finally:
@@ -331,6 +357,9 @@ def _plan(**given: Any) -> LoopPlan:
             alpha_quantiles=given["gate_alpha"],
             max_drowsiness_z=given["gate_drowsy"],
         ),
+        abort_plv=given["abort_plv"],
+        abort_after=given["abort_after"],
+        abort=_one_of("abort", given["abort"], ("hold", "end")),
         schedule_s=schedule_of(Path(schedule)) if schedule else (),
         seed=given["seed"],
     )
@@ -356,13 +385,25 @@ def _prose(data: dict[str, Any]) -> str:
             f"lag by the loop's own estimate: {lag['mean_deg']:+.1f} ± {lag['sd_deg']:.1f} degrees "
             f"off the one wanted ({lag['n']} times)"
         )
-    if data["eeg_ended"]:
-        lines.append(f"EEG ended: {data['eeg_ended']}")
+    if data["phase_check"] and data["phase_check"]["plv"] is not None:
+        found = data["phase_check"]
+        lines.append(
+            f"phase read afterwards: PLV {found['plv']:.2f} over the last {found['over']}, lowest "
+            f"{_or_none(found['lowest_plv'])}; {found['unreadable']} could not be read "
+            f"({found['of']})"
+        )
+    if data["aborted"]:
+        lines.append(f"asked for nothing more: {data['aborted']}")
+    lines.append(f"ended: {data['loop_ended']}")
     lines += [f"{n} x {reason}" for reason, n in sorted(data["reasons"].items(), key=_most)]
     lines.append(f"log: {data['loop_log']}")
     if "record" in data:
         lines.append(f"record: {data['record']}")
     return "\n".join(lines)
+
+
+def _or_none(value: float | None) -> str:
+    return "not known" if value is None else f"{value:.2f}"
 
 
 def _most(item: tuple[str, int]) -> tuple[int, str]:

@@ -9,10 +9,11 @@ import typer
 
 from tacs import console
 from tacs.commands import profile_norms
-from tacs.console import Picks
+from tacs.console import PairsCommand, ParticipantOption, Picks, RigOption, SiteOption
 from tacs.errors import InputError
 
 if TYPE_CHECKING:
+    from analysis.profile_plan import ProfilePlan
     from analysis.profile_result import ResponseProfile
 
 app = typer.Typer(
@@ -68,7 +69,10 @@ def plan(
         str, typer.Option("--levels", help="of the drive, with commas; three give a locking region")
     ] = "1",
     no_sham: Annotated[bool, typer.Option("--no-sham", help="leave sham out")] = False,
-    seed: Annotated[int, typer.Option("--seed", help="of the order")] = 0,
+    seed: Annotated[
+        int,
+        typer.Option("--seed", help="of the order; electrical: the participant's running number"),
+    ] = 0,
     out: Annotated[str, typer.Option("--out", help="plan (JSON) for tacs profile run")] = "",
 ) -> None:
     """Plan a profile: order, length, and whether it can detect what it asks."""
@@ -95,11 +99,13 @@ def plan(
         "sham" if hz == 0.0 else f"{hz:g}" + (f" at {level:g}" if several else "")
         for hz, level in zip(design.order_hz, design.order_level, strict=True)
     )
+    what = "visits (Hz)" if design.trains else "order (Hz)"
     lines = [
-        f"order (Hz): {order}",
+        f"{what}: {order}",
         f"each: {per}{design.seconds_per_block:g} s; in all {design.minutes:.0f} min with gaps",
         f"finds locking of {design.detectable_plv:.2f} with power 0.8; {design.expected_plv:.2f} "
         f"is expected where it is read, which needs {design.needed:.0f} {unit}",
+        *_about_visits(design),
         *(f"warning: {text}" for text in design.warnings),
     ]
     data = design.to_dict()
@@ -110,6 +116,22 @@ def plan(
         data["plan"] = out
         lines.append(f"plan: {out}")
     console.output.result(data, "\n".join(lines))
+
+
+def _about_visits(design: ProfilePlan) -> list[str]:
+    """What belongs to every visit of mode electrical."""
+    from analysis.profile_visits import HOURS_BETWEEN, RECORDINGS, REST_S
+
+    if not design.trains:
+        return []
+    minutes = design.trains * (design.seconds_per_block + design.gap_s) / 60.0
+    first = {one.after_min: None for one in RECORDINGS if one.when == "post"}
+    after = ", ".join(f"{one:g}" for one in first)
+    return [
+        f"{len(design.order_hz)} visits, at least {HOURS_BETWEEN:g} h apart, at the dose that was "
+        f"tolerated: {REST_S / 60.0:g} min at rest and {minutes:.0f} min of trains in one "
+        f"recording; rest with open and with closed eyes before, and {after} min after",
+    ]
 
 
 def _levels(text: str) -> list[float]:
@@ -125,9 +147,15 @@ def run(
     plan: Annotated[str, typer.Argument(help="plan, made with tacs profile plan --out")],
     source: Annotated[
         str,
-        typer.Option("--source", help="live EEG as of tacs watch (photic): lsl:NAME, replay:FILE"),
+        typer.Option(
+            "--source",
+            help="live EEG as of tacs watch (photic, electrical): lsl:NAME, replay:FILE, "
+            "virtual:SEED",
+        ),
     ] = "",
-    mode: Annotated[str, typer.Option("--mode", help="photic or virtual; must be the plan's")] = "",
+    mode: Annotated[
+        str, typer.Option("--mode", help="photic, electrical or virtual; must be the plan's")
+    ] = "",
     out: Annotated[str, typer.Option("--out", help="data set (BIDS) to record into")] = "",
     subject: Annotated[str, typer.Option("--subject", help="participant")] = "",
     session: Annotated[str, typer.Option("--session", help="session")] = "",
@@ -157,10 +185,59 @@ def run(
         float, typer.Option("--peak-hz", help="of the virtual patient", show_default=False)
     ] = 0.0,
     clock: Annotated[
-        str, typer.Option("--clock", help="real, or virtual (replay and virtual only)")
+        str, typer.Option("--clock", help="real, or virtual (replay, virtual and emulated only)")
     ] = "real",
+    visit: Annotated[
+        int, typer.Option("--visit", help="electrical: which visit of the plan", show_default=False)
+    ] = 0,
+    protocol: Annotated[
+        str,
+        typer.Option(
+            "--protocol",
+            help="electrical: protocol file with montage, ramps and the current that was tolerated",
+        ),
+    ] = "",
+    device: Annotated[
+        str,
+        typer.Option("--device", help="electrical: emulated:synthpal, synthpal:/dev/ttyACM0, …"),
+    ] = "",
+    rig: RigOption = "",
+    rest_s: Annotated[
+        float,
+        typer.Option(
+            "--rest-s", help="electrical: rest before, seconds; as planned", show_default=False
+        ),
+    ] = -1.0,
+    eeg_delay: Annotated[
+        float | None,
+        typer.Option(
+            "--eeg-delay",
+            help="electrical: by how much the stamps of the EEG are late, ms; as measured",
+        ),
+    ] = None,
+    confirm: Annotated[
+        str, typer.Option("--confirm", help="SUBJECT:HASH, instead of typing it for a real device")
+    ] = "",
+    people: Annotated[
+        bool,
+        typer.Option(
+            "--people", help="rehearse with screening, consent, checklist and identity required"
+        ),
+    ] = False,
+    operator: Annotated[str, typer.Option("--operator", help="who runs it, for the record")] = "",
+    role: Annotated[str, typer.Option("--role", help="the operator's role")] = "operator",
+    fault: Annotated[
+        list[str] | None,
+        typer.Option("--fault", help="NAME[@SECONDS][=VALUE], emulated devices only; repeatable"),
+    ] = None,
+    site: SiteOption = "",
+    participant: ParticipantOption = "",
 ) -> None:
-    """Run a plan: EEG recorded while somebody else drives, or a virtual patient driven."""
+    """Run a plan: EEG recorded while somebody else drives, a visit with current, or a rehearsal.
+
+    Electrical: a session of `tacs run` with the visit's trains, EEG recorded beside it, and the
+    table that `tacs profile analyze` reads. Space bar, Ctrl-C: STOP; p pause, r resume.
+    """
     from dataclasses import replace
 
     from tacs.commands.profile_running import run_external
@@ -176,10 +253,46 @@ def run(
     if missing := [k for k, v in (("--out", out), ("--subject", subject), ("--session", session))
                    if not v]:  # fmt: skip
         raise InputError(f"a profile is recorded while it runs: give {missing[0]}")
+    labels = {"out": out, "subject": subject, "session": session, "task": task}
+    current = {
+        "--visit": visit, "--protocol": protocol, "--device": device, "--rig": rig,
+        "--rest-s": rest_s != -1.0, "--eeg-delay": eeg_delay is not None, "--confirm": confirm,
+        "--people": people, "--operator": operator, "--fault": fault, "--site": site,
+        "--participant": participant,
+    }  # fmt: skip
+    if chosen.mode != "electrical" and (odd := [name for name, given in current.items() if given]):
+        raise InputError(f"{odd[0]}: belongs to mode electrical, and the plan is {chosen.mode}")
+    if chosen.mode == "electrical":
+        from tacs.commands.profile_electrical import run_electrical
+
+        others = {
+            "--marks": marks, "--markers": markers, "--picks": picks, "--peak-hz": peak_hz,
+            "--seed": seed, "--screened": screened, "--no-light": no_light,
+        }  # fmt: skip
+        if odd := [name for name, given in others.items() if given]:
+            raise InputError(f"{odd[0]}: does not belong to mode electrical, the plan's")
+        run_electrical(
+            chosen,
+            number=visit,
+            protocol=protocol,
+            device=device,
+            source=source,
+            labels=labels,
+            rest_s=float(chosen.data.get("rest_s", 180.0)) if rest_s == -1.0 else rest_s,
+            eeg_delay_ms=eeg_delay,
+            clock=clock,
+            files={"rig": rig, "site": site, "participant": participant},
+            confirm=confirm,
+            people=people,
+            faults=fault or (),
+            operator=operator,
+            role=role,
+        )
+        return
     run_external(
         chosen,
         source=source,
-        labels={"out": out, "subject": subject, "session": session, "task": task},
+        labels=labels,
         marks=marks,
         markers=markers,
         allowed=screened or no_light,
@@ -190,7 +303,7 @@ def run(
     )
 
 
-@app.command()
+@app.command(cls=PairsCommand)
 def analyze(
     recording: Annotated[str, typer.Argument(help="recording in any format that MNE reads")],
     blocks: Annotated[
@@ -247,11 +360,19 @@ def analyze(
     norm_file: Annotated[
         str, typer.Option("--norm", help="site's reference, made with tacs profile norm")
     ] = "",
-    visits: Annotated[
+    reliability: Annotated[
         str,
-        typer.Option("--visits", help="visits of several people, from tacs profile compare --out"),
+        typer.Option("--reliability", help="visits of several people: tacs profile compare --out"),
     ] = "",
     figures: Annotated[str, typer.Option("--figures", help="folder for profile.png")] = "",
+    visit: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--visit",
+            help="another visit of this person (electrical): recording and table; repeatable",
+            metavar="RECORDING BLOCKS",
+        ),
+    ] = None,
     report: Annotated[
         str, typer.Option("--report", help="one page (.html); its numbers (.json) go beside it")
     ] = "",
@@ -263,12 +384,17 @@ def analyze(
     from analysis.io import load_recording
     from analysis.profile import analyze_profile
     from analysis.profile_blocks import read_blocks
-    from analysis.profile_input import append_sham
+    from analysis.profile_input import append_sham, append_visit
     from tacs.commands.profile_results import after_of, held_against, keep, result_of
 
     chosen = _mode(mode)
+    visits = console.pairs(visit, "--visit")
+    if visits and chosen != "electrical":
+        raise InputError("--visit: belongs to mode electrical, where a visit has one frequency")
     if sham and chosen == "electrical":
-        raise InputError("--sham: in mode electrical the sham trains stand in the table of blocks")
+        raise InputError(
+            "--sham: in mode electrical the sham trains stand in a table of blocks: --visit"
+        )
     if seed < 0:
         raise InputError(f"--seed {seed}: give 0 or more")
     table = read_blocks(blocks)
@@ -276,6 +402,8 @@ def analyze(
     raw = loaded.raw
     if sham:
         raw, table = append_sham(raw, load_recording(sham).raw, table)
+    for path, rows in visits:
+        raw, table = append_visit(raw, load_recording(path).raw, table, read_blocks(rows))
     profile = analyze_profile(
         raw,
         table,
@@ -289,17 +417,20 @@ def analyze(
         seed=seed,
     )
     data = result_of(profile, loaded, blocks, subject=subject, sham=sham, rest=rest)
+    data["visits"] = [{"recording": path, "blocks": rows} for path, rows in visits]
     data["after_session"], told = after_of(
         loaded.raw, read_blocks(blocks), profile, after=after or [], minutes=after_min or [],
         sham=after_sham,
     )  # fmt: skip
-    told += held_against(data, norm_file, visits)
+    told += held_against(data, norm_file, reliability)
     told += keep(profile, data, out=out, figures=figures, report=report)
     console.output.result(data, "\n".join([*_prose(profile), *told]))
 
 
 def _prose(profile: ResponseProfile) -> list[str]:
     """What a person reads."""
+    from analysis.profile_echo import may_report_echo
+
     test = profile.test
     found = {
         "response": "response: locking to the drive beyond chance",
@@ -324,7 +455,9 @@ def _prose(profile: ResponseProfile) -> list[str]:
         lines.append(f"no resonance curve: {profile.resonance_reason}")
     for echo in profile.echoes:
         tau = f"{echo.tau_s:.2f} s {_interval(echo.tau_ci95_s)}" if echo.tau_s else "none found"
-        lines.append(f"echo at {echo.frequency_hz:g} Hz, {echo.n_trains} trains: {tau}")
+        few = "" if may_report_echo(echo.n_trains) else "; too few trains to report it"
+        what = "virtual trains of sham" if echo.kind == "sham" else "trains"
+        lines.append(f"echo at {echo.frequency_hz:g} Hz, {echo.n_trains} {what}: {tau}{few}")
     if profile.rest is not None:
         lines.append(
             f"at rest: {profile.rest.centre_hz:.2f} Hz, FWHM {profile.rest.fwhm_hz:.2f} Hz, phase "

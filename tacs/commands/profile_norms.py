@@ -85,7 +85,7 @@ def compare(
         typer.Argument(help="results of two visits or more, of one person or of several"),
     ],
     out: Annotated[
-        str, typer.Option("--out", help="comparison (JSON), for tacs profile analyze --visits")
+        str, typer.Option("--out", help="comparison (JSON), for tacs profile analyze --reliability")
     ] = "",
 ) -> None:
     """Compare visits: changes of one person; over several people, what is individual (ICC)."""

@@ -54,13 +54,6 @@ def run_external(
     from tacs.signals import signals_to
 
     virtual = plan.mode == "virtual"
-    if plan.mode == "electrical":
-        from analysis.profile_blocks import UNDER_CURRENT
-
-        raise InputError(
-            "a plan of mode electrical gives current and is run as a session, through the "
-            f"guardian: tacs run with a protocol of trains; {UNDER_CURRENT}"
-        )
     if clock not in {"real", "virtual"}:
         raise InputError(f"clock {clock!r}: write real or virtual")
     if not virtual and not source:
@@ -98,7 +91,7 @@ def run_external(
     with signals_to(inbox):
         try:
             ran = running.run(inbox)
-        except BaseException:
+        except BaseException:  # Ctrl-C too: what was recorded is kept, whatever ended it
             if recorder.begun and (kept := recorder.finish()) is not None:
                 console.output.say(f"recorded: {kept.path}")
             raise
@@ -120,7 +113,7 @@ def run_external(
     lines += [f"warning: {text}" for text in (done.warnings if done is not None else ())]
     if recording is not None and usable:
         lines.append(f"next: tacs profile analyze {recording} --blocks {table} --mode {plan.mode}")
-    code = FAULT if ran.ended in {"stale", "lost"} else NOT_DONE if ran.left else 0
+    code = FAULT if ran.ended in {"stale", "lost", "marks gone"} else NOT_DONE if ran.left else 0
     if code:
         why = ran.why or f"{ran.left} blocks of the plan are left"
         console.output.result(data | {"error": why, "exit_code": code}, "\n".join(lines))

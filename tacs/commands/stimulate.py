@@ -226,6 +226,8 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 def _run_prose(data: dict[str, Any], known: Sequence[str]) -> str:
+    from tacs.frequencies import several_in_words
+
     lines = [f"session {data['outcome']}{': ' + data['cause'] if data['cause'] else ''}"]
     if data["outcome"] == "fault":
         lines.append("take the electrode leads off the stimulator before anything else")
@@ -234,7 +236,9 @@ def _run_prose(data: dict[str, Any], known: Sequence[str]) -> str:
         lines.append(f"delivered: {'withheld (blinded)' if data['blinded'] else 'not known yet'}")
     else:
         at = ", ".join(f"{name} {ma:.3f} mA" for name, ma in got["electrodes"].items())
-        frequency = "–" if got["frequency_hz"] is None else f"{got['frequency_hz']:.4f} Hz"
+        frequency = several_in_words(got.get("frequencies_hz", ())) or (
+            "–" if got["frequency_hz"] is None else f"{got['frequency_hz']:.4f} Hz"
+        )
         lines.append(
             f"delivered ({got['source']}): {got['duration_s']:.1f} s at {frequency}, peak {at}, "
             f"{got['rectified_charge_c']:.3f} C"

@@ -42,7 +42,7 @@ def watch(
     out: Annotated[str, typer.Option("--out", help="also record into this data set (BIDS)")] = "",
     subject: Annotated[str, typer.Option("--subject", help="participant, with --out")] = "",
     session: Annotated[str, typer.Option("--session", help="session, with --out")] = "",
-    when: Annotated[str, typer.Option("--when", help="pre or post, with --out")] = "",
+    when: Annotated[str, typer.Option("--when", help="pre, post or during, with --out")] = "",
     task: Annotated[str, typer.Option("--task", help="state, such as rest-closed")] = "rest-closed",
     clock: Annotated[
         str, typer.Option("--clock", help="real, or virtual (replay and virtual only)")

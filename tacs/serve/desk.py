@@ -55,6 +55,15 @@ class Wish:
     people: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class _Armed:
+    """What the typed words confirmed, and until when it can be started."""
+
+    token: str
+    request: SessionRequest
+    until_s: float
+
+
 @dataclass(slots=True)
 class _Run:
     """One session and what is known of it."""
@@ -93,7 +102,7 @@ class Desk:
         self._lock = threading.Condition()
         self._run: _Run | None = None
         self._thread: threading.Thread | None = None
-        self._armed: tuple[str, Wish, str, float] | None = None
+        self._armed: _Armed | None = None
 
     # -- before -----------------------------------------------------------------------------------
 
@@ -165,7 +174,7 @@ class Desk:
         with self._lock:
             self._refuse_busy()
             arming = secrets.token_urlsafe(24)
-            self._armed = (arming, wish, operator, self._now_s() + ARMED_S)
+            self._armed = _Armed(arming, request, self._now_s() + ARMED_S)
         return arming
 
     def start(self, arming: str, holder: str, operator: str) -> None:
@@ -179,12 +188,12 @@ class Desk:
         with self._lock:
             self._refuse_busy()
             armed, self._armed = self._armed, None
-            if armed is None or not hmac.compare_digest(armed[0].encode(), arming.encode()):
+            if armed is None or not hmac.compare_digest(armed.token.encode(), arming.encode()):
                 raise ConsoleError("nothing is armed; type the words again")
-            if armed[2] != operator or self._now_s() > armed[3]:
+            if armed.request.operator != operator or self._now_s() > armed.until_s:
                 raise ConsoleError("armed too long ago, or by somebody else; type the words again")
-            inbox = QueueInbox()
-            self._run = _Run(self._request(armed[1], operator), holder, inbox)
+            # What was confirmed, not what its files have become meanwhile.
+            self._run = _Run(armed.request, holder, QueueInbox())
             self._thread = threading.Thread(
                 target=self._conduct, args=(self._run,), name="console", daemon=True
             )
@@ -229,9 +238,8 @@ class Desk:
     def gone(self, holder: str) -> None:
         """A page's channel is closed: where it held the session, that is a stop."""
         with self._lock:
-            mine = self._run is not None and self._run.holder == holder
-        if mine:
-            self.stop("the page that held the session went away")
+            if self._run is not None and self._run.holder == holder:
+                self.stop("the page that held the session went away")
 
     def state(self) -> dict[str, Any]:
         """Return what the session does, as the page may know it."""
@@ -336,9 +344,12 @@ class Desk:
         until_s = self._now_s() + ASKED_S
         with self._lock:
             now.phase, now.asked = "asking", {"words": words, "told": list(told)}
-            while now.answer is None and self._now_s() < until_s:
+            # Looked at once more after the answer: a stop may have come along with it.
+            while True:
                 if any(m.startswith("stop") for m in now.inbox.collect(self._now_s())):
                     raise InputError("not armed: stopped before it was confirmed")
+                if now.answer is not None or self._now_s() >= until_s:
+                    break
                 self._lock.wait(0.2)
             if now.answer is None:
                 raise InputError("not armed: nobody confirmed on the page")

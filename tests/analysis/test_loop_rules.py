@@ -35,10 +35,30 @@ TURN = 2.0 * math.pi
         (10.0, True, "EEG is gone: ramp down", True),
         (10.0, False, "EEG is stale", False),
         (math.nan, True, "EEG is gone: ramp down", True),
+        (-0.2, True, None, False),
+        (-0.3, True, "EEG is stamped ahead of time", False),
+        (-5.0, True, "EEG is stamped ahead of time: ramp down", True),
+        (-5.0, False, "EEG is stamped ahead of time", False),
     ],
 )
 def test_stale_eeg_holds_and_then_ramps_down(age_s, with_current, reason, pauses):
     now = seen(100.0, sample_s=100.0 - age_s, with_current=with_current)
+    decision = when_stale(StaleRule(), now)
+    assert (None if decision is None else decision.reason) == reason
+    assert pauses == (decision is not None and bool(decision.requests))
+
+
+@pytest.mark.parametrize(
+    ("signal_age_s", "with_current", "reason", "pauses"),
+    [
+        (0.2, True, None, False),
+        (1.0, True, "EEG carries no signal", False),
+        (2.1, True, "EEG carries no signal: ramp down", True),
+        (9.0, False, "EEG carries no signal", False),
+    ],
+)
+def test_samples_without_a_signal_are_as_good_as_none(signal_age_s, with_current, reason, pauses):
+    now = seen(100.0, signal_s=100.0 - signal_age_s, with_current=with_current)
     decision = when_stale(StaleRule(), now)
     assert (None if decision is None else decision.reason) == reason
     assert pauses == (decision is not None and bool(decision.requests))
@@ -49,7 +69,9 @@ def test_a_session_that_is_paused_is_not_paused_again():
     assert not when_stale(StaleRule(), now).requests
 
 
-@pytest.mark.parametrize("times", [(0.0, 1.0), (1.0, 1.0), (0.5, 11.0), (math.nan, 2.0)])
+@pytest.mark.parametrize(
+    "times", [(0.0, 1.0), (1.0, 1.0), (0.5, 11.0), (math.nan, 2.0), (2.5, 5.0)]
+)
 def test_times_of_staleness_that_make_no_sense_are_refused(times):
     with pytest.raises(AnalysisError, match="stale EEG"):
         StaleRule(stale_s=times[0], ramp_down_s=times[1])
@@ -208,6 +230,21 @@ def test_random_phases_are_uniform_with_the_same_rule():
         phases += [true_phase(r.at_s, 9.7) for r in decision.requests]
     assert len(phases) > 300
     assert abs(np.mean(np.exp(1j * np.array(phases)))) < 0.15
+
+
+def test_one_crossing_of_a_phase_is_one_burst_whatever_the_refractory_time():
+    """Estimates of the same crossing that come later place it a few milliseconds off."""
+    rule = replace(BURST, refractory_s=0.0)
+    history, times = BurstHistory(begun_s=0.0), []
+    for i in range(200):
+        now_s = 0.01 * i
+        late = 0.02 * (-1) ** i
+        decision, history = rule.decide(
+            seen(now_s, true_phase(now_s - 0.004, 10.0) + late), history
+        )
+        times += [request.at_s for request in decision.requests]
+    assert len(times) == 21  # at 0.05, 0.15 and so on, to 2.05 s
+    assert np.diff(times).min() > 0.09
 
 
 def test_a_burst_waits_until_the_rhythm_has_been_large_for_long_enough():

@@ -278,21 +278,31 @@ def test_over_tcp_a_broken_link_is_opened_again_to_switch_off(process: EmulatorP
     clock = MonotonicClock()
     driver = Scpi.open(process.address, rig_for(), clock)
     driver.connect()
-    driver.configure(program(ramp_s=2.0, hold_s=3.0))
+    driver.configure(program(ramp_s=2.0, hold_s=20.0))
     driver.start(1.0)
-    start_s = clock.now_s()
-    for tick in range(1, 26):
-        clock.wait(start_s + tick * 0.02)
-        driver.set_level(tick * 0.01)
-        driver.pump(start_s + tick * 0.02)
+
+    def tick() -> None:
+        clock.wait(clock.now_s() + 0.02)
+        driver.pump(clock.now_s())
+
+    for level in (0.01 * n for n in range(1, 26)):
+        driver.set_level(level)
+        # On, once the instrument has answered for this level: a slow one is no broken one.
+        while driver.status().details["level_reached"] < level:
+            tick()
+    answered_s = clock.now_s()
+    while clock.now_s() - answered_s < 1.5 / 10.27:  # a peak of the sine lies in it
+        tick()
     driver.link._transport._socket.close()  # the cable, or a switch that restarts
     lost_s = clock.now_s()
     with pytest.raises(LinkLost):
         driver.emergency_stop()
-    driver.close()
+    driver.close()  # returns once the instrument has said that its outputs are off
+    closed_s = clock.now_s()
     info = process.finish()
     assert info is not None
     trace = read_trace(info)
-    assert np.abs(trace.between(lost_s - 0.2, lost_s)).max() == pytest.approx(0.24, abs=0.02)
-    assert trace.last_above_s(0.0) < lost_s + 1.0
+    assert np.abs(trace.between(answered_s, lost_s)).max() == pytest.approx(0.25, abs=0.005)
+    assert np.abs(trace.currents_ma["Oz"]).max() == pytest.approx(0.25, abs=0.005)
+    assert not trace.between(closed_s, np.inf).any()
     assert '"clean": true' in info.path.with_name("current.json").read_text()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import time
+import threading
 
 import pytest
 
@@ -123,14 +123,20 @@ def test_on_a_virtual_clock_triggers_come_exactly_and_never_for_the_past():
 
 def test_on_the_machines_clock_a_trigger_is_not_early_and_ends():
     clock = MonotonicClock()
-    output = EmulatedTrigger(clock, width_s=0.001)
+    all_ended = threading.Event()
+
+    class Noting(EmulatedTrigger):
+        def release(self) -> None:
+            super().release()
+            if len(self.edges) == 11:
+                all_ended.set()
+
+    output = Noting(clock, width_s=0.001)
     timer = TriggerTimer(output, clock)
     timer.open()
     asked = [clock.now_s() + 0.02 * (i + 1) for i in range(5)]
     assert all(timer.at(t) for t in asked)
-    deadline = clock.now_s() + 20.0
-    while len(output.edges) < 11 and clock.now_s() < deadline:
-        time.sleep(0.001)
+    assert all_ended.wait(20.0)
     timer.close()
     fired = timer.taken()
     assert [f.asked_s for f in fired] == asked
@@ -138,18 +144,97 @@ def test_on_the_machines_clock_a_trigger_is_not_early_and_ends():
     assert [high for _, high in output.edges] == [False, *[True, False] * 5]
 
 
-def test_an_output_that_fails_ends_the_triggers_and_says_so():
+@pytest.mark.parametrize("error", [LinkLost("the cable is out"), ValueError("the cable is out")])
+def test_an_output_that_fails_is_known_at_once_and_its_line_is_down(error):
     class Broken(EmulatedTrigger):
         def fire(self, at_s: float) -> None:
-            raise LinkLost("the cable is out")
+            super().fire(at_s)
+            raise error
 
     clock = VirtualClock()
-    timer = TriggerTimer(Broken(clock), clock)
+    output = Broken(clock)
+    timer = TriggerTimer(output, clock)
     timer.open()
     assert timer.at(1.0)
+    assert timer.at(1.5)
+    clock.wait(1.0)
+    assert "the cable is out" in timer.problem
+    assert output.edges == [(0.0, False), (1.0, True), (1.0, False)]
     clock.wait(2.0)
+    assert len(output.edges) == 3
+    assert not timer.taken()
     with pytest.raises(InputError, match="the cable is out"):
         timer.at(3.0)
+    timer.close()
+
+
+def test_on_the_machines_clock_too_an_error_of_any_kind_is_known():
+    class Broken(EmulatedTrigger):
+        def fire(self, at_s: float) -> None:
+            super().fire(at_s)
+            raise RuntimeError("gone")
+
+        def release(self) -> None:
+            super().release()
+            down.set()
+
+    down, clock = threading.Event(), MonotonicClock()
+    output = Broken(clock)
+    timer = TriggerTimer(output, clock)
+    timer.open()
+    down.clear()
+    assert timer.at(clock.now_s() + 0.02)
+    assert down.wait(20.0)
+    assert timer.problem == "a trigger failed: RuntimeError: gone"
+    assert not output.edges[-1][1]
+    timer.close()
+
+
+def test_a_pulse_that_was_begun_is_ended_by_closing():
+    clock = VirtualClock()
+    output = EmulatedTrigger(clock, width_s=0.5)
+    timer = TriggerTimer(output, clock)
+    timer.open()
+    timer.at(1.0)
+    clock.wait(1.2)
+    timer.close()
+    assert output.edges[-1] == (1.2, False)
+
+
+def test_a_port_that_cannot_be_used_is_closed_and_closing_never_raises():
+    class Gone(Line):
+        def write(self, data: bytes) -> None:
+            raise OSError("gone")
+
+        def close(self) -> None:
+            super().close()
+            raise OSError("gone as well")
+
+    line = Gone()
+    output = SerialTrigger("X", byte=1, port=lambda path, baud: line)
+    with pytest.raises(LinkLost, match="X: gone"):
+        TriggerTimer(output, VirtualClock()).open()
+    assert line.closed
+
+
+def test_a_port_is_opened_with_its_line_down(monkeypatch):
+    import serial
+
+    opened: list[bool] = []
+
+    class Port:
+        def __init__(self, path: str | None, *rest: object, **options: object) -> None:
+            self.port, self.rts = path, True
+
+        def open(self) -> None:
+            opened.append(self.rts)
+
+        def close(self) -> None:
+            """Nothing to close."""
+
+    monkeypatch.setattr(serial, "Serial", Port)
+    SerialTrigger("X").open()
+    assert opened == [False]
 
 
 def test_a_marker_arrives_with_the_time_that_was_meant():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from tacs.clock import QueueInbox, VirtualClock
 from tacs.dose import Delivered, measure, quiet_after_s, read_trace
 from tacs.driver import Driver, find_driver, find_emulator
 from tacs.guard import GuardedDriver
-from tacs.guardian import Guardian, kernel_plan
+from tacs.guardian import Guardian, Telemetry, kernel_plan
 from tacs.limits import EffectiveLimits, effective_limits
 from tacs.protocol import Protocol
 from tacs.record import RecordWriter
@@ -50,6 +50,7 @@ def rehearse(
     limits: EffectiveLimits | None = None,
     writer: type[RecordWriter] = RecordWriter,
     driver_class: type[Driver] | None = None,
+    watch: Callable[[Telemetry], None] | None = None,
 ) -> Rehearsal:
     """Run a protocol on the emulated Synth Pal under the virtual clock."""
     clock, rig = VirtualClock(), load_rig("emulated-synthpal")
@@ -65,6 +66,7 @@ def rehearse(
             kernel_plan(protocol, limits, driver.capabilities),
             clock,
             record,
+            watch,
         )
         guardian.prepare()
         guardian.arm()

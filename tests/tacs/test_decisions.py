@@ -9,15 +9,21 @@ import pytest
 
 from tacs.cli import call
 from tacs.dataset import SessionPaths, ensure_dataset, write_json
-from tacs.decisions import KEEP, decide, decisions_of
+from tacs.decisions import KEEP, FrequencyDecision, decide, decision_of
 from tacs.errors import FileProblems, InputError
+from tacs.journal import Journal
 from tacs.projection import project
+from tacs.record import RecordWriter
 from tacs.remeasure import Remeasurement, remeasure
 from tacs.store import read_store, rebuild
 from tests.tacs.made import no_peak
 from tests.tacs.test_remeasure import now, planned
 
 WHO = {"subject": "01", "session": "03", "operator": "AB", "role": "operator"}
+
+
+def decisions_of(dataset: Path, subject: str | None = None) -> list[FrequencyDecision]:
+    return [decision_of(x) for x in Journal(dataset).current("frequency_decision", subject)]
 
 
 def near() -> Remeasurement:
@@ -64,6 +70,37 @@ def test_what_is_refused(tmp_path: Path):
     with pytest.raises(FileProblems, match="operator: missing"):
         decide(tmp_path, near(), **{**WHO, "operator": ""})
     assert decisions_of(tmp_path) == []
+
+
+@pytest.mark.parametrize("outcome", ["done", "interrupted", "none yet"])
+def test_of_a_session_that_was_run_nothing_more_is_decided(tmp_path: Path, outcome: str):
+    ensure_dataset(tmp_path)
+    made = decide(tmp_path, far(), choice="retune", reason="it moved", **WHO)
+    record(tmp_path, outcome)
+    for choice, corrects in (("keep", None), ("retune", None), ("keep", made.entry)):
+        with pytest.raises(InputError, match=r"--session 03: has been run .*next"):
+            decide(tmp_path, far(), choice=choice, reason="later", corrects=corrects, **WHO)
+    # What was decided stays; how it was put may be mended, in sight.
+    mended = decide(
+        tmp_path, far(), choice="retune", reason="the peak has moved", corrects=made.entry, **WHO
+    )
+    assert decisions_of(tmp_path) == [mended]
+    assert decide(tmp_path, near(), **{**WHO, "session": "04"}).choice == "keep"
+
+
+def test_an_attempt_that_was_refused_leaves_the_session_to_be_decided(tmp_path: Path):
+    record(ensure_dataset(tmp_path), "refused")
+    assert decide(tmp_path, near(), **WHO).choice == "keep"
+
+
+def record(dataset: Path, outcome: str) -> None:
+    """A record of session 03 that ended so."""
+    path = SessionPaths.of(dataset, "01", "03").record
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with RecordWriter(path) as lines:
+        lines.append("session", 0.0, {}, sync=True)
+        if outcome != "none yet":
+            lines.append("end", 1.0, {"outcome": outcome}, sync=True)
 
 
 def test_the_store_holds_it(tmp_path: Path):

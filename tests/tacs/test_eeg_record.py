@@ -11,6 +11,8 @@ import mne
 import numpy as np
 import pytest
 
+from analysis.io import load_recording
+from analysis.marks import spans_of
 from tacs.eeg_record import StreamRecorder, finish_stream, unfinished_streams
 from tacs.errors import InputError, RecordError
 
@@ -59,6 +61,40 @@ def test_a_recording_with_a_gap(tmp_path: Path) -> None:
     skips = [a for a in raw.annotations if "BAD_ACQ_SKIP" in a["description"]]
     assert [(a["onset"], a["duration"]) for a in skips] == [(pytest.approx(2.8), 0.1)]
     assert unfinished_streams(tmp_path) == []
+
+
+def test_marks_are_on_the_recording_s_time_and_survive_its_format(tmp_path: Path) -> None:
+    uv, recorder = signal(2000), begun(tmp_path)
+    recorder.mark("at rest", 0.0, 2.0)
+    recorder.write(block(uv[:, :700]))
+    recorder.mark("current on", 3.0)
+    recorder.write(block(uv[:, 725:1500], missing=25))
+    recorder.mark("current on", 3.0, 4.5)
+    recorder.mark("current on", 5.0)
+    recorder.write(block(uv[:, 1500:]))
+    recorder.mark("current on", 9.0, 9.5)
+    done = recorder.finish()
+    assert done is not None
+    raw = load_recording(done.path).raw
+    assert spans_of(raw, "current on") == [
+        (pytest.approx(3.0), pytest.approx(4.5)),
+        (pytest.approx(5.0), pytest.approx(8.0)),
+    ]
+    assert spans_of(raw, "At Rest") == [(pytest.approx(0.0), pytest.approx(2.0))]
+    later = load_recording(done.path, tmin_s=2.5).raw
+    assert spans_of(later, "current on")[0][0] == pytest.approx(0.5)
+    table = next((tmp_path / "sub-01/ses-1/eeg").glob("*_events.tsv")).read_text()
+    assert "current on" in table
+
+
+def test_a_recording_during_stimulation_says_so(tmp_path: Path) -> None:
+    recorder = StreamRecorder(tmp_path, **{**LABELS, "when": "during"})
+    recorder.begin(SimpleNamespace(source="made", channels=NAMES, sfreq_hz=RATE_HZ), BEGAN)
+    recorder.write(block(signal(500)))
+    done = recorder.finish()
+    assert done is not None
+    told = json.loads(done.path.with_suffix(".json").read_text())
+    assert "no record of this session" in told["ElectricalStimulationParameters"]
 
 
 def test_what_a_crash_leaves_is_recovered_to_the_last_whole_sample(tmp_path: Path) -> None:
@@ -124,7 +160,7 @@ def test_a_full_disk_is_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        ({"when": "during"}, "must be pre or post"),
+        ({"when": "later"}, "must be pre, post or during"),
         ({"subject": "a/b"}, "subject 'a/b'"),
         ({"task": "../x"}, "task"),
     ],

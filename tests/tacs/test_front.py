@@ -17,7 +17,7 @@ import pytest
 from tacs.checking import prepare
 from tacs.clock import MonotonicClock, QueueInbox
 from tacs.errors import InputError, SafetyRefusal
-from tacs.front import error_of, operate, telemetry_of
+from tacs.front import _stay, error_of, operate, telemetry_of
 from tacs.guardian import Telemetry
 from tacs.guardian_main import error_to_data, telemetry_to_data
 from tacs.limits import LIMITS
@@ -337,3 +337,36 @@ def test_people_work_an_emulated_device_that_is_a_process_of_its_own(
     assert "press START on emulated panel NOW" in told[0]
     assert "the session is over" in told[-1]
     assert verify_record(found.record) is None
+
+
+class _Link:
+    """A guardian's end that notes what a wait watched, and ends the session with an error."""
+
+    open = True
+
+    def __init__(self) -> None:
+        self.watched: list[Any] = []
+
+    def send(self, message: dict[str, Any]) -> None:
+        """Nobody listens."""
+
+    def wait(self, timeout_s: float, also: Any = None) -> None:
+        self.watched.append(also)
+
+    def receive(self) -> list[dict[str, Any]]:
+        return [{"error": {"kind": "InputError", "text": "over"}}]
+
+
+class _Readable(QueueInbox):
+    """An inbox of somebody else's that ``select`` can wait for."""
+
+    def fileno(self) -> int:
+        return 0
+
+
+@pytest.mark.parametrize(("kind", "watched"), [(QueueInbox, False), (_Readable, True)])
+def test_any_inbox_that_can_be_waited_for_ends_a_wait(kind: type[QueueInbox], watched: bool):
+    inbox, link = kind(), _Link()
+    with pytest.raises(InputError, match="over"):
+        _stay(link, None, inbox, None, None, own_lease=True)  # type: ignore[arg-type]
+    assert link.watched == [inbox if watched else None]

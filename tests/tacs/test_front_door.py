@@ -12,6 +12,7 @@ import pytest
 from tacs.clock import MonotonicClock
 from tacs.errors import InputError
 from tacs.front_door import GONE, FrontDoor
+from tacs.guardian import event_of
 from tacs.guardian_main import _Desk
 from tacs.local_link import (
     LONGEST_QUEUE,
@@ -22,6 +23,7 @@ from tacs.local_link import (
     running_guardians,
     runtime_folder,
 )
+from tacs.session import Trigger
 
 
 @pytest.fixture(params=["unix", "tcp"])
@@ -95,6 +97,37 @@ def test_in_the_end_a_guardian_leaves_with_its_operator(door):
     assert not door[0].controller_present
 
 
+@pytest.mark.parametrize("order", ["before", "after", "gone"])
+def test_a_stop_that_comes_along_with_the_confirmation_is_not_lost(door, order: str):
+    """All of it is there when the guardian reads: whatever the order, nothing is armed."""
+    desk = _Desk(door[0], MonotonicClock(), blinded=False)
+    operator, viewer = come(door, "operator"), come(door, "viewer", "ward")
+    if order == "before":
+        viewer.send({"say": "stop:smoke"})
+        door[0].block(1.0)
+    operator.send({"say": "confirm:P01:abcd1234"})
+    door[0].block(1.0)
+    if order == "after":
+        viewer.send({"say": "stop:smoke"})
+        door[0]._poll(1.0)
+    if order == "gone":
+        operator.close()
+        door[0]._poll(1.0)
+    with pytest.raises(InputError, match=r"not armed: (smoke|the operator's front end)"):
+        desk.confirm("P01:abcd1234", [])
+
+
+def test_the_confirmation_arms_where_nobody_stopped(door):
+    desk = _Desk(door[0], MonotonicClock(), blinded=False)
+    operator = come(door, "operator")
+    operator.send({"say": "alive"})
+    operator.send({"say": "confirm:P01:abcd1234"})
+    desk.confirm("P01:abcd1234", [])
+    operator.send({"say": "confirm:P01:abcd1235"})
+    with pytest.raises(InputError, match="'P01:abcd1235' is not P01:abcd1234"):
+        desk.confirm("P01:abcd1234", [])
+
+
 def test_a_viewer_that_goes_away_changes_nothing(door):
     come(door, "operator")
     come(door, "viewer").close()
@@ -121,6 +154,41 @@ def test_a_line_that_is_no_message_ends_the_connection(door, line: bytes):
     link._peer.sendall(line)
     assert said(door) == [GONE]
     assert "refused" in heard(link)[0]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"say": "mark:half \xf0\x9f"}\n', b'{"say": "mark:half \xff"}\n',
+        b'{"say": "mark:half \\ud83d"}\n',
+    ],
+)  # fmt: skip
+def test_half_a_character_drops_one_message_and_nothing_more(door, line: bytes):
+    link = come(door, "operator")
+    heard(link)
+    link._peer.setblocking(True)
+    link._peer.sendall(line + b'{"say": "mark:whole"}\n')
+    assert said(door) == ["mark:whole"]
+    assert heard(link)[0]["refused"] == "mark: dropped, half a character is in it; send it again"
+    assert link.open
+    assert door[0].controller_present
+
+
+def test_a_stop_with_half_a_character_is_a_stop(door):
+    come(door, "operator")
+    viewer = come(door, "viewer", "half \udcf0")
+    viewer._peer.setblocking(True)
+    viewer._peer.sendall(b'{"say": "stop:smoke \xf0"}\n')
+    (message,) = said(door)
+    assert event_of(message).trigger is Trigger.STOP
+    assert message.endswith("(from half \ufffd)")
+
+
+def test_a_front_end_that_sends_half_a_character_sends_the_rest(door):
+    link = come(door, "operator")
+    heard(link)
+    link.send({"say": "mark:half \udcf0"})
+    assert said(door) == ["mark:half \ufffd"]
 
 
 def test_a_front_end_that_does_not_read_is_cut_off_and_the_session_stops(door):

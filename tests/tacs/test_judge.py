@@ -10,6 +10,7 @@ import pytest
 from tacs.judge import RULES, Finding, Judge
 from tacs.limits import effective_limits
 from tacs.monitor import ContactFrame, CurrentFrame, MonitorCounts, MonitorStatus
+from tacs.waveform import PhaseTrack
 
 FRAME_S = 0.01
 PEAK_MA = 1.0
@@ -93,22 +94,72 @@ def test_an_honest_sine_is_never_objected_to(frequency_hz: float):
     assert found == []
 
 
-@pytest.mark.parametrize("frequency_hz", [4.3, 10.27, 40.1])
+@pytest.mark.parametrize("frequency_hz", [0.5, 1.0, 1.7, 2.5, 4.3, 10.27, 40.1])
 def test_an_honest_ramp_is_never_objected_to(frequency_hz: float):
     bench = Bench(frequency_hz, level=0.0)
     shape = sine(frequency_hz)
+    # The mean over a cycle of a slow sine on a steep ramp is direct current indeed.
+    up_s, down_s = (5.0, 2.0) if frequency_hz > 1.0 else (10.0, 10.0)
+    end_s = up_s + down_s + 5.0
 
     def level(t: float) -> float:
-        return min(max(t / 5.0, 0.0), 1.0) * min(max((12.0 - t) / 2.0, 0.0), 1.0)
+        return min(max(t / up_s, 0.0), 1.0) * min(max((end_s - t) / down_s, 0.0), 1.0)
 
     found = []
-    for n in range(1, 1400):
+    for n in range(1, round((end_s + 2.0) / FRAME_S)):
         at_s = n * FRAME_S
         if n % 2 == 0:
             bench.judge.command(level(at_s), at_s)
         one = frame(at_s, lambda t: level(t) * shape(t))
         found += bench.judge.take([one], MonitorCounts(), at_s)
     assert found == []
+
+
+def retuned(*changes: tuple[float, float]) -> Signal:
+    """A sine whose frequency changes without a jump: from when on, and to what."""
+    track = PhaseTrack(changes[0][1], changes[0][0])
+    for from_s, frequency_hz in changes[1:]:
+        track.retune(from_s, frequency_hz)
+    return lambda t: math.sin(2.0 * math.pi * track.cycles(t))
+
+
+@pytest.mark.parametrize(
+    ("first_hz", "other_hz"),
+    [(0.5, 1.0), (1.0, 0.5), (0.5, 2.5), (1.9, 1.5), (2.5, 2.0), (4.0, 4.5), (10.0, 10.5)],
+)
+@pytest.mark.parametrize(("every_s", "late_s"), [(0.55, 0.0), (1.01, 0.2), (3.1, 0.2)])
+def test_another_frequency_without_a_jump_is_no_direct_current_and_no_clipped_sine(
+    first_hz: float, other_hz: float, every_s: float, late_s: float
+):
+    """Back and forth at every phase, as often as a limit may allow; frames come late or at once."""
+    changes = [(0.0, first_hz)]
+    while changes[-1][0] < 12.0:
+        changes.append((3.0 + every_s * len(changes), (first_hz, other_hz)[len(changes) % 2]))
+    shape = retuned(*changes)
+    bench, due, found = Bench(first_hz), changes[1:], []
+    for n in range(1, 1600):
+        at_s = n * FRAME_S
+        if due and at_s >= due[0][0]:
+            bench.judge.retune(due.pop(0)[1], at_s)
+        if n * FRAME_S > late_s:
+            one = frame(at_s - late_s, shape, late_s=late_s)
+            found += bench.judge.take([one], MonitorCounts(), at_s)
+    assert found == []
+
+
+@pytest.mark.parametrize("every_s", [1.01, 3.1])
+def test_direct_current_is_found_however_often_the_frequency_changes(every_s: float):
+    bench, found, at_s = Bench(10.0), [], 0.0
+    changes = [(every_s * n, 10.0 + 0.5 * (n % 2)) for n in range(10)]
+    shape, due, begins_s = retuned(*changes), changes[1:], 5.0
+    while not found and at_s < 10.0:
+        at_s += FRAME_S
+        if due and at_s >= due[0][0]:
+            bench.judge.retune(due.pop(0)[1], at_s)
+        one = frame(at_s, lambda t: shape(t) + 0.1 * (t >= begins_s))
+        found = bench.judge.take([one], MonitorCounts(), at_s)
+    assert rules(found) == {"dc_offset"}
+    assert begins_s < at_s < begins_s + 1.2
 
 
 def test_a_fifth_too_much_current_is_found_within_a_cycle():

@@ -865,10 +865,10 @@ def test_a_level_that_has_stood_still_allows_no_more_than_the_limit():
 
 def test_a_new_frequency_is_judged_by_its_own_cycles():
     bench = Bench(8.0)
-    bench.judge.retune(4.0)
+    bench.judge.retune(4.0, BEGIN_S)
     assert bench.judge._half_cycle_s == 0.125
     assert bench.judge._window_s == 1.0
-    bench.judge.retune(2.5)
+    bench.judge.retune(2.5, BEGIN_S)
     assert bench.judge._window_s == pytest.approx(1.2)
     assert bench.judge._frequency_hz == 2.5
 
@@ -894,3 +894,85 @@ def test_a_level_that_is_exactly_old_enough_is_forgotten():
     bench.judge.command(1.0, last_s - 1.0 - LATENCY_S)
     count, found = bench.until(200, 2.0, 0.051)
     assert (count, set(rules(found))) == (97, {"dc_offset"})
+
+
+def tuned(*later_hz: float, level: float = 1.0, frequency_hz: float = 8.0) -> Bench:
+    """Two seconds of 2 mA, and then other frequencies, a tenth of a second apart."""
+    bench = edged(frequency_hz)
+    bench.until(128, 2.0, 0.0)
+    for n, hz in enumerate(later_hz):
+        bench.judge.retune(hz, bench.at_s + 0.1 * n)
+    if level != 1.0:
+        bench.judge.command(level, bench.at_s)
+        bench.level = level
+    return bench
+
+
+@pytest.mark.parametrize(
+    ("later_hz", "parts_s"),
+    [
+        ((4.0,), 0.125 + 0.25 + 0.125),
+        ((4.0, 8.0), 0.125 + 0.125 + 2 * 0.125),
+        ((4.0, 2.0, 4.0), 0.125 + 0.25 + 0.125 + 2 * 0.25),
+    ],
+)
+def test_what_a_new_frequency_leaves_of_a_cycle_is_no_direct_current(
+    later_hz: tuple[float, ...], parts_s: float
+):
+    # Of 2 mA, over a second.
+    more_ma = 2.0 * parts_s / (2.0 * math.pi)
+    for extra, found_any in ((0.999, False), (1.001, True)):
+        _, found = tuned(*later_hz).until(70, 2.0, 0.05 + extra * more_ma)
+        assert set(rules(found)) == ({"dc_offset"} if found_any else set()), extra
+
+
+def test_what_a_new_frequency_leaves_is_of_the_highest_level_in_that_time():
+    more_ma = 2.0 * 0.5 / (2.0 * math.pi)
+    for extra, found_any in ((0.999, False), (1.001, True)):
+        _, found = tuned(4.0, level=0.5).until(70, 1.0, 0.05 + extra * more_ma)
+        assert ("dc_offset" in rules(found)) is found_any, extra
+
+
+def test_what_a_new_frequency_leaves_is_spread_over_whole_cycles_of_the_new_one():
+    # From 4 to 2.5 Hz: three cycles, 1.2 s.
+    more_ma = 2.0 * (0.25 + 0.4 + 0.15) / (2.0 * math.pi * 1.2)
+    for extra, found_any in ((0.999, False), (1.001, True)):
+        _, found = tuned(2.5, frequency_hz=4.0).until(78, 2.0, 0.05 + extra * more_ma)
+        assert ("dc_offset" in rules(found)) is found_any, extra
+
+
+def test_a_frequency_that_is_exactly_old_enough_is_forgotten():
+    bench = edged()
+    last_s = BEGIN_S + 96 * FRAME_S
+    bench.judge.retune(4.0, last_s - 1.0 - LATENCY_S)
+    count, found = bench.until(200, 2.0, 0.051)
+    assert (count, set(rules(found))) == (97, {"dc_offset"})
+
+
+def test_an_edge_is_half_a_cycle_of_the_slowest_frequency_in_that_time():
+    more_ma = 2.0 * (0.5 * 0.25 + 0.5 * (0.25 + 0.125 + 0.125)) / math.pi
+    for extra, found_any in ((0.999, False), (1.001, True)):
+        bench = edged(4.0, edges=True)
+        bench.until(128, 2.0, 0.0)
+        bench.judge.retune(8.0, bench.at_s)
+        bench.judge.command(0.5, bench.at_s)
+        bench.level = 0.5
+        _, found = bench.until(70, 1.0, 0.05 + extra * more_ma)
+        assert ("dc_offset" in rules(found)) is found_any, extra
+
+
+def test_a_part_of_a_cycle_may_have_a_larger_mean_square():
+    # From 8 to 4 Hz: half a second, which is two cycles of the new one.
+    most = math.sqrt(0.74**2 + 0.5 / (8.0 * math.pi * 0.5))
+    for share, found_any in ((JUST_LESS, False), (JUST_MORE, True)):
+        _, found = tuned(4.0).until(40, 2.0, 0.0, share * most * 2.0)
+        assert set(rules(found)) == ({"compliance"} if found_any else set())
+    assert "clipped at 2.000 mA" in found[0].text
+
+
+def test_an_open_circuit_is_looked_for_over_half_a_cycle_of_the_slowest():
+    # From 2 to 8 Hz: a quarter of a second and one frame, in which the slow sine may be low.
+    bench = tuned(8.0, frequency_hz=2.0)
+    count, found = bench.until(40, 0.1, 0.0)
+    assert (count, rules(found)[0]) == (18, "open_circuit")
+    assert tuned(8.0, frequency_hz=8.0).until(40, 0.1, 0.0)[0] == 6

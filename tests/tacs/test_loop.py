@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import select
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,12 +15,19 @@ import pytest
 from analysis.loop_terms import Decision, Request, hold
 from benchmarks.loop import lag_of_trains
 from benchmarks.loop_made import circular, protocol_data, run_made
-from tacs.clock import VirtualClock
-from tacs.errors import InputError
-from tacs.loop import LoopCounts
+from devices.trigger_outputs import EmulatedTrigger
+from tacs.checking import prepare
+from tacs.clock import QueueInbox, VirtualClock
+from tacs.dose import read_trace
+from tacs.eeg import open_source
+from tacs.errors import InputError, LinkLost, SafetyRefusal, SourceOver, TacsError
+from tacs.guardian import Telemetry
+from tacs.loop import Loop, LoopCounts
 from tacs.loop_inbox import WakingInbox
 from tacs.loop_log import LoopLog, schedule_of
 from tacs.loop_plan import LoopPlan
+from tacs.loop_rest import Learned
+from tacs.loop_session import LoopResult, Prescribed, run_loop
 from tacs.protocol import Protocol
 from tacs.record import read_record
 from tests.tacs.test_cli import tacs_json
@@ -137,6 +146,228 @@ def test_the_lag_is_summed_on_the_circle():
     assert abs(lag["mean_deg"]) == pytest.approx(180.0, abs=0.01)
     assert lag["sd_deg"] == pytest.approx(5.74, abs=0.05)
     assert LoopCounts().to_dict()["lag"]["mean_deg"] is None
+
+
+# -- a phase that is not met -----------------------------------------------------------------------
+
+
+def blind_phase(loop: Loop, learned: Learned) -> None:
+    """An estimator that is as good as a die."""
+    rng, update = np.random.default_rng(1), loop._engine.update
+
+    def guessing(block: Any) -> Any:
+        return dataclasses.replace(update(block), phase_rad=float(rng.uniform(-3.1, 3.1)))
+
+    loop._engine.update = guessing  # type: ignore[method-assign]
+
+
+def triggered(tmp_path: Path, seconds: float = 30.0, **changes: Any) -> LoopResult:
+    plan = LoopPlan(rule="burst", refractory_s=0.4, abort_after=20, **{**ALONE, **changes})
+    return run_loop(
+        plan, EEG, subject="a", session="1", dataset=tmp_path / "d", clock="virtual",
+        trigger="emulated:", seconds=seconds,
+        prepared=blind_phase if changes.get("seed") else None,
+    )  # fmt: skip
+
+
+def test_triggers_that_meet_their_phase_go_on(tmp_path):
+    result = triggered(tmp_path)
+    check = result.counts["phase_check"]
+    assert not result.failed
+    assert check["n"] > 30
+    assert check["unreadable"] <= 1
+    assert check["lowest_plv"] > 0.7
+    log, _ = read_record(result.log)
+    assert log[-1].data["phase_check"] == check
+
+
+@pytest.mark.parametrize("abort", ["hold", "end"])
+def test_triggers_that_miss_their_phase_are_given_no_more(tmp_path, abort):
+    result = triggered(tmp_path, seed=7, abort=abort)
+    log, _ = read_record(result.log)
+    aborts = [line for line in log if line.kind == "abort"]
+    why = "the phase is not met: phase-locking value below 0.5 over the last 20"
+    assert result.counts["aborted"] == why
+    assert result.failed
+    assert len(aborts) == 1
+    assert 20 <= result.counts["triggers"] <= 30
+    fired_s = [line.t_s for line in log if line.kind == "fired"]
+    assert max(fired_s) < aborts[0].t_s + 0.1
+    assert (result.why == why) == (abort == "end")
+
+
+def test_the_rule_can_be_turned_off(tmp_path):
+    result = triggered(tmp_path, seed=7, abort_plv=0.0)
+    assert not result.failed
+    assert result.counts["phase_check"]["plv"] < 0.5
+    assert result.counts["triggers"] > 35
+
+
+def test_the_phase_of_trains_is_told_from_the_gap_before(closed):
+    check = closed.result.counts["phase_check"]
+    assert check["n"] + check["unreadable"] == closed.result.counts["trains"]
+    assert check["n"] >= 3
+    assert check["plv"] > 0.8
+    assert "gap" in check["of"]
+
+
+# -- a loop that is gone --------------------------------------------------------------------------
+
+
+class _Made:
+    """A signal of one channel, of noise and 10 Hz, that fails when it is told to."""
+
+    def __init__(self, clock: VirtualClock, gone_s: float, error: Exception) -> None:
+        self._inner = open_source("virtual:3?sfreq_hz=250&chunk=5&peak_hz=10", clock)
+        self._clock, self._gone_s, self._error = clock, gone_s, error
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def read(self, timeout_s: float = 0.0) -> Any:
+        if self._clock.now_s() > self._gone_s:
+            raise self._error
+        return self._inner.read(timeout_s)
+
+
+def gone_at(
+    tmp_path: Path, gone_s: float, error: Exception, rule: str = "lock", **more: Any
+) -> tuple[LoopResult, list[str]]:
+    """Run a session whose source is gone at a time of the clock; rest takes 60 s."""
+    changes = {"trains": None, "duration_s": 90.0} if rule == "lock" else {"duration_s": 90.0}
+    said: list[str] = []
+    result = run_loop(
+        LoopPlan(rule=rule, signal="peripheral", **ALONE),  # type: ignore[arg-type]
+        lambda clock: _Made(clock, gone_s, error),
+        subject="a", session="1", dataset=tmp_path / "d", clock="virtual", say=said.append,
+        prescribed=Prescribed(
+            protocol=Protocol.from_data(protocol_data(**changes), "made"),
+            setup=prepare("emulated:synthpal"), options={},
+        ),
+        **more,
+    )  # fmt: skip
+    return result, said
+
+
+def last_current_s(result: LoopResult) -> float:
+    """When current was seen last, from the begin of the session's trace."""
+    assert result.record is not None
+    trace = read_trace(Path(result.record.trace), 2)
+    loud = np.flatnonzero(np.abs(trace[0]) > 0.05)
+    return float(loud[-1] - loud[0]) / 1000.0
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (LinkLost("the amplifier is off"), "EEG is gone: the amplifier is off"),
+        (SourceOver("x"), "the recording is over"),
+        (ZeroDivisionError("a defect"), "the loop failed: ZeroDivisionError: a defect"),
+    ],
+)
+def test_a_loop_that_is_gone_has_the_current_ramped_down_at_once(
+    site_folder, tmp_path, error, reason
+):
+    """At 100 s, 40 s into the session, by the ordinary ramp of 15 s; and the session is over."""
+    result, said = gone_at(tmp_path, 100.0, error)
+    assert result.record is not None
+    assert (result.record.outcome, result.record.cause) == ("stopped", reason)
+    assert 50.0 < last_current_s(result) < 55.3
+    assert f"{reason}: the current is ramped down" in said
+    lines, problem = read_record(Path(result.record.record))
+    did = [(x.data["did"], x.data["text"]) for x in lines if x.kind == "operator"]
+    assert problem is None
+    assert did == [("pause", reason), ("stop", reason)]
+    log, problem = read_record(result.log)
+    assert problem is None
+    assert (log[-1].kind, log[-1].data["reason"]) == ("end", reason)
+    defect = isinstance(error, ZeroDivisionError)
+    assert ("raise self._error" in "".join(log[-1].data.get("trace", []))) == defect
+    assert result.failed == (reason != "the recording is over")
+    assert result.why == reason
+
+
+def test_a_loop_that_is_gone_between_trains_ends_the_session_without_current(site_folder, tmp_path):
+    result, _ = gone_at(tmp_path, 60.0 + 44.5, LinkLost("off"), rule="onoff")
+    assert result.record is not None
+    assert result.record.outcome == "stopped"
+    assert last_current_s(result) < 44.5
+
+
+def test_a_session_that_goes_wrong_leaves_its_reason_in_the_loops_log(site_folder, tmp_path):
+    def boom(told: Telemetry) -> None:
+        if told.elapsed_s > 20.0:
+            raise ValueError("the display broke")
+
+    with pytest.raises(ValueError, match="the display broke"):
+        gone_at(tmp_path, math.inf, LinkLost("never"), watch=boom)
+    log, problem = read_record(next(tmp_path.rglob("*_loop.jsonl")))
+    assert problem is None
+    assert log[-1].data["reason"] == "ValueError: the display broke"
+
+
+def test_what_cannot_be_is_refused_before_rest(site_folder, tmp_path):
+    """No sample is read for a rule that does not fit, a limit, or a session that is there."""
+
+    class Never:
+        def __init__(self, clock: VirtualClock) -> None:
+            raise AssertionError("EEG was opened")
+
+    def refused(rule: str, error: type[Exception], match: str, **changes: Any) -> None:
+        with pytest.raises(error, match=match):
+            run_loop(
+                LoopPlan(rule=rule, **ALONE),  # type: ignore[arg-type]
+                Never, subject="a", session="1", dataset=tmp_path / "d", clock="virtual",
+                prescribed=Prescribed(
+                    protocol=Protocol.from_data(protocol_data(**changes), "made"),
+                    setup=prepare("emulated:synthpal"), options={},
+                ),
+            )  # fmt: skip
+
+    refused("lock", InputError, "cannot read scalp EEG", trains=None)
+    refused("onoff", InputError, "start = 'request'", trains=None)
+    refused("onoff", SafetyRefusal, "session_duration_min", duration_s=3600.0)
+    log = tmp_path / "d" / "sourcedata/tacs/sub-a/ses-1/sub-a_ses-1_task-tacs_loop.jsonl"
+    log.parent.mkdir(parents=True)
+    log.write_text("")
+    refused("onoff", InputError, "has a record already")
+
+
+def test_a_stop_ends_rest(tmp_path):
+    with pytest.raises(TacsError, match="ended during rest"):
+        run_loop(
+            LoopPlan(rule="burst", **ALONE), EEG, subject="a", session="1", dataset=tmp_path / "d",
+            clock="virtual", trigger="emulated:", seconds=10.0,
+            inbox=QueueInbox([(20.0, "alive"), (30.0, "stop:SIGINT")]),
+        )  # fmt: skip
+
+
+def test_a_trigger_output_that_fails_ends_the_loop_and_says_so(monkeypatch, tmp_path):
+    def broken(self: EmulatedTrigger, at_s: float) -> None:
+        raise LinkLost("the cable is out")
+
+    monkeypatch.setattr(EmulatedTrigger, "fire", broken)
+    result = run_loop(
+        LoopPlan(rule="burst", refractory_s=0.5, **ALONE), EEG, subject="a", session="1",
+        dataset=tmp_path / "d", clock="virtual", trigger="emulated:", seconds=20.0,
+    )  # fmt: skip
+    assert result.failed
+    assert result.why == "a trigger failed: the cable is out"
+    assert result.counts["triggers"] <= 2
+    log, _ = read_record(result.log)
+    assert log[-1].data["reason"] == result.why
+
+
+def test_the_log_takes_nothing_after_its_end(tmp_path):
+    log = LoopLog(tmp_path / "c_loop.jsonl", VirtualClock().now_s, real=False)
+    log.begin({})
+    log.end("over", {"n": 1})
+    log.decided(hold("too late"))
+    log.write("late", {})
+    log.end("again", {})
+    lines, problem = read_record(log.path)
+    assert problem is None
+    assert [x.kind for x in lines] == ["loop", "end"]
 
 
 def made_protocol(tmp_path: Path, **changes: object) -> str:

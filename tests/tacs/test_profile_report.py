@@ -39,6 +39,7 @@ WHERE = {
     "rest_recording": None,
     "norm": None,
     "after_session": None,
+    "visits": [],
 }
 
 
@@ -147,6 +148,15 @@ def test_trains_speak_of_the_echo_alone(trains: Any, tmp_path: Path) -> None:
     assert "No sham" in page.text
     assert "Read of each gap 0.10 to 0.40 s after it" in page.text
     assert len(page.images) == 2
+
+
+def test_too_few_trains_report_no_echo(trains: Any) -> None:
+    data = told(trains)
+    data["echo"] = [{**data["echo"][0], "reportable": False, "n_trains": 12}]
+    assert "too few to report one" in key_figures(data)[1].note
+    assert plain(key_figures(data)[1].value) == "–"
+    row = next(value for name, value in beside_rows(data) if name.startswith("Echo"))
+    assert row == "12 trains: too few to report one, found or absent"
 
 
 def test_three_frequencies_give_no_curve_and_no_centre(sweep: Any) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +18,8 @@ from analysis.profile_blocks import read_blocks
 from devices.eeg_replay import RawEEG
 from tacs.cli import call
 from tacs.clock import MonotonicClock, QueueInbox, VirtualClock
-from tacs.errors import InputError
-from tacs.marks import FileMarks, KeyMarks, open_marks
+from tacs.errors import InputError, LinkLost
+from tacs.marks import FileMarks, KeyMarks, Mark, Marks, open_marks
 from tacs.profile_blocks import RunPlan, Timeline
 from tacs.profile_run import ProfileRun
 
@@ -183,9 +186,101 @@ def test_a_message_ends_it_and_what_was_there_stays(tmp_path: Path) -> None:
     assert found.left == 2
 
 
+class Told:
+    """Marks that are told one by one, and then no more, or never."""
+
+    def __init__(self, at_s: float, clock: VirtualClock, gone_s: float = np.inf) -> None:
+        self._left = [Mark(time_s=at_s, text="10", in_recording=True)]
+        self._clock, self._gone_s = clock, gone_s
+
+    def open(self) -> str:
+        return "told"
+
+    def collect(self) -> list[Mark]:
+        left, self._left = self._left, []
+        if not left and self._clock.now_s() >= self._gone_s:
+            raise LinkLost("the presentation was closed")
+        return left
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def told(folder: Path, gone_s: float, patience_s: float = 5.0) -> tuple[Any, float]:
+    clock = VirtualClock()
+    run = ProfileRun(
+        RawEEG(eeg(90.0), clock), clock, Told(6.0, clock, gone_s),
+        RunPlan.read(a_plan(folder, "photic")), say=str, patience_s=patience_s,
+    )  # fmt: skip
+    return run.run(), clock.now_s()
+
+
 def test_nobody_marks(tmp_path: Path) -> None:
-    found, _ = ran(tmp_path, "6\t10\n", 70.0, patience_s=5.0)
+    found, ended_s = told(tmp_path, np.inf)
     assert found.ended == "no mark"
+    assert ended_s > 20.0 + 5.0
+    assert len(found.rows) == 1
+
+
+@pytest.mark.parametrize(("gone_s", "at_s"), [(10.0, 16.0), (18.0, 18.0), (23.0, 23.0)])
+def test_marks_that_are_gone_end_the_run_at_once_and_what_is_done_stays(
+    tmp_path: Path, gone_s: float, at_s: float
+) -> None:
+    """Within a block (6 to 16 s) that is finished, within the gap, and while waiting."""
+    found, ended_s = told(tmp_path, gone_s, patience_s=600.0)
+    assert (found.ended, found.why) == ("marks gone", "the presentation was closed")
+    assert [(row.start_s, row.problem) for row in found.rows] == [(6.0, "")]
+    assert found.left == 2
+    assert at_s <= ended_s <= at_s + 2.5
+
+
+def test_a_file_whose_marks_are_used_up_is_not_waited_for(tmp_path: Path) -> None:
+    found, _ = ran(tmp_path, "6\t10\n22\tsham\n", 70.0)
+    assert found.ended == "marks gone"
+    assert "no mark is left" in found.why
+    assert [row.start_s for row in found.rows] == [6.0, 22.0]
+
+
+def until_gone(marks: Marks, clock: MonotonicClock) -> None:
+    """Look for marks until there will be no more."""
+    until_s = clock.now_s() + 30.0
+    while clock.now_s() < until_s:
+        marks.collect()
+        clock.wait(clock.now_s() + 0.05)
+
+
+SENDER = """
+import sys
+import mne_lsl.lsl as lsl
+name = sys.argv[1]
+outlet = lsl.StreamOutlet(lsl.StreamInfo(name, "Markers", 1, 0.0, "string", name))
+for line in sys.stdin:
+    outlet.push_sample([line.strip()])
+"""
+
+
+def test_a_stream_of_marks_whose_sender_ended_is_gone() -> None:
+    pytest.importorskip("mne_lsl.lsl")
+    from devices.marks_lsl import LslMarks
+
+    # Another process: an outlet that is destroyed within this one is not always noticed.
+    name, clock = f"tacs-marks-{os.getpid()}", MonotonicClock()
+    with subprocess.Popen(
+        [sys.executable, "-c", SENDER, name], stdin=subprocess.PIPE, text=True
+    ) as sender:
+        assert sender.stdin is not None
+        marks = LslMarks(clock, name=name, wait_s=30.0)
+        marks.open()
+        sender.stdin.write("10\n")
+        sender.stdin.flush()
+        until_s, come = clock.now_s() + 30.0, list[Mark]()
+        while not come and clock.now_s() < until_s:
+            come += marks.collect()
+        assert [mark.text for mark in come] == ["10"]
+        sender.kill()
+    with pytest.raises(LinkLost, match="the stream is gone"):
+        until_gone(marks, clock)
+    marks.close()
 
 
 def test_time_of_the_recording_follows_the_samples_not_the_clock() -> None:
@@ -232,6 +327,8 @@ def test_a_line_of_the_keyboard_is_a_mark() -> None:
         come += keys.collect()
     assert [mark.text for mark in come] == ["", "sham"]
     assert not come[0].in_recording
+    with pytest.raises(LinkLost, match="keyboard was closed"):
+        until_gone(keys, MonotonicClock())
     with pytest.raises(InputError, match="real time"):
         KeyMarks(VirtualClock(), io.StringIO()).open()
     with pytest.raises(InputError, match="lsl:NAME"):
@@ -245,7 +342,7 @@ def test_a_line_of_the_keyboard_is_a_mark() -> None:
         ("photic", (), "--source"),
         ("photic", ("--mode", "virtual"), "mode photic"),
         ("virtual", ("--marks", "x.tsv"), "drives its own"),
-        ("electrical", (), "guardian"),
+        ("electrical", (), "--visit"),
         ("virtual", ("--gap", "-3"), "3600"),
     ],
 )

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tacs.limits import LIMITS
 from tacs.session import NO_TRAINS, Do, Event, Plan, Session, Trains, step
 from tacs.transitions import State, Trigger
 from tests.tacs.test_session import did, send, started
@@ -443,11 +444,15 @@ def test_a_session_knows_nothing_of_trains_before_it_begins():
              fresh.frequency_hz, fresh.retuned_s)  # fmt: skip
     assert all(math.isnan(value) for value in times)
     assert (NO_TRAINS.course, NO_TRAINS.again_s, NO_TRAINS.on_request) == ((), 0.0, False)
+    # Whoever reads a time of trains that are none reads no time, and no edge to make up for.
+    times_s = ("on_s", "off_s", "edge_s", "tolerated_s", "span_s")
+    assert {getattr(NO_TRAINS, name) for name in times_s} == {0.0}
     assert TRAINS.again_s == 2.0 + 0.25 + 0.5 + 1.0
     plain = Plan(
         duration_s=1.0, ramp_up_s=0.1, ramp_down_s=0.1, hold_end_s=0.9, silent=False, lease_s=1.0
     )
     assert (plain.trains, plain.retune_step_hz, plain.retune_playing) == (NO_TRAINS, 0.0, False)
+    assert plain.retune_every_s == LIMITS["retune_interval_s"].default == 1.0
     begun = started(PLAN, 3.0)
     assert (begun.frequency_hz, begun.retuned_s) == (10.0, 3.0)
 

@@ -321,13 +321,13 @@ def test_a_course_that_does_not_verify_is_told_and_the_rest_is_shown(
 
 
 def test_a_retuning_is_an_event_and_the_frequency_is_drawn(clinic: Clinic):
-    for number, hz in ((1, 10.2), (2, 11.5)):
-        clinic.session(f"{number:02d}", float(number), peak_hz=hz)
+    clinic.session("01", 1.0, peak_hz=10.2)
     clinic.day(2.0)
     decide(
         clinic.dataset, far(), subject="P01", session="02", operator="AB", role="operator",
         choice="retune", reason="moved",
     )  # fmt: skip
+    clinic.session("02", 2.0, peak_hz=11.5)
     found = track(clinic.dataset, "P01")
     assert [e.what for e in found.events if e.kind == "decision"] == [
         "retuned from 10.27 to 11.5 Hz before session 02 by AB (moved)"

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tacs.blinded_record import WITHHELD
 from tacs.front import telemetry_of
 from tacs.guardian import Telemetry, event_of, kernel_plan
 from tacs.guardian_main import telemetry_to_data
@@ -235,3 +236,43 @@ def test_whoever_watches_is_told_of_trains_and_of_refusals():
     assert telemetry_of(telemetry_to_data(told, blinded=False)) == told
     hidden = telemetry_of(telemetry_to_data(told, blinded=True))
     assert (hidden.frequency_hz, hidden.level, hidden.state) == (None, 0.0, State.BETWEEN_TRAINS)
+
+
+def test_why_a_request_was_refused_tells_no_arm(tmp_path: Path):
+    """An active arm is ramping up where a sham is silent: each says so of itself."""
+    seen = {}
+    for waveform in ("tacs", "passive_sham"):
+        folder = tmp_path / waveform
+        folder.mkdir()
+        script = [(10.0, asked("train", reason="x")), (31.0, asked("retune", frequency_hz=10.0))]
+        told: list[Telemetry] = []
+        one = protocol(duration_s=60.0, waveform=waveform)
+        rehearse(one, folder, script=script, watch=told.append)
+        shown = [telemetry_to_data(x, blinded=True) for x in told]
+        seen[waveform] = [(x["refused"], x["refusal"]) for x in shown]
+        assert {x.refusal for x in told} > {""}
+    first, second = (list(dict.fromkeys(x)) for x in seen.values())
+    assert first == second == [(0, ""), (1, WITHHELD), (2, WITHHELD)]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        'retune:{"frequency_hz": 10.4, "reason": "half \\ud83d"}', "mark:half \udcf0",
+        "rating:2 \udcf0", "pause:\udcf0",
+    ],
+)  # fmt: skip
+def test_half_a_character_ends_no_session(tmp_path: Path, message: str):
+    one = protocol(duration_s=60.0, retune={"within_hz": 1.0})
+    result = rehearse(one, tmp_path, script=[(35.0, message)])
+    if message.startswith("rating"):
+        assert result.session.cause == "discomfort nan of 10"  # what is none counts as the worst
+        return
+    assert (result.session.state, result.session.cause) == (State.DONE, "")
+    (line,) = lines_of(result, "request") or lines_of(result, "operator")
+    assert "\ufffd" in json.dumps(line.data, ensure_ascii=False)
+
+
+def test_half_a_character_in_a_stop_is_a_stop(tmp_path: Path):
+    result = rehearse(protocol(duration_s=60.0), tmp_path, script=[(35.0, "stop:smoke \udcf0")])
+    assert (result.session.state, result.session.cause) == (State.STOPPED, "smoke \ufffd")

@@ -170,7 +170,7 @@ function ended(view, again) {
     now.breaches?.map((b) => note("bad", breach(b))),
     outcome === "fault" ? note("bad", "Take the electrode leads off the stimulator before anything else.") : null,
     h("p", {}, `Patient ${now.subject}, session ${now.session}.`),
-    now.result ? (now.blinded ? note("", "Delivered: withheld (blinded).") : got ? h("p", {}, `Delivered (${got.source}): ${number(got.duration_s, 1)} s at ${number(got.frequency_hz, 3)} Hz, peak ${number(got.current_peak_ma, 3)} mA, ${number(got.rectified_charge_c, 4)} C.`) : note("warn", "What was delivered is not known yet: run `tacs recover`.")) : null,
+    now.result ? (now.blinded ? note("", "Delivered: withheld (blinded).") : got ? h("p", {}, `Delivered (${got.source}): ${number(got.duration_s, 1)} s at ${got.frequencies_hz ? `several frequencies (${got.frequencies_hz.map((hz) => hz.toFixed(3)).join(", ")} Hz)` : `${number(got.frequency_hz, 3)} Hz`}, peak ${number(got.current_peak_ma, 3)} mA, ${number(got.rectified_charge_c, 4)} C.`) : note("warn", "What was delivered is not known yet: run `tacs recover`.")) : null,
     now.result?.quiet_after_stop_s ? h("p", {}, `Below 50 µA ${number(now.result.quiet_after_stop_s, 3)} s after the stop.`) : null,
     now.result?.warnings?.length ? h("details", {}, h("summary", {}, `${now.result.warnings.length} warnings`), lines(now.result.warnings)) : null,
     now.result?.record_anchor ? h("p", { class: "hint" }, "To be kept elsewhere, it shows that nothing was cut off: ", h("code", {}, now.result.record_anchor)) : null,

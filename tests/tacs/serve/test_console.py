@@ -364,3 +364,49 @@ def test_a_stop_refuses_what_waits_for_the_words(
     page.until(lambda now: now["phase"] == "asking")
     page.channel.send_json({"stop": True})
     assert "stopped before it was confirmed" in page.over()["error"]
+
+
+def test_a_stop_that_comes_along_with_the_words_is_not_lost(
+    site: Site, page: Page, monkeypatch: pytest.MonkeyPatch
+):
+    """Both are there before the thread that waits looks again."""
+    armed: list[str] = []
+
+    def asking(*args: Any, confirm: Any, **options: Any) -> Any:
+        confirm("P01:abcd1234", [])
+        armed.append("armed")
+
+    app: Any = site.gate.inner
+    monkeypatch.setattr("tacs.serve.desk.run", asking)
+    desk = app.state.desk
+    request = desk._request(Wish(**wish(), rig=""), "AB")
+    object.__setattr__(request.setup, "device", DeviceName.parse("synthpal:/dev/null"))
+    desk._run = _Run(request, page.key, QueueInbox())
+    desk._thread = threading.Thread(target=desk._conduct, args=(desk._run,))
+    desk._thread.start()
+    page.until(lambda now: now["phase"] == "asking")
+    with desk._lock:
+        desk.confirm("P01:abcd1234")
+        desk.stop("STOP on the page")
+    assert "stopped before it was confirmed" in page.over()["error"]
+    assert armed == []
+
+
+def test_what_was_confirmed_is_run_whatever_becomes_of_its_file(
+    site: Site, page: Page, brisk: Path
+):
+    asked = wish()
+    words = page.client.post(f"{AT}/check", json=asked).json()["words"]
+    armed = page.client.post(f"{AT}/arm", json={**asked, "confirmation": words}).json()
+    before = protocols_of(brisk)["brisk"]
+    changed = protocol(name="brisk", duration_s=10.0, ramp_up_s=5.0, ramp_down_s=2.0)
+    changed.to_toml(brisk / "brisk.toml")
+    begun = page.client.post(f"{AT}/start", json={"arming": armed["arming"], "channel": page.key})
+    assert begun.status_code == 202, begun.text
+    page.at_level(0.1)
+    page.channel.send_json({"stop": True})
+    page.over()
+    first = record_of(site)[0].data
+    assert first["protocol_sha256"] == before.sha256() != changed.sha256()
+    assert first["protocol_sha256"].startswith(words.partition(":")[2])
+    assert first["protocol"]["duration_s"] == before.duration_s

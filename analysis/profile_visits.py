@@ -1,0 +1,142 @@
+"""Visits of a response profile with current: one frequency or sham in each, in a balanced order.
+
+One current a day: order, arousal and what the visit before left are told from the frequency only
+where persons go through the conditions in different orders. A Williams square (1949, *Aust. J. Sci.
+Res.* A 2:149) has every condition equally often at every place, and behind every other one; the
+seed, such as the participant's running number, chooses the row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from analysis.errors import AnalysisError
+
+__all__ = ["HOURS_BETWEEN", "RECORDINGS", "REST_S", "Recorded", "Visit", "latin_row", "visits_of"]
+
+HOURS_BETWEEN = 48.0
+REST_S = 180.0  # with closed eyes, before the trains, in the same recording
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A recording at rest that belongs to a visit.
+
+    Parameters
+    ----------
+    when : {"pre", "post"}
+        Before or after the trains.
+    after_min : float
+        Since the end of the trains; 0 before.
+    task : str
+        Label, a different one for each.
+    minutes : float
+        Length.
+    """
+
+    when: Literal["pre", "post"]
+    after_min: float
+    task: str
+    minutes: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON."""
+        return asdict(self)
+
+
+RECORDINGS = (
+    Recorded("pre", 0.0, "rest-open", 2.0),
+    Recorded("pre", 0.0, "rest-closed", 3.0),
+    *(
+        Recorded("post", after, f"rest-{eyes}-{after:g}min", minutes)
+        for after in (0.0, 10.0, 30.0)
+        for eyes, minutes in (("open", 2.0), ("closed", 3.0))
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """One visit.
+
+    Parameters
+    ----------
+    visit : int
+        From 1.
+    kind : {"drive", "sham"}
+        Whether trains are given.
+    frequency_hz : float
+        Of the trains; of the virtual reference in sham.
+    level : float
+        Of the drive.
+    trains : int
+        How many.
+    on_s, off_s : float
+        One train, and the gap after it.
+    """
+
+    visit: int
+    kind: Literal["drive", "sham"]
+    frequency_hz: float
+    level: float
+    trains: int
+    on_s: float
+    off_s: float
+
+    @property
+    def words(self) -> str:
+        """As a person is told."""
+        return "sham" if self.kind == "sham" else f"{self.frequency_hz:g} Hz"
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON."""
+        minutes = self.trains * (self.on_s + self.off_s) / 60.0
+        return {**asdict(self), "trains_minutes": round(minutes, 2)}
+
+
+def visits_of(
+    order_hz: Sequence[float],
+    order_level: Sequence[float],
+    peak_hz: float,
+    trains: int,
+    on_s: float,
+    off_s: float,
+) -> tuple[Visit, ...]:
+    """Return the visits of a plan of mode electrical; a frequency of 0 is sham.
+
+    Raises
+    ------
+    AnalysisError
+        There is none, or a number of trains that is none.
+    """
+    if not order_hz or len(order_hz) != len(order_level) or trains < 1:
+        raise AnalysisError(f"{len(order_hz)} visits of {trains} trains: a visit has some of both")
+    return tuple(
+        Visit(
+            i, "drive" if hz else "sham", hz or peak_hz, level, trains, on_s, off_s
+        )
+        for i, (hz, level) in enumerate(zip(order_hz, order_level, strict=True), start=1)
+    )  # fmt: skip
+
+
+def latin_row(n: int, row: int) -> tuple[int, ...]:
+    """Return a row of a Williams square.
+
+    Parameters
+    ----------
+    n : int
+        Conditions.
+    row : int
+        0 or more; after `n` rows (2 `n` where `n` is odd) they come again.
+
+    Returns
+    -------
+    tuple of int
+        The conditions 0 to n - 1 in their order.
+    """
+    zigzag = [(i + 1) // 2 if i % 2 else (n - i // 2) % n for i in range(n)]
+    row %= n if n % 2 == 0 else 2 * n
+    made = tuple((one + row) % n for one in zigzag)
+    return made if row < n else made[::-1]

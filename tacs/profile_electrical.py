@@ -1,0 +1,391 @@
+"""A visit of a response profile with current, from rest to the table of trains.
+
+EEG is recorded beside a session; the session is one of ``tacs run``, with every limit and every
+rule that it has, and the guardian is the only one that gives current.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from analysis.marks import AT_REST
+from analysis.profile_echo import detectable_locking, may_report_echo
+from analysis.profile_visits import Visit
+from tacs.beside import Beside, beside_of
+from tacs.bids import Imported
+from tacs.checking import Setup
+from tacs.clock import Clock, MonotonicClock, QueueInbox, VirtualClock, utc_now
+from tacs.dataset import SessionPaths, refuse_other_spelling, task_label
+from tacs.eeg import EEGStream, feel, open_source
+from tacs.eeg_record import StreamRecorder
+from tacs.eeg_watch import plain_timing
+from tacs.errors import InputError, SafetyRefusal
+from tacs.files import write_text
+from tacs.guardian import Telemetry
+from tacs.profile_listener import TrainCounts, VisitListener
+from tacs.profile_visit import Train, first_train_s, loop_rad, phase_refusal, train_table
+from tacs.protocol import Protocol
+from tacs.readiness import refusals, still_to_do
+from tacs.run_record import RunRecord
+from tacs.runner import run
+from tacs.session_request import SessionRequest
+from tacs.signals import signals_to
+
+__all__ = ["RanVisit", "VisitPlaces", "run_visit"]
+
+EVERY_S: Final = 0.1
+EVERY_VIRTUAL_S: Final = 0.25
+AFTER_S: Final = 5.0  # recorded behind the session, for the last read
+REST_MOST_S: Final = 1800.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VisitPlaces:
+    """Where a visit is written.
+
+    Parameters
+    ----------
+    dataset : Path
+        BIDS data set.
+    subject, session, task : str
+        Labels.
+    """
+
+    dataset: Path
+    subject: str
+    session: str
+    task: str
+
+    @property
+    def paths(self) -> SessionPaths:
+        """Of the session."""
+        return SessionPaths.of(self.dataset, self.subject, self.session)
+
+    @property
+    def table(self) -> Path:
+        """The table of trains."""
+        return self._beside("blocks.tsv")
+
+    @property
+    def result(self) -> Path:
+        """What became of the visit."""
+        return self._beside("profile.json")
+
+    def _beside(self, ending: str) -> Path:
+        stem = self.paths.recording_stem(task_label(self.task), "during")
+        return self.paths.source / f"{stem}_{ending}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RanVisit:
+    """What became of a visit.
+
+    Parameters
+    ----------
+    visit : Visit
+        What was planned.
+    protocol : Protocol
+        What was given to the guardian.
+    record : RunRecord or None
+        Of the session; None where it ended in the rest before.
+    recording : Imported or None
+        The EEG; None where not one sample came.
+    table : Path or None
+        The rows that can be read.
+    trains : tuple of Train
+        Those rows.
+    counts : TrainCounts
+        What became of the others.
+    rest_s : float
+        Recorded at rest.
+    alignment : dict
+        How the times of EEG and current go together, and what is not known of it.
+    timing : dict
+        Of the source.
+    eeg_ended : str
+        Why EEG ended before the session, if it did.
+    """
+
+    visit: Visit
+    protocol: Protocol
+    record: RunRecord | None
+    recording: Imported | None
+    table: Path | None
+    trains: tuple[Train, ...]
+    counts: TrainCounts
+    rest_s: float
+    alignment: dict[str, Any]
+    timing: dict[str, Any]
+    eeg_ended: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON of ``tacs profile run`` in mode electrical."""
+        n = len(self.trains)
+        session = {} if self.record is None else self.record.to_dict()
+        return {
+            **session,
+            "mode": "electrical",
+            "visit": self.visit.to_dict(),
+            "frequency_hz": self.trains[0].frequency_hz if n else None,
+            "trains": self.counts.to_dict(),
+            "detectable_plv": detectable_locking(n) if n else None,
+            "may_report_echo": n > 0 and may_report_echo(n),
+            "rest_s": round(self.rest_s, 3),
+            "recording": None if self.recording is None else str(self.recording.path),
+            "table": None if self.table is None else str(self.table),
+            "alignment": self.alignment,
+            "timing": self.timing,
+            "eeg_ended": self.eeg_ended,
+        }
+
+
+def run_visit(
+    visit: Visit,
+    protocol: Protocol,
+    setup: Setup,
+    eeg: str | Callable[[Clock], EEGStream],
+    places: VisitPlaces,
+    *,
+    rest_s: float,
+    eeg_delay_s: float | None = None,
+    clock: str = "real",
+    inbox: QueueInbox | None = None,
+    watch: Callable[[Telemetry], None] | None = None,
+    say: Callable[[str], None] = lambda text: None,
+    options: dict[str, Any] | None = None,
+) -> RanVisit:
+    """Record rest, run the session of a visit, and write the table of its trains.
+
+    Parameters
+    ----------
+    visit : Visit
+        Of the plan.
+    protocol : Protocol
+        As :func:`tacs.profile_visit.visit_protocol` makes it.
+    setup : Setup
+        Device, rig, limits and site.
+    eeg : str or callable
+        Name of the source, or what makes it.
+    places : VisitPlaces
+        Where it is written.
+    rest_s : float
+        Rest before, in the same recording; 0 for none.
+    eeg_delay_s : float, optional
+        By how much the stamps of the EEG are late, as measured; 0 where left out.
+    clock : {"real", "virtual"}
+        Time.
+    inbox : QueueInbox, optional
+        Messages of the operator.
+    watch : callable, optional
+        Given telemetry.
+    say : callable
+        Told what a person should know.
+    options : dict, optional
+        More of :func:`tacs.runner.run`.
+
+    Raises
+    ------
+    SafetyRefusal
+        A limit is broken; nothing was opened.
+    InputError
+        The device does not tell the phase of its trains, the visit was recorded already, or bad
+        usage.
+    TacsError
+        The device failed before it was armed; what was recorded stays.
+    """
+    if why := phase_refusal(setup.capabilities):
+        raise InputError(why)
+    if not 0.0 <= rest_s <= REST_MOST_S:
+        raise InputError(f"--rest-s {rest_s:g}: write 0 to {REST_MOST_S:g} s")
+    delay_s = 0.0 if eeg_delay_s is None else eeg_delay_s
+    if not -1.0 < delay_s < 1.0:
+        raise InputError(f"--eeg-delay {1e3 * delay_s:g}: write milliseconds, less than 1000")
+    _refuse_before_rest(protocol, setup, places, options or {}, say)
+    refuse_other_spelling(places.paths)
+    for path in (places.paths.record, places.table):
+        if path.exists():
+            raise InputError(f"{path}: is there already; give another --session or --task")
+    time: Clock = VirtualClock() if clock == "virtual" else MonotonicClock()
+    source = open_source(eeg, time) if isinstance(eeg, str) else eeg(time)
+    recorder = StreamRecorder(
+        places.dataset, subject=places.subject, session=places.session, when="during",
+        task=places.task,
+    )  # fmt: skip
+    box, montage = QueueInbox() if inbox is None else inbox, protocol.montage
+    with ExitStack() as stack:
+        info = source.open()
+        stack.callback(source.close)
+        recorder.begin(info, utc_now())
+        stack.callback(recorder.close)
+        listener = VisitListener(
+            source,
+            time,
+            recorder,
+            visit=visit,
+            level_ma=max(map(montage.current_peak_ma, (e.name for e in montage.electrodes))),
+            first_s=first_train_s(protocol),
+            loop_rad=loop_rad(protocol),
+            reaction_s=setup.capabilities.reaction_s,
+            eeg_delay_s=delay_s,
+            put=box.put,
+            keep=lambda rows: write_text(places.table, train_table(rows)),
+            say=say,
+        )
+        try:
+            record, rested_s, at_rest = _conduct(
+                protocol, setup, places, listener, source, time, box, rest_s=rest_s, watch=watch,
+                say=say, options=options or {},
+            )  # fmt: skip
+        finally:
+            listener.finish()
+            timing = plain_timing(source.timing)
+            done = recorder.finish()
+            if done is not None:
+                say(f"recorded: {done.path}")
+    return RanVisit(
+        visit=visit,
+        protocol=protocol,
+        record=record,
+        recording=done,
+        table=places.table if listener.rows else None,
+        trains=tuple(listener.rows),
+        counts=listener.counts,
+        rest_s=rested_s,
+        alignment=_alignment(visit, eeg_delay_s, at_rest),
+        timing=timing,
+        eeg_ended=listener.ended,
+    )
+
+
+def _refuse_before_rest(
+    protocol: Protocol,
+    setup: Setup,
+    places: VisitPlaces,
+    options: dict[str, Any],
+    say: Callable[[str], None],
+) -> None:
+    """Ask everything that can refuse now, so that nobody rests for nothing; it is asked again."""
+    request = SessionRequest(
+        protocol=protocol,
+        setup=setup,
+        subject=places.subject,
+        session=places.session,
+        dataset=places.dataset,
+        faults=tuple(options.get("faults", ())),
+        operator=options.get("operator", ""),
+        role=options.get("role", ""),
+        overrides=options.get("overrides", {}),
+        people=options.get("people", False) or not setup.device.emulated,
+    )
+    if breaches := refusals(request):
+        raise SafetyRefusal(breaches)
+    if not setup.device.emulated and options.get("confirm") is None:
+        raise InputError("arming a real device needs a confirmation (--confirm SUBJECT:HASH)")
+    for line in still_to_do(request):
+        say(f"needed before arming: {line}")
+
+
+def _conduct(
+    protocol: Protocol,
+    setup: Setup,
+    places: VisitPlaces,
+    listener: VisitListener,
+    source: EEGStream,
+    time: Clock,
+    inbox: QueueInbox,
+    *,
+    rest_s: float,
+    watch: Callable[[Telemetry], None] | None,
+    say: Callable[[str], None],
+    options: dict[str, Any],
+) -> tuple[RunRecord | None, float, dict[str, Any]]:
+    """Rest, session, and what is recorded behind it; the record, seconds of rest, and timing."""
+    if rest_s:
+        say(f"rest: {rest_s:g} s with closed eyes, without current")
+    with signals_to(inbox):
+        on = _record_for(rest_s, listener, time, inbox)
+    rested_s = listener.seconds
+    if rested_s > 0.0:
+        listener.mark(AT_REST, 0.0, rested_s)
+    at_rest = plain_timing(source.timing)
+    if not on:
+        return None, rested_s, at_rest
+    every_s = EVERY_VIRTUAL_S if time.virtual else EVERY_S
+    with beside_of(listener, time, every_s, name="the recording of EEG") as beside:
+        record = run(
+            protocol,
+            setup,
+            subject=places.subject,
+            session=places.session,
+            dataset=places.dataset,
+            clock="virtual" if time.virtual else "real",
+            inbox=inbox,
+            watch=_hearing(listener, beside, inbox, watch),
+            time=time if isinstance(time, VirtualClock) else None,
+            attach=lambda device: _attach(source, device),
+            **options,
+        )
+    _record_for(AFTER_S, listener, time, None)
+    return record, rested_s, at_rest
+
+
+def _attach(source: EEGStream, device: Any) -> None:
+    """Have a virtual patient feel the emulated device."""
+    feel(source, device)
+
+
+def _hearing(
+    listener: VisitListener,
+    beside: Beside,
+    inbox: QueueInbox,
+    watch: Callable[[Telemetry], None] | None,
+) -> Callable[[Telemetry], None]:
+    """What is given telemetry."""
+    stopped = False
+
+    def hear(told: Telemetry) -> None:
+        nonlocal stopped
+        listener.hear(told)
+        why = beside.gone() or ("the recording of EEG hangs" if beside.hangs() else "")
+        if why and not stopped:
+            stopped = True
+            inbox.put(f"stop:{why}")
+        if watch is not None:
+            watch(told)
+
+    return hear
+
+
+def _record_for(
+    seconds: float, listener: VisitListener, time: Clock, inbox: QueueInbox | None
+) -> bool:
+    """Record for a time; False where EEG or somebody ended it."""
+    until_s = time.now_s() + seconds
+    every_s = EVERY_VIRTUAL_S if time.virtual else EVERY_S
+    while (now_s := time.now_s()) < until_s:
+        words = time.wait(min(now_s + every_s, until_s), inbox)
+        if not listener.step() or any(word != "alive" for word in words):
+            return False
+    return True
+
+
+def _alignment(visit: Visit, eeg_delay_s: float | None, at_rest: dict[str, Any]) -> dict[str, Any]:
+    """How the times of EEG and current go together, and what is not known of it."""
+    jitter_s, read_s = at_rest["jitter_s"], at_rest["delay_s"]
+    return {
+        "eeg_delay_ms": 0.0 if eeg_delay_s is None else round(1e3 * eeg_delay_s, 3),
+        "eeg_delay_from": "the source's own stamps" if eeg_delay_s is None else "--eeg-delay",
+        "stamps_have_link_delay": at_rest["offset_has_delay"],
+        "stamp_jitter_ms": None if jitter_s is None else round(1e3 * jitter_s, 3),
+        "delay_at_rest_ms": None if read_s is None else round(1e3 * read_s, 3),
+        "eeg_clock_drift_ppm": at_rest["clock_drift_ppm"],
+        "device_clock_ppm": None,
+        "turn_deg_per_min_and_ppm": round(360.0 * visit.frequency_hz * 60.0 * 1e-6, 4),
+        "not_known": "the device's own clock (20 ppm turn 10 Hz by 4 degrees a minute), and any "
+        "constant delay of the amplifier beyond eeg_delay_ms: it turns all trains alike, which "
+        "changes no locking, but it moves the reads",
+    }
