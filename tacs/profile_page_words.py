@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tacs.report_summary import Banner, KeyFigure
-from tacs.report_words import joined, number
+from tacs.report_words import brief, joined, number
 
 __all__ = ["banners", "ends", "first_words", "key_figures", "open_interval", "short", "title"]
 
@@ -39,8 +39,8 @@ def open_interval(
 
 
 def ends(pair: Sequence[float | None]) -> str:
-    """Write a range with up to three significant digits; an open end as such."""
-    low, high = ("open" if end is None else f"{end:.3g}" for end in pair)
+    """Write a range; an open end as such."""
+    low, high = (brief(end) for end in pair)
     return f"{low} to {high}"
 
 

@@ -200,7 +200,8 @@ def test_later_bins_and_a_recording_after_are_told(response: Any, tmp_path: Path
     page = page_of(tmp_path, response, data | {"after_session": whole})
     assert "1.0 to 3.0 min +0.41 (+0.10 to +0.72), less sham" in page.text
     assert "After the session, 1.0 to 3.0 min +0.41 (+0.10 to +0.72), sham not taken" in page.text
-    assert "Power rises." in page.text
+    assert "After the session: power rises." in page.text
+    assert len(page.images) == 3
 
 
 def test_connectivity_stands_among_what_is_exploratory(response: Any) -> None:
