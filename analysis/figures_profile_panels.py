@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,18 +15,22 @@ __all__ = ["plot_profile_panels"]
 SMALL = {"size": 8.5}
 
 
-def plot_profile_panels(profile: ResponseProfile) -> dict[str, Any]:
+def plot_profile_panels(
+    profile: ResponseProfile, after_session: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """Draw each part of a profile on its own.
 
     Parameters
     ----------
     profile : ResponseProfile
         Any.
+    after_session : mapping, optional
+        As `analysis.profile_after.after_session`.
 
     Returns
     -------
     dict of str to matplotlib.figure.Figure
-        "curve" always; of "arnold", "echo" and "after" those that the profile can fill.
+        "curve" always; of "arnold", "echo", "after" and "session" those that can be filled.
     """
     from matplotlib.figure import Figure
 
@@ -40,6 +45,9 @@ def plot_profile_panels(profile: ResponseProfile) -> dict[str, Any]:
     if profile.after_effect:
         figures["after"] = Figure(figsize=(3.9, 3.0), layout="constrained")
         _draw_after(figures["after"].subplots(), profile)
+    if after_session is not None and after_session["bins"]:
+        figures["session"] = Figure(figsize=(3.9, 3.0), layout="constrained")
+        _draw_session(figures["session"].subplots(), after_session["bins"])
     for figure in figures.values():
         for axes in figure.axes:
             axes.spines[["top", "right"]].set_visible(False)
@@ -102,3 +110,30 @@ def _draw_after(axes: Any, profile: ResponseProfile) -> None:
     axes.set_ylabel(f"ln power after / before{less}")
     if len(levels) > 1:
         axes.legend(fontsize=7, frameon=False)
+
+
+def _draw_session(axes: Any, bins: Sequence[Mapping[str, Any]]) -> None:
+    """Change of power over the minutes after; open circles where sham was not taken away."""
+    for sham, face in ((True, COLOURS[0]), (False, "white")):
+        rows = [row for row in bins if row["minus_sham"] is sham]
+        if not rows:
+            continue
+        ends = np.array([[row["from_s"], row["to_s"]] for row in rows]) / 60.0
+        middle = ends.mean(axis=1)
+        value = np.array([row["ln_ratio"] for row in rows])
+        spread = np.array([row["ci95_ln"] for row in rows])
+        axes.errorbar(
+            middle,
+            value,
+            np.abs(spread.T - value),
+            np.abs(ends.T - middle),
+            color=COLOURS[0],
+            fmt="o",
+            markersize=4.5,
+            markerfacecolor=face,
+            label="less sham" if sham else "sham not taken away",
+        )
+    axes.axhline(0.0, color=NULL, linewidth=0.8)
+    axes.set_xlabel("Time after the session (min)")
+    axes.set_ylabel("ln power after / before")
+    axes.legend(fontsize=7, frameon=False)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.errors import AnalysisError, UnusableRecording
-from analysis.marks import onsets_s
+from analysis.marks import CURRENT_ON, onsets_s, spans_of
 from analysis.profile_blocks import Block
 from analysis.profile_input import signal_of
 from analysis.profile_power import (
@@ -75,13 +75,7 @@ def start_after_s(
         if not (math.isfinite(minutes) and 0.0 <= 60.0 * minutes <= MOST_APART_S):
             raise AnalysisError(f"{name}: {minutes:g} min after the drive: give 0 to 360")
         return 60.0 * minutes, "stated"
-    ends = [
-        onset + duration
-        for onset, duration, text in zip(
-            onsets_s(after), after.annotations.duration, after.annotations.description, strict=True
-        )
-        if text.lower() == "current on"
-    ]
+    ends = [end_s for _, end_s in spans_of(after, CURRENT_ON)]
     if ends:
         return -float(max(ends)), "annotation"
     dates = raw.info["meas_date"], after.info["meas_date"]
@@ -193,10 +187,15 @@ def _series(
     power = segment_power(data, sfreq, 0.0, length_s, band_hz)
     begins = np.arange(power.size) * SEGMENT_S
     kept = np.ones(power.size, dtype=bool)
-    marks = raw.annotations
-    for onset, duration, text in zip(onsets_s(raw), marks.duration, marks.description, strict=True):
-        if text.lower().startswith("bad") or text.lower() == "current on":
-            kept &= (begins + SEGMENT_S <= onset) | (begins >= onset + duration)
+    bad = [
+        (onset, onset + duration)
+        for onset, duration, text in zip(
+            onsets_s(raw), raw.annotations.duration, raw.annotations.description, strict=True
+        )
+        if text.lower().startswith("bad")
+    ]
+    for from_s, to_s in [*bad, *spans_of(raw, CURRENT_ON)]:
+        kept &= (begins + SEGMENT_S <= from_s) | (begins >= to_s)
     return power[kept], np.asarray(start_s + begins[kept])
 
 

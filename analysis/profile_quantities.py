@@ -149,7 +149,11 @@ def quantities_of(data: Mapping[str, Any]) -> dict[str, Quantity]:
         found["locking_slope_hz"] = Quantity(
             "locking_slope_hz", region["slope_hz_per_level"], *region["slope_ci95"]
         )
-    echoes = [one for one in data["echo"] if one["kind"] == "drive" and one["tau_s"] is not None]
+    echoes = [
+        one
+        for one in data["echo"]
+        if one["kind"] == "drive" and one["reportable"] and one["tau_s"] is not None
+    ]
     if echoes:
         echo = min(echoes, key=lambda one: one["p"])
         found["echo_tau_s"] = Quantity("echo_tau_s", echo["tau_s"], *echo["tau_ci95_s"])

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tacs.report_summary import Banner, KeyFigure
-from tacs.report_words import joined, number
+from tacs.report_words import brief, joined, number
 
 __all__ = ["banners", "ends", "first_words", "key_figures", "open_interval", "short", "title"]
 
@@ -39,8 +39,8 @@ def open_interval(
 
 
 def ends(pair: Sequence[float | None]) -> str:
-    """Write a range with up to three significant digits; an open end as such."""
-    low, high = ("open" if end is None else f"{end:.3g}" for end in pair)
+    """Write a range; an open end as such."""
+    low, high = (brief(end) for end in pair)
     return f"{low} to {high}"
 
 
@@ -180,18 +180,22 @@ def _echo_figures(data: Mapping[str, Any]) -> tuple[KeyFigure, KeyFigure]:
     echo = min(
         (one for one in data["echo"] if one["kind"] == "drive"), key=lambda one: float(one["p"])
     )
-    tau = None if echo["tau_s"] is None else 1000.0 * echo["tau_s"]
+    tau = 1000.0 * echo["tau_s"] if echo["reportable"] and echo["tau_s"] is not None else None
+    if not echo["reportable"]:
+        note = f"{echo['n_trains']} trains: too few to report one, found or absent"
+    elif tau is None:
+        note = "no echo to fit"
+    else:
+        note = f"95 % interval {open_interval(echo['tau_ci95_s'], 0, 'ms', 1000.0)}"
     return (
         KeyFigure(
             label=f"Echo fades within, {echo['frequency_hz']:g} Hz",
             value=number(tau, 0, "ms"),
-            note="no echo to fit"
-            if tau is None
-            else f"95 % interval {open_interval(echo['tau_ci95_s'], 0, 'ms', 1000.0)}",
+            note=note,
         ),
         KeyFigure(
             label="Locking at the drive's end",
-            value=number(echo["plv_at_end"], 2),
+            value=number(echo["plv_at_end"] if echo["reportable"] else None, 2),
             note=f"{echo['n_trains']} trains find {number(echo['detectable_plv'], 2)} or more",
         ),
     )

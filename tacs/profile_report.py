@@ -48,6 +48,10 @@ CAPTIONS: Mapping[str, tuple[str, str]] = {
         "Change of band power after each frequency.",
         "Band power after against before, up to 60 s, with 95 % intervals.",
     ),
+    "session": (
+        "Change of band power over the minutes after the session.",
+        "Band power after the session against before it, each bin with its own 95 % interval.",
+    ),
 }
 
 
@@ -107,7 +111,7 @@ def profile_report(
         first_words=first_words(data),
         banners=banners(data),
         figures=key_figures(data),
-        pictures=_pictures(profile),
+        pictures=_pictures(profile, data),
         beside=beside_rows(data),
         after=after_rows(data),
         exploratory=exploratory_rows(data),
@@ -125,12 +129,12 @@ def profile_report(
     return path, numbers
 
 
-def _pictures(profile: ResponseProfile) -> dict[str, Picture]:
+def _pictures(profile: ResponseProfile, data: Mapping[str, Any]) -> dict[str, Picture]:
     """Every figure that the profile can fill."""
     from analysis.figures_profile_panels import plot_profile_panels
     from tacs.report_drawing import data_uri
 
     return {
         name: Picture(src=data_uri(figure), alt=CAPTIONS[name][0], caption=CAPTIONS[name][1])
-        for name, figure in plot_profile_panels(profile).items()
+        for name, figure in plot_profile_panels(profile, data["after_session"]).items()
     }

@@ -75,6 +75,8 @@ def _echo_row(echo: Mapping[str, Any]) -> tuple[str, str]:
     """One echo."""
     kind = "sham " if echo["kind"] == "sham" else ""
     name = f"Echo, {kind}{echo['frequency_hz']:g} Hz, level {echo['level']:g}"
+    if not echo["reportable"]:
+        return name, f"{echo['n_trains']} trains: too few to report one, found or absent"
     if echo["tau_ci95_s"] is None:
         return name, (
             f"none found (p {number(echo['p'], 3)}); {echo['n_trains']} reads find locking of "
@@ -228,6 +230,9 @@ def provenance_rows(data: Mapping[str, Any]) -> tuple[tuple[str, str, str], ...]
     rows = [
         ("Recording", str(data["recording"]), str(data["recording_sha256"])),
         ("Table of blocks", str(data["blocks"]), str(data["blocks_sha256"])),
+    ]
+    rows += [
+        ("Another visit", f"{one['recording']}, {one['blocks']}", "") for one in data["visits"]
     ]
     rows += [
         (name, str(data[key]), "")

@@ -9,6 +9,7 @@ from typing import Any
 
 __all__ = [
     "FILTERS",
+    "brief",
     "clock",
     "duration",
     "general",
@@ -16,6 +17,7 @@ __all__ = [
     "joined",
     "number",
     "percent",
+    "sentence",
     "signed",
     "signed_interval",
     "utc",
@@ -87,6 +89,19 @@ def general(value: float | None, unit: str = "") -> str:
     if value is None or not math.isfinite(value):
         return NONE
     return f"{value:.4g}".replace("-", "\u2212") + (f"{NARROW}{unit}" if unit else "")
+
+
+def brief(value: float | None, unit: str = "") -> str:
+    """Write a number with three significant digits, four from ten on; an open end as such."""
+    if value is None or not math.isfinite(value):
+        return "open"
+    text = f"{value:.{4 if abs(value) >= 10.0 else 3}g}".replace("-", "\u2212")
+    return text + (f"{NARROW}{unit}" if unit else "")
+
+
+def sentence(text: str) -> str:
+    """Begin with a capital letter, and leave the rest as it is."""
+    return text[:1].upper() + text[1:]
 
 
 def interval(pair: Sequence[float] | None, digits: int = 2, unit: str = "") -> str:
@@ -173,6 +188,8 @@ FILTERS: Mapping[str, Any] = {
     "signed": signed,
     "percent": percent,
     "general": general,
+    "brief": brief,
+    "sentence": sentence,
     "interval": interval,
     "recorded": recorded,
     "signed_interval": signed_interval,

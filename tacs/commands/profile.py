@@ -360,11 +360,9 @@ def analyze(
     norm_file: Annotated[
         str, typer.Option("--norm", help="site's reference, made with tacs profile norm")
     ] = "",
-    agreement: Annotated[
+    reliability: Annotated[
         str,
-        typer.Option(
-            "--agreement", help="of visits of several people, from tacs profile compare --out"
-        ),
+        typer.Option("--reliability", help="visits of several people: tacs profile compare --out"),
     ] = "",
     figures: Annotated[str, typer.Option("--figures", help="folder for profile.png")] = "",
     visit: Annotated[
@@ -424,7 +422,7 @@ def analyze(
         loaded.raw, read_blocks(blocks), profile, after=after or [], minutes=after_min or [],
         sham=after_sham,
     )  # fmt: skip
-    told += held_against(data, norm_file, agreement)
+    told += held_against(data, norm_file, reliability)
     told += keep(profile, data, out=out, figures=figures, report=report)
     console.output.result(data, "\n".join([*_prose(profile), *told]))
 

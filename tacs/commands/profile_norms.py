@@ -10,6 +10,7 @@ import typer
 
 from tacs import console
 from tacs.errors import InputError
+from tacs.report_words import brief
 
 __all__ = ["compare", "norm", "norm_lines"]
 
@@ -48,11 +49,11 @@ def norm(
         low, high = row["range95"]
         unit = f" {row['unit']}" if row["unit"] else ""
         ends = " and ".join(
-            f"{a:.3g} to {b:.3g}" for a, b in (row["low_limit_ci90"], row["high_limit_ci90"])
+            f"{brief(a)} to {brief(b)}" for a, b in (row["low_limit_ci90"], row["high_limit_ci90"])
         )
         lines.append(
-            f"{row['label']}: median {row['median']:.3g}{unit}, 95 % range {low:.3g} to "
-            f"{high:.3g}{unit} (n {row['n']}; ends of the population's within {ends})"
+            f"{row['label']}: median {brief(row['median'])}{unit}, 95 % range {brief(low)} to "
+            f"{brief(high)}{unit} (n {row['n']}; ends of the population's within {ends})"
         )
         if row["not_normal"]:
             lines.append(f"warning: {row['label']}: values are not normal; the range is rough")
@@ -65,9 +66,10 @@ def norm_lines(told: Mapping[str, Any]) -> list[str]:
     for row in told["quantities"]:
         low, high = row["range95"]
         unit = f" {row['unit']}" if row["unit"] else ""
+        ends = ", ".join(map(brief, row["ci95"]))
         lines.append(
-            f"  {row['label']}: {row['value']:.3g}{unit}, 95 % of the reference {low:.3g} to "
-            f"{high:.3g}{unit}: {row['words']}"
+            f"  {row['label']}: {brief(row['value'])}{unit} [{ends}], "
+            f"95 % of the reference {brief(low)} to {brief(high)}{unit}: {row['words']}"
         )
     if told["reason"]:
         lines.append(f"  {told['reason']}")
@@ -85,7 +87,7 @@ def compare(
         typer.Argument(help="results of two visits or more, of one person or of several"),
     ],
     out: Annotated[
-        str, typer.Option("--out", help="comparison (JSON), for tacs profile analyze --agreement")
+        str, typer.Option("--out", help="comparison (JSON), for tacs profile analyze --reliability")
     ] = "",
 ) -> None:
     """Compare visits: changes of one person; over several people, what is individual (ICC)."""
@@ -135,11 +137,11 @@ def _pair_lines(pair: Mapping[str, Any]) -> list[str]:
     lines = [f"  visit {j} against {i}: {r}"]
     for row in pair["quantities"]:
         first, second = row["values"]
-        ends = ", ".join("open" if end is None else f"{end:.3g}" for end in row["ci95"])
+        ends = ", ".join(map(brief, row["ci95"]))
         word = "differs" if row["differs"] else "no difference shown"
         lines.append(
-            f"    {row['label']}: {first:.3g} and {second:.3g}, {row['change_is']} "
-            f"{row['change']:.3g} [{ends}]: {word}"
+            f"    {row['label']}: {brief(first)} and {brief(second)}, {row['change_is']} "
+            f"{brief(row['change'])} [{ends}]: {word}"
         )
     if not pair["both_responded"]:
         lines.append("    one of them holds no response: its numbers are not compared")

@@ -185,5 +185,8 @@ def test_the_echo_of_the_lowest_p_counts_and_sham_never() -> None:
         {"kind": "drive", "tau_s": 0.5, "tau_ci95_s": [0.3, None], "p": 0.01},
         {"kind": "drive", "tau_s": 0.3, "tau_ci95_s": [0.2, 0.4], "p": 1e-6},
     ]
+    echoes = [{**one, "reportable": True} for one in echoes]
     found = quantities_of(made_result("a", echo=echoes))["echo_tau_s"]
+    few = [{**one, "reportable": False} for one in echoes]
+    assert "echo_tau_s" not in quantities_of(made_result("a", echo=few))
     assert (found.value, found.low, found.high) == (0.3, 0.2, 0.4)

@@ -39,6 +39,7 @@ WHERE = {
     "rest_recording": None,
     "norm": None,
     "after_session": None,
+    "visits": [],
 }
 
 
@@ -149,6 +150,15 @@ def test_trains_speak_of_the_echo_alone(trains: Any, tmp_path: Path) -> None:
     assert len(page.images) == 2
 
 
+def test_too_few_trains_report_no_echo(trains: Any) -> None:
+    data = told(trains)
+    data["echo"] = [{**data["echo"][0], "reportable": False, "n_trains": 12}]
+    assert "too few to report one" in key_figures(data)[1].note
+    assert plain(key_figures(data)[1].value) == "–"
+    row = next(value for name, value in beside_rows(data) if name.startswith("Echo"))
+    assert row == "12 trains: too few to report one, found or absent"
+
+
 def test_three_frequencies_give_no_curve_and_no_centre(sweep: Any) -> None:
     hz = sorted({b.frequency_hz for b in sweep.blocks})[3:6]
     rows = [b for b in sweep.blocks if b.frequency_hz in hz]
@@ -190,7 +200,8 @@ def test_later_bins_and_a_recording_after_are_told(response: Any, tmp_path: Path
     page = page_of(tmp_path, response, data | {"after_session": whole})
     assert "1.0 to 3.0 min +0.41 (+0.10 to +0.72), less sham" in page.text
     assert "After the session, 1.0 to 3.0 min +0.41 (+0.10 to +0.72), sham not taken" in page.text
-    assert "Power rises." in page.text
+    assert "After the session: power rises." in page.text
+    assert len(page.images) == 3
 
 
 def test_connectivity_stands_among_what_is_exploratory(response: Any) -> None:
