@@ -226,10 +226,7 @@ class SessionPaths:
             The session was run before, another spelling of a label exists, or the folder cannot
             be written.
         """
-        if self.was_run:
-            raise InputError(
-                f"{self.record}: this session has a record already; give another --session"
-            )
+        self.refuse_used()
         if self.record.exists():
             number = len(list(self.source.glob(f"{self.stem}_task-tacs_attempt-*_record.jsonl")))
             kept = f"{self.stem}_task-tacs_attempt-{number + 1}_record.jsonl"
@@ -246,6 +243,19 @@ class SessionPaths:
             raise InputError(f"{self.source}: cannot be made ({exc.strerror})") from exc
         if not os.access(self.source, os.W_OK):
             raise InputError(f"{self.source}: cannot be written (permission denied)")
+
+    def refuse_used(self) -> None:
+        """Refuse a session that a record has used up; nothing is changed.
+
+        Raises
+        ------
+        InputError
+            It was run before.
+        """
+        if self.was_run:
+            raise InputError(
+                f"{self.record}: this session has a record already; give another --session"
+            )
 
     def keep_copies(self, protocol: Protocol, rig: Rig | None) -> None:
         """Write copies of the protocol and the rig beside the record.

@@ -29,7 +29,7 @@ from tacs.dataset import SessionPaths, refuse_other_spelling, task_label
 from tacs.eeg import EEGStream, feel, open_source
 from tacs.eeg_record import StreamRecorder
 from tacs.eeg_watch import plain_timing
-from tacs.errors import InputError, SafetyRefusal
+from tacs.errors import InputError, SafetyRefusal, TacsError
 from tacs.files import write_text
 from tacs.guardian import Telemetry
 from tacs.profile_listener import TrainCounts, VisitListener
@@ -216,9 +216,9 @@ def run_visit(
         raise InputError(f"--eeg-delay {1e3 * delay_s:g}: write milliseconds, less than 1000")
     _refuse_before_rest(protocol, setup, places, options or {}, say)
     refuse_other_spelling(places.paths)
-    for path in (places.paths.record, places.table):
-        if path.exists():
-            raise InputError(f"{path}: is there already; give another --session or --task")
+    places.paths.refuse_used()
+    if places.table.exists():
+        raise InputError(f"{places.table}: is there already; give another --session or --task")
     time: Clock = VirtualClock() if clock == "virtual" else MonotonicClock()
     source = open_source(eeg, time) if isinstance(eeg, str) else eeg(time)
     recorder = StreamRecorder(
@@ -250,6 +250,9 @@ def run_visit(
                 protocol, setup, places, listener, source, time, box, rest_s=rest_s, watch=watch,
                 say=say, options=options or {},
             )  # fmt: skip
+        except TacsError:
+            say("not armed: what was recorded stays; give another --task to the next attempt")
+            raise
         finally:
             listener.finish()
             timing = plain_timing(source.timing)

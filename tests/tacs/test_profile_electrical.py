@@ -19,7 +19,7 @@ from tacs.checking import prepare
 from tacs.cli import call
 from tacs.clock import QueueInbox
 from tacs.dose import read_trace
-from tacs.errors import InputError, SafetyRefusal
+from tacs.errors import DeviceNotFound, InputError, SafetyRefusal
 from tacs.guardian import Telemetry
 from tacs.profile_electrical import RanVisit, VisitPlaces, run_visit
 from tacs.profile_visit import visit_protocol
@@ -41,7 +41,9 @@ def ran(
 ) -> tuple[RanVisit, list[Telemetry]]:
     heard: list[Telemetry] = []
     base = more.pop("base", protocol())
-    places = VisitPlaces(dataset=folder / "d", subject="a", session="1", task="profile")
+    places = VisitPlaces(
+        dataset=folder / "d", subject="a", session="1", task=more.pop("task", "profile")
+    )
     done = run_visit(
         visit, visit_protocol(base, visit, 1.0), prepare(f"emulated:{device}"), eeg, places,
         rest_s=more.pop("rest_s", 10.0), clock="virtual", watch=heard.append, **more,
@@ -190,9 +192,16 @@ def test_a_stop_in_the_rest_means_no_session(tmp_path: Path):
 
 
 def test_a_device_that_fails_before_it_is_armed_leaves_the_rest_that_was_recorded(tmp_path: Path):
-    with pytest.raises(Exception, match="firmware"):
-        ran(tmp_path, options={"faults": ["wrong_firmware"]})
+    said: list[str] = []
+    with pytest.raises(DeviceNotFound, match="Pulse Pal firmware answers"):
+        ran(tmp_path, options={"faults": ["wrong_firmware=K"]}, say=said.append)
     assert next((tmp_path / "d/sub-a/ses-1/eeg").glob("*acq-during_eeg.vhdr"))
+    assert any("another --task" in text for text in said)
+    with pytest.raises(InputError, match="another --session or --task"):
+        ran(tmp_path)
+    # The attempt did not use the session up.
+    done, _ = ran(tmp_path, replace(DRIVE, trains=5), task="again")
+    assert done.counts.in_table == 5
 
 
 @pytest.mark.parametrize(
