@@ -1,4 +1,4 @@
-"""A participant on a schedule: the calendar, the stop rules, and when the next session may be.
+"""A participant on a schedule: the calendar, and when the next session may be.
 
 Nothing here reads a file or a clock. What is done, missed, late and extra is worked out from the
 course and the ledger's sessions whenever somebody asks, so that it cannot drift from what was
@@ -12,17 +12,17 @@ missed session is not dropped: the course goes on until all have been given.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Any, Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from tacs.errors import InputError
+from tacs.course_facts import Course, CourseEntry, Visit, zone_named
+from tacs.course_rules import course_standing, next_number, schedule_breaches
 from tacs.limits import LIMITS, EffectiveLimits
 from tacs.protocol import Protocol
 from tacs.safety import Breach, DoseHistory, PastSession, standing_breaches, waits_s
-from tacs.schedule import SEVERITIES, Schedule
+from tacs.schedule import Schedule
 
 __all__ = [
     "Course",
@@ -36,127 +36,6 @@ __all__ = [
     "too_early",
     "zone_named",
 ]
-
-WINDOW_D = 90  # of the limit sessions_per_course
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CourseEntry:
-    """A decision about a course, or something noted during it.
-
-    Parameters
-    ----------
-    kind : {"stop", "resume", "note"}
-        What it is.
-    at : datetime
-        When it was entered.
-    data : mapping
-        Operator, role and reason of a decision; what was noted.
-    """
-
-    kind: str
-    at: datetime
-    data: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Course:
-    """A participant on a schedule.
-
-    Parameters
-    ----------
-    subject : str
-        BIDS label.
-    schedule : Schedule
-        As it was at enrolment, whatever became of the file.
-    start : date
-        First day that may hold a session.
-    time_zone : str
-        IANA name; the days of the schedule are days there.
-    enrolled_by : str
-        Who did it.
-    entries : tuple of CourseEntry
-        Decisions and notes, in order.
-    """
-
-    subject: str
-    schedule: Schedule
-    start: date
-    time_zone: str
-    enrolled_by: str
-    entries: tuple[CourseEntry, ...] = ()
-
-    @property
-    def zone(self) -> tzinfo:
-        """The time zone."""
-        return zone_named(self.time_zone)
-
-    @property
-    def stopped(self) -> CourseEntry | None:
-        """The decision that stopped the course, until one that resumed it."""
-        decisions = [e for e in self.entries if e.kind != "note"]
-        return decisions[-1] if decisions and decisions[-1].kind == "stop" else None
-
-    @property
-    def resumed_at(self) -> datetime | None:
-        """When somebody last decided that it goes on."""
-        return max((e.at for e in self.entries if e.kind == "resume"), default=None)
-
-    def day(self, instant: datetime) -> date:
-        """Return the calendar day of an instant where the course is."""
-        return instant.astimezone(self.zone).date()
-
-    def stopped_on(self, day: date) -> bool:
-        """Whether no session was due on a day because the course was stopped."""
-        since: date | None = None
-        for entry in self.entries:
-            if entry.kind == "stop" and since is None:
-                since = self.day(entry.at)
-            elif entry.kind == "resume" and since is not None:
-                if since <= day < self.day(entry.at):
-                    return True
-                since = None
-        return since is not None and since <= day
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Visit:
-    """One line of a course's calendar.
-
-    Parameters
-    ----------
-    day : date
-        Where the course is.
-    state : {"done", "late", "extra", "missed", "planned"}
-        Late: after the day of the first plan. Extra: on a day, or beyond a number, that the
-        schedule has no room for; it counts as a session of the course while one is due.
-    number : int or None
-        Of the session in the course; None of one missed, or given after the course was complete.
-    phase : str
-        Its phase.
-    session : str
-        Label of the session that was given.
-    late_d : int
-        Days after the first plan.
-    """
-
-    day: date
-    state: Literal["done", "late", "extra", "missed", "planned"]
-    number: int | None = None
-    phase: str = ""
-    session: str = ""
-    late_d: int = 0
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON types."""
-        return {
-            "day": self.day.isoformat(),
-            "state": self.state,
-            "number": self.number,
-            "phase": self.phase,
-            "session": self.session,
-            "late_d": self.late_d,
-        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,50 +119,6 @@ class NextSession:
                 for state in ("done", "late", "extra", "missed")
             },
         }
-
-
-def schedule_breaches(schedule: Schedule, limits: EffectiveLimits) -> list[Breach]:
-    """List why nobody can be enrolled on a schedule at this site.
-
-    Parameters
-    ----------
-    schedule : Schedule
-        Any.
-    limits : EffectiveLimits
-        In force.
-    """
-    where = f"schedule {schedule.name}"
-    if schedule.reference_only:
-        return [
-            Breach(
-                limit="reference_only",
-                value=schedule.name,
-                allowed="an executable schedule",
-                unit="",
-                source=str(schedule.why_reference_only),
-                where=where,
-            )
-        ]
-    days = [slot.day for slot in schedule.slots(date(2024, 1, 1))]
-    densest = max(
-        sum(1 for day in days[first:] if (day - days[first]).days < WINDOW_D)
-        for first in range(len(days))
-    )
-    return [
-        Breach(
-            limit=name,
-            value=value,
-            allowed=limits[name],
-            unit=LIMITS[name].unit,
-            source=limits.source(name),
-            where=where,
-        )
-        for name, value in (
-            ("sessions_per_day", float(schedule.per_day)),
-            ("sessions_per_course", float(densest)),
-        )
-        if not LIMITS[name].allows(value, limits[name])
-    ]
 
 
 def calendar(course: Course, sessions: Sequence[PastSession], now: datetime) -> tuple[Visit, ...]:
@@ -414,7 +249,7 @@ def next_session(
         reasons=tuple(reasons),
         blocked_by=tuple(blocked),
         schedule=None if course is None else course.schedule.name,
-        number=None if course is None else _next_number(course, visits),
+        number=None if course is None else next_number(course, visits),
         sessions=None if course is None else course.schedule.sessions,
         phase="" if planned is None else planned.phase,
         time_zone="UTC" if course is None else course.time_zone,
@@ -472,118 +307,12 @@ def too_early(
     return at, reasons
 
 
-def zone_named(name: str) -> tzinfo:
-    """Return a time zone by its IANA name.
-
-    Raises
-    ------
-    InputError
-        No such zone on this computer.
-    """
-    if name == "UTC":
-        return UTC
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as exc:
-        raise InputError(
-            f"time zone {name!r}: not known on this computer; give an IANA name like "
-            f"Europe/Berlin, or UTC"
-        ) from exc
-
-
-def course_standing(course: Course, visits: Sequence[Visit]) -> list[Breach]:
-    """What of a course no waiting cures."""
-    breaches = []
-
-    def refuse(limit: str, value: str, allowed: str, cure: str) -> None:
-        breaches.append(
-            Breach(
-                limit=limit,
-                value=value,
-                allowed=allowed,
-                unit="",
-                source=f"schedule {course.schedule.name}",
-                where=f"subject {course.subject}; {cure}",
-            )
-        )
-
-    decide = "an investigator decides (`tacs course resume`)"
-    if course.stopped is not None:
-        said = course.stopped.data
-        refuse(
-            "course_stopped",
-            f"stopped {course.day(course.stopped.at)} by {said['operator']} ({said['role']}): "
-            f"{said['reason']}",
-            "a course under way",
-            decide,
-        )
-    elif _next_number(course, visits) is None:
-        refuse(
-            "course_complete",
-            f"all {course.schedule.sessions} sessions were given",
-            "a session that is due",
-            "enrol anew where another course is meant",
-        )
-    for met in _rules_met(course, visits):
-        refuse("course_stop_rule", met, "none", decide)
-    return breaches
-
-
-def _rules_met(course: Course, visits: Sequence[Visit]) -> list[str]:
-    """Stop rules met since an investigator last decided that the course goes on."""
-    rules, since = course.schedule.stop, course.resumed_at
-    notes = [e for e in course.entries if e.kind == "note"]
-    fresh = [e for e in notes if since is None or e.at > since]
-    found = []
-    if rules.missed_in_a_row is not None:
-        missed = 0
-        for visit in visits:
-            if visit.state == "missed":
-                missed += since is None or visit.day > course.day(since)
-            elif visit.state != "planned":
-                missed = 0
-        if missed >= rules.missed_in_a_row:
-            found.append(f"{missed} sessions missed in a row (stops at {rules.missed_in_a_row})")
-    for entry in fresh:
-        severity, nrs = entry.data.get("adverse_event"), entry.data.get("discomfort_nrs")
-        on = course.day(entry.at)
-        if (
-            rules.adverse_event is not None
-            and severity is not None
-            and SEVERITIES.index(severity) >= SEVERITIES.index(rules.adverse_event)
-        ):
-            found.append(f"{severity} adverse event on {on} (stops at {rules.adverse_event})")
-        if rules.discomfort_nrs is not None and nrs is not None and not nrs < rules.discomfort_nrs:
-            found.append(f"discomfort {nrs:g} on {on} (stops at {rules.discomfort_nrs:g})")
-    if rules.rating is not None:
-        instrument = rules.rating.instrument
-        scores = [
-            (entry, float(entry.data["rating"]["value"]))
-            for entry in notes
-            if entry.data.get("rating", {}).get("instrument", "").lower() == instrument.lower()
-        ]
-        if scores and scores[-1][0] in fresh:
-            rise = scores[-1][1] - scores[0][1]
-            if not rise < rules.rating.rise:
-                found.append(
-                    f"{instrument} rose by {rise:g} since its first rating "
-                    f"(stops at {rules.rating.rise:g})"
-                )
-    return found
-
-
-def _next_number(course: Course, visits: Sequence[Visit]) -> int | None:
-    """The number of the session that is next; None where all have been given."""
-    number = 1 + sum(1 for v in visits if v.number is not None and v.state != "planned")
-    return number if number <= course.schedule.sessions else None
-
-
 def _first_day(course: Course, visits: Sequence[Visit], at: datetime, now: datetime) -> date:
     """The first day, not before an instant, that the schedule has room on."""
     day, today = course.day(at), course.day(now)
     if any(v.state == "planned" and v.day == day for v in visits):
         return day
-    number = _next_number(course, visits) or course.schedule.sessions
+    number = next_number(course, visits) or course.schedule.sessions
     first = day + timedelta(days=1) if day == today else day
     return next(course.schedule.slots(max(first, course.start), number)).day
 

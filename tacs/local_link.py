@@ -118,15 +118,14 @@ def listen(title: str, *, unix: bool = UNIX) -> tuple[socket.socket, Contact, Pa
     """
     folder = runtime_folder()
     name = f"{os.getpid()}-{secrets.token_hex(4)}"
+    path, note = folder / f"{name}.sock", folder / f"{name}.json"
+    server = socket.socket(socket.AF_UNIX if unix else socket.AF_INET, socket.SOCK_STREAM)
     try:
         if unix:
-            path = folder / f"{name}.sock"
-            server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             server.bind(str(path))
             os.chmod(path, 0o600)
             address = f"unix:{path}"
         else:
-            server = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
             server.bind(("127.0.0.1", 0))
             address = f"tcp:{server.getsockname()[1]}"
         server.listen(8)
@@ -134,11 +133,13 @@ def listen(title: str, *, unix: bool = UNIX) -> tuple[socket.socket, Contact, Pa
         contact = Contact(
             address=address, token=secrets.token_hex(16), pid=os.getpid(), title=title
         )
-        note = folder / f"{name}.json"
         fd = os.open(note, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(fd, "w", encoding="utf-8") as file:
             json.dump(contact.to_dict(), file)
     except OSError as exc:
+        server.close()
+        for left in (path, note):
+            left.unlink(missing_ok=True)
         raise InputError(f"{folder}: no socket can be opened there ({exc})") from exc
     return server, contact, note
 

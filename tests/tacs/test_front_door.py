@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import socket
 from collections.abc import Iterator
@@ -267,6 +268,23 @@ def test_closing_takes_the_door_away(socket_folder: Path):
     assert list(socket_folder.iterdir()) == []
     with pytest.raises(InputError, match="does not answer"):
         connect(contact, role="operator", name="late")
+
+
+@pytest.mark.parametrize("unix", [True, False])
+def test_a_door_that_cannot_be_opened_leaves_nothing(
+    socket_folder: Path, monkeypatch: pytest.MonkeyPatch, unix: bool
+):
+    """A socket that nobody closes would be a warning here, which is an error."""
+
+    def full(*_: object, **__: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("tacs.local_link.os.open", full)
+    with pytest.raises(InputError, match="no socket can be opened there"):
+        listen("x", unix=unix)
+    monkeypatch.undo()
+    gc.collect()
+    assert list(socket_folder.iterdir()) == []
 
 
 def test_a_folder_that_others_can_enter_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -497,8 +497,9 @@ def test_after_a_pause_in_a_sweep_the_run_in_has_the_sessions_own_frequency():
     assert (early.state, step(early, Event(Trigger.RESUME), 8.0)[1]) == (State.PAUSED, ())
 
 
-def test_what_was_asked_for_stays_after_a_pause():
-    tuned = tune(at(5.0), 10.25, 5.0)
+@pytest.mark.parametrize("plan", [PLAN, replace(PLAN, trains=NO_TRAINS)])
+def test_what_was_asked_for_stays_after_a_pause(plan: Plan):
+    tuned = tune(at(5.0, plan), 10.25, 5.0)
     paused, _ = run(send(tuned, Trigger.PAUSE, 5.0), 5.0, 8.0)
     again, actions = step(paused, Event(Trigger.RESUME), 8.0)
     assert (again.state, again.frequency_hz, actions) == (State.RAMP_UP, 10.25, ())
