@@ -248,7 +248,7 @@ def analyze_profile(
         reliability=_reliability(measured, verdict, rng, n_permutations),
         channels=names,
         bands_hz=bands,
-        design=design_of(rows, groups, found, gaps, mode, read_s),
+        design=design_of(rows, groups, found, gaps, mode, read_s, bands),
         seed=seed,
         warnings=tuple(warnings),
     )

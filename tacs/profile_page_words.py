@@ -103,7 +103,8 @@ def _answering(data: Mapping[str, Any]) -> tuple[str, str]:
     The rule is that of the verdict: sham does not answer there, or its interval ends below.
     """
     sham = {row["frequency_hz"]: row for row in data["sham_curve"] if row["p_corrected"] < 0.05}
-    clear, shared = set(), set()
+    clear: set[float] = set()
+    shared: set[float] = set()
     for row in data["curve"]:
         if row["p_corrected"] >= 0.05 or row["response_plv2"] <= 0.0:
             continue

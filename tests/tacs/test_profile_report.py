@@ -293,6 +293,7 @@ def test_designs_that_differ_are_told_apart(response: Any, silent: Any, trains: 
         ({"spacing_hz": [0.5] * 8}, "steps"),
         ({"reads_per_frequency": 2.0}, "reads"),
         ({"n_sham": 0}, "sham"),
+        ({"band_width_hz": 4.0}, "bands"),
     ):
         other = {**one, "design": {**one["design"], **change}}
         assert word in str(difference_of(one, other))
