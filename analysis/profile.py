@@ -248,7 +248,7 @@ def analyze_profile(
         reliability=_reliability(measured, verdict, rng, n_permutations),
         channels=names,
         bands_hz=bands,
-        design=design_of(rows, groups, found, gaps, mode, read_s),
+        design=design_of(rows, groups, found, gaps, mode, read_s, bands),
         seed=seed,
         warnings=tuple(warnings),
     )
@@ -277,7 +277,7 @@ def _verdict(rows: Sequence[Answer], p: float, sham: Sequence[Answer]) -> tuple[
     at = {row.frequency_hz: row for row in sham}
     answering = [row for row in sham if row.p < ALPHA]
     warnings = [
-        f"sham answers at {row.frequency_hz:g} Hz (p {row.p:.3f}): something at this frequency was "
+        f"sham answers at {row.frequency_hz:g} Hz (p {row.p:.4f}): something at this frequency was "
         "on without the drive"
         for row in answering
     ]

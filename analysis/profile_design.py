@@ -27,6 +27,7 @@ def design_of(
     gaps_s: Any,
     mode: Mode,
     read_s: tuple[float, float],
+    bands_hz: Mapping[float, tuple[float, float]],
 ) -> dict[str, Any]:
     """Describe what ran and what it was held against.
 
@@ -44,13 +45,15 @@ def design_of(
         What drove.
     read_s : (float, float)
         Of each gap (electrical).
+    bands_hz : mapping of float to (float, float)
+        Band of the phasors by drive frequency.
 
     Returns
     -------
     dict
         `order` (one entry a block, in the order run), `levels`, `n_frequencies`, `spacing_hz`,
-        `seconds_per_block` (or train), `gap_s`, `reads_per_frequency`, `n_sham`, `read_s` and
-        `virtual_references`.
+        `seconds_per_block` (or train), `gap_s`, `reads_per_frequency`, `n_sham`, `read_s`,
+        `band_width_hz` and `virtual_references`.
     """
     drives = [row for row in rows if row.kind == "drive"]
     frequencies = sorted({row.frequency_hz for row in drives})
@@ -92,6 +95,7 @@ def design_of(
         "reads_per_frequency": len(drives) / cells,
         "n_sham": sum(row.kind == "sham" for row in rows),
         "read_s": list(read_s) if trains else None,
+        "band_width_hz": float(np.median([high - low for low, high in bands_hz.values()])),
         "virtual_references": virtual,
     }
 
@@ -128,6 +132,8 @@ def difference_of(one: Mapping[str, Any], other: Mapping[str, Any]) -> str | Non
         return f"{reads[0]:g} reads of a frequency against {reads[1]:g}"
     if a["read_s"] != b["read_s"]:
         return f"gaps read at {_listed(a['read_s'])} s against {_listed(b['read_s'])} s"
+    if abs(a["band_width_hz"] - b["band_width_hz"]) > 2.0 * SPACING_TOLERANCE_HZ:
+        return f"bands of {a['band_width_hz']:g} Hz against {b['band_width_hz']:g} Hz"
     if bool(a["n_sham"]) != bool(b["n_sham"]):
         return "one with sham, one without"
     return None

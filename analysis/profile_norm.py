@@ -28,7 +28,7 @@ import numpy as np
 
 from analysis.errors import AnalysisError
 from analysis.profile_design import difference_of
-from analysis.profile_quantities import NAMES, Quantity, quantities_of, unscaled, whose
+from analysis.profile_quantities import NAMES, Quantity, quantities_of, scaled, unscaled, whose
 
 __all__ = ["FORMAT", "LEAST_PEOPLE", "hold_against", "make_norm", "read_norm"]
 
@@ -134,14 +134,14 @@ def read_norm(path: str | Path) -> dict[str, Any]:
         if not isinstance(norm, dict) or norm.get("format") != FORMAT:
             raise ValueError(f'its "format" is not "{FORMAT}"')
         for person in norm["people"]:
-            values = [float(value) for value in person["values"].values()]
-            if not (isinstance(person["subject"], str) and all(map(math.isfinite, values))):
-                raise ValueError("a person's values are no numbers")
             if unknown := set(person["values"]) - set(NAMES):
                 raise ValueError(f"unknown quantity {sorted(unknown)[0]}")
+            values = [scaled(name, float(value)) for name, value in person["values"].items()]
+            if not (isinstance(person["subject"], str) and all(map(math.isfinite, values))):
+                raise ValueError("a person's values are no numbers")
         n = sum(person["verdict"] == "response" for person in norm["people"])
         difference_of(norm, norm)
-    except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError, AttributeError) as exc:
+    except (OSError, UnicodeDecodeError, ValueError, LookupError, TypeError, AttributeError) as exc:
         raise AnalysisError(
             f"{path}: no norm file ({exc}); make one with tacs profile norm RESULT.json… --out"
         ) from exc

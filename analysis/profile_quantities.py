@@ -10,8 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from analysis.errors import AnalysisError
+from analysis.profile_design import difference_of
 
-__all__ = ["NAMES", "Quantity", "quantities_of", "read_result", "whose"]
+__all__ = [
+    "NAMES",
+    "Quantity",
+    "quantities_of",
+    "read_result",
+    "scaled",
+    "unscaled",
+    "whose",
+]
 
 End = float | None
 
@@ -100,6 +109,17 @@ def read_result(path: str | Path) -> dict[str, Any]:
             f"{path}: no result of a profile ({missing[0]} is missing); write one with "
             "tacs profile analyze --out"
         )
+    try:
+        difference_of(data, data)
+        quantities_of(data)
+        for row in data["curve"]:
+            math.fsum(row[key] for key in ("frequency_hz", "level", "response_plv2"))
+        if not all(isinstance(data.get(k), str | None) for k in ("subject", "recorded_at")):
+            raise TypeError("subject or date is no text")
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as exc:
+        raise AnalysisError(
+            f"{path}: not as tacs profile analyze --out writes it ({exc!r}); analyze again"
+        ) from exc
     return {**data, "file": str(path)}
 
 

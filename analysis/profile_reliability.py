@@ -120,7 +120,7 @@ def read_visits(path: str | Path) -> dict[str, Any]:
             if row["name"] not in NAMES or not isinstance(row["individual"], bool):
                 raise ValueError("its reliability is not that of quantities of a profile")
         difference_of(found, found)
-    except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError, AttributeError) as exc:
+    except (OSError, UnicodeDecodeError, ValueError, LookupError, TypeError, AttributeError) as exc:
         raise AnalysisError(
             f"{path}: holds no comparison of visits ({exc}); make one with tacs profile compare "
             "RESULT.json… --out"

@@ -59,19 +59,21 @@ def best_row(data: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def first_words(data: Mapping[str, Any]) -> str:
     """Say in plain language what was found, and what that does not say."""
+    what = "The trains of a frequency" if data["mode"] == "electrical" else "A block"
     seen = (
-        f"A block would have shown locking of {number(data['detectable_plv'], 2)} or more four "
+        f"{what} would have shown locking of {number(data['detectable_plv'], 2)} or more four "
         "times in five"
     )
     if data["verdict"] == "response":
-        named = [row for row in data["curve"] if row["p_corrected"] < 0.05]
-        where = joined(sorted({f"{row['frequency_hz']:g}" for row in named}, key=float))
+        where, shared = _answering(data)
         when = "After trains at" if data["mode"] == "electrical" else "At"
         text = (
             f"{when} {where} Hz the rhythm kept the phase of the drive more than chance allows in "
             "a sweep of this size"
         )
-        text += ", and more than in sham. " if data["sham_curve"] else ". "
+        text += "; sham blocks do not, or clearly less. " if data["sham_curve"] else ". "
+        if shared:
+            text += f"At {shared} Hz sham answers as well: nothing is said of the brain there. "
         if data["resonance"]:
             top = max(data["resonance"], key=lambda one: one["level"])
             text += (
@@ -93,6 +95,26 @@ def first_words(data: Mapping[str, Any]) -> str:
         "where nothing drove it. What answers there may be light, mains, the stimulator's clock or "
         "another line, and is not shown to be the brain. Find it, and record again."
     )
+
+
+def _answering(data: Mapping[str, Any]) -> tuple[str, str]:
+    """Frequencies that answer beyond sham, and those that sham shares, as a sentence has them.
+
+    The rule is that of the verdict: sham does not answer there, or its interval ends below.
+    """
+    sham = {row["frequency_hz"]: row for row in data["sham_curve"] if row["p_corrected"] < 0.05}
+    clear: set[float] = set()
+    shared: set[float] = set()
+    for row in data["curve"]:
+        if row["p_corrected"] >= 0.05 or row["response_plv2"] <= 0.0:
+            continue
+        other = sham.get(row["frequency_hz"])
+        beyond = other is None or row["response_ci95_plv2"][0] > other["response_ci95_plv2"][1]
+        (clear if beyond else shared).add(row["frequency_hz"])
+    first, second = (
+        joined([f"{hz:g}" for hz in sorted(found)]) for found in (clear, shared - clear)
+    )
+    return first, second
 
 
 def banners(data: Mapping[str, Any]) -> tuple[Banner, ...]:
@@ -128,7 +150,7 @@ def key_figures(data: Mapping[str, Any]) -> tuple[KeyFigure, ...]:
                 note="phase locking of a block, power 0.8",
             ),
             KeyFigure(
-                label="Largest locking",
+                label="Clearest locking",
                 value=number(best["plv"], 2),
                 note=f"at {best['frequency_hz']:g} Hz; by chance "
                 f"{number(float(best['null_plv2']) ** 0.5, 2)}",

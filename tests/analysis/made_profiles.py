@@ -18,6 +18,7 @@ DESIGN: dict[str, Any] = {
     "reads_per_frequency": 1.0,
     "n_sham": 1,
     "read_s": None,
+    "band_width_hz": 9.0,
     "virtual_references": {"kind": "references beside the drive", "n": 72},
 }
 OFFSETS_HZ = np.array([-3.0, -2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 3.0])

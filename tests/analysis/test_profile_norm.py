@@ -173,10 +173,38 @@ def test_files_that_are_none_are_named(tmp_path: Path, people: list[dict[str, An
     norm = make_norm(people)
     path.write_text(json.dumps(norm), encoding="utf-8")
     assert read_norm(path) == {**norm, "file": str(path)}
+    for value in (-1.0, "x", None, float("nan")):
+        broken = json.loads(json.dumps(norm))
+        broken["people"][0]["values"]["rest_fwhm_hz"] = value
+        path.write_text(json.dumps(broken), encoding="utf-8")
+        with pytest.raises(AnalysisError, match=r"x\.json: no norm file"):
+            read_norm(path)
     norm["people"] = norm["people"][:12]
     path.write_text(json.dumps(norm), encoding="utf-8")
     with pytest.raises(AnalysisError, match="12 people"):
         read_norm(path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"design": {}},
+        {"design": 3},
+        {"curve": [{"level": 1.0}]},
+        {"curve": []},
+        {"resonance": [{"level": 1.0}]},
+        {"rest": {"fwhm_hz": 0.0, "seconds": 10.0}},
+        {"subject": 7},
+        {"recorded_at": 20260101},
+        {"echo": None},
+    ],
+)
+def test_a_result_that_was_edited_is_one_line(tmp_path: Path, change: dict[str, Any]) -> None:
+    path = tmp_path / "edited.json"
+    path.write_text(json.dumps({**made_result("a"), **change}), encoding="utf-8")
+    with pytest.raises(AnalysisError, match=r"edited\.json: not as .* writes it") as caught:
+        read_result(path)
+    assert "\n" not in str(caught.value)
 
 
 def test_the_echo_of_the_lowest_p_counts_and_sham_never() -> None:

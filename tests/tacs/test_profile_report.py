@@ -89,7 +89,7 @@ def test_a_response_is_told_with_its_numbers(response: Any, tmp_path: Path) -> N
     assert f"It answers most at {curve['centre_hz']:.2f} Hz" in page.text
     assert f"95 % interval {low:.2f} to {high:.2f} Hz" in page.text
     for text in (
-        "more than in sham",
+        "sham blocks do not, or clearly less",
         "Exploratory Not corrected for the number of looks; no part of the finding above.",
         "Not individual: fewer than four frequencies were repeated",
         "Frequency tolerance",
@@ -136,6 +136,23 @@ def test_sham_that_answers_is_named(response: Any) -> None:
     words = first_words(data)
     assert f"at {data['sham_curve'][4]['frequency_hz']:g} Hz it did so in sham as well" in words
     assert "is not shown to be the brain" in words
+
+
+def test_a_frequency_that_sham_shares_is_not_among_those_that_answer(response: Any) -> None:
+    data = told(response)
+    answered = [row for row in data["curve"] if row["p_corrected"] < 0.05]
+    assert len(answered) >= 3
+    shared, other = answered[0], answered[1]
+    data["sham_curve"] = copy.deepcopy(data["sham_curve"])
+    for row in data["sham_curve"]:
+        if row["frequency_hz"] == shared["frequency_hz"]:
+            row |= {"p_corrected": 0.001, "response_ci95_plv2": [0.0, 0.9]}
+        if row["frequency_hz"] == other["frequency_hz"]:
+            row |= {"p_corrected": 0.001, "response_ci95_plv2": [0.0, 1e-9]}
+    first, rest = first_words(data).split(" Hz the rhythm kept", 1)
+    assert f"{shared['frequency_hz']:g}" not in first
+    assert f"{other['frequency_hz']:g}" in first
+    assert f"At {shared['frequency_hz']:g} Hz sham answers as well" in rest
 
 
 def test_trains_speak_of_the_echo_alone(trains: Any, tmp_path: Path) -> None:
@@ -276,6 +293,7 @@ def test_designs_that_differ_are_told_apart(response: Any, silent: Any, trains: 
         ({"spacing_hz": [0.5] * 8}, "steps"),
         ({"reads_per_frequency": 2.0}, "reads"),
         ({"n_sham": 0}, "sham"),
+        ({"band_width_hz": 4.0}, "bands"),
     ):
         other = {**one, "design": {**one["design"], **change}}
         assert word in str(difference_of(one, other))
