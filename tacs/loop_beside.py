@@ -47,8 +47,9 @@ class Beside(ABC):
         return self._loop.ended
 
     def hangs(self) -> bool:
-        """Whether it has not looked for too long."""
-        return not self.over() and self._clock.now_s() - self._loop.looked_s > HANG_S
+        """Whether it has not looked for too long, and is not gone for good."""
+        silent_s = self._clock.now_s() - self._loop.looked_s
+        return not self.over() and not self.gone() and silent_s > HANG_S
 
     @abstractmethod
     def over(self) -> bool:

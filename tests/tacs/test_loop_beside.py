@@ -67,6 +67,8 @@ def test_a_loop_that_errs_or_ends_is_gone_and_says_why(kind, error, ended, why):
         looks = loop.looks
         clock.wait(clock.now_s() + 0.1)
         assert loop.looks == looks == 1
+        loop.looked_s -= HANG_S + 1.0
+        assert not runs.hangs()  # it is gone, which is another thing
     assert bool(loop.trace) == (error is not None)
 
 
