@@ -64,8 +64,9 @@ class Beside(ABC):
         return self._listener.ended
 
     def hangs(self) -> bool:
-        """Whether it has not looked for too long."""
-        return not self.over() and self._clock.now_s() - self._listener.looked_s > HANG_S
+        """Whether it has not looked for too long, and is not gone for good."""
+        silent_s = self._clock.now_s() - self._listener.looked_s
+        return not self.over() and not self.gone() and silent_s > HANG_S
 
     @abstractmethod
     def over(self) -> bool:

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from tacs.beside import HANG_S, beside_of
 from tacs.clock import Clock, MonotonicClock, VirtualClock
 from tacs.guardian import Telemetry
-from tacs.loop_beside import HANG_S, Leash, beside
+from tacs.loop_leash import Leash
 from tacs.session import State
 
 TOLD = Telemetry(
@@ -61,12 +62,14 @@ def until(clock: Clock, true: Any) -> None:
 def test_a_loop_that_errs_or_ends_is_gone_and_says_why(kind, error, ended, why):
     clock = kind()
     loop = Made(clock, error, ended)
-    with beside(loop, clock, 0.02) as runs:  # type: ignore[arg-type]
+    with beside_of(loop, clock, 0.02, name="the loop") as runs:  # type: ignore[arg-type]
         until(clock, runs.gone)
         assert runs.gone() == why
         looks = loop.looks
         clock.wait(clock.now_s() + 0.1)
         assert loop.looks == looks == 1
+        loop.looked_s -= HANG_S + 1.0
+        assert not runs.hangs()  # it is gone, which is another thing
     assert bool(loop.trace) == (error is not None)
 
 
@@ -74,7 +77,7 @@ def test_a_thread_that_does_not_come_back_hangs_and_may_come_back():
     clock = MonotonicClock()
     loop = Made(clock)
     loop.block = threading.Event()
-    with beside(loop, clock, 0.02) as runs:  # type: ignore[arg-type]
+    with beside_of(loop, clock, 0.02, name="the loop") as runs:  # type: ignore[arg-type]
         assert not runs.hangs()
         loop.looked_s -= HANG_S + 1.0
         assert runs.hangs()
