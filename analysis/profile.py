@@ -22,6 +22,7 @@ from analysis.profile_blocks import (
     Mode,
     check_blocks,
     gap_after_s,
+    same_end,
 )
 from analysis.profile_connectivity import connectivity_response
 from analysis.profile_curve import Lorentzian, Measured, fit_adjusted, fit_lorentzian, shape_of
@@ -219,6 +220,8 @@ def analyze_profile(
             f"{fewest} trains find locking of {detectable_locking(fewest):.2f} or more: an echo "
             "below it cannot be reported as absent"
         ]
+        drives = [one.blocks for one in found if len(one.blocks) > 1]
+        warnings += [text for trains in drives if (text := same_end(trains))]
         warnings += [] if may_report_echo(fewest) else [too_few_for_echo(fewest)]
     return ResponseProfile(
         mode=mode,

@@ -14,7 +14,15 @@ from numpy.typing import NDArray
 
 from analysis.errors import AnalysisError, UnusableRecording
 
-__all__ = ["UNDER_CURRENT", "Block", "Mode", "check_blocks", "gap_after_s", "read_blocks"]
+__all__ = [
+    "UNDER_CURRENT",
+    "Block",
+    "Mode",
+    "check_blocks",
+    "gap_after_s",
+    "read_blocks",
+    "same_end",
+]
 
 Mode = Literal["photic", "electrical", "virtual"]
 
@@ -23,6 +31,7 @@ UNDER_CURRENT = (
     "the stimulator, so that any residue of it reads as entrainment; read the gaps between trains "
     "(mode electrical), or drive with light (mode photic)"
 )
+MOST_ALIKE = 0.3  # resultant of phases
 _NEEDED = ("frequency_hz", "level", "kind", "start_s", "stop_s")
 
 
@@ -169,6 +178,22 @@ def check_blocks(blocks: Sequence[Block], duration_s: float) -> list[Block]:
         Block(b.frequency_hz, b.level, b.kind, b.start_s, b.stop_s, i + 1, b.phase_rad, b.group)
         for i, b in enumerate(ordered)
     ]
+
+
+def same_end(trains: Sequence[Block]) -> str:
+    """Say that trains end at nearly the same phase of the drive; empty where they do not.
+
+    What the end itself evokes (a sensation, the amplifier) is then as locked to the drive as an
+    echo, and no null tells the two apart.
+    """
+    ends = [t.phase_rad + 2.0 * math.pi * t.frequency_hz * (t.stop_s - t.start_s) for t in trains]
+    alike = float(np.abs(np.mean(np.exp(1j * np.array(ends)))))
+    if alike <= MOST_ALIKE:
+        return ""
+    return (
+        f"{len(trains)} trains at {trains[0].frequency_hz:g} Hz end at nearly the same phase "
+        f"(resultant {alike:.2f}): what their end evokes reads as an echo too; take another gap"
+    )
 
 
 def gap_after_s(blocks: Sequence[Block], duration_s: float) -> NDArray[np.float64]:

@@ -8,6 +8,7 @@ seed, such as the participant's running number, chooses the row.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -17,6 +18,9 @@ from analysis.errors import AnalysisError
 __all__ = ["HOURS_BETWEEN", "RECORDINGS", "REST_S", "Recorded", "Visit", "latin_row", "visits_of"]
 
 HOURS_BETWEEN = 48.0
+TICK_S = 0.02  # of the stimulator's host, which every gap is a whole number of
+LONGER_TICKS = 10  # a gap may be so much longer, for trains to end at all phases
+SPREAD = 0.1  # resultant of the phases at which the trains end, at most
 REST_S = 180.0  # with closed eyes, before the trains, in the same recording
 
 
@@ -74,7 +78,8 @@ class Visit:
     trains : int
         How many.
     on_s, off_s : float
-        One train, and the gap after it.
+        One train, and the gap after it: as planned, or a little longer, so that the trains end at
+        all phases of the drive.
     """
 
     visit: int
@@ -115,10 +120,30 @@ def visits_of(
         raise AnalysisError(f"{len(order_hz)} visits of {trains} trains: a visit has some of both")
     return tuple(
         Visit(
-            i, "drive" if hz else "sham", hz or peak_hz, level, trains, on_s, off_s
+            i, "drive" if hz else "sham", hz or peak_hz, level, trains, on_s,
+            _gap_s(hz or peak_hz, trains, on_s, off_s),
         )
         for i, (hz, level) in enumerate(zip(order_hz, order_level, strict=True), start=1)
     )  # fmt: skip
+
+
+def _gap_s(frequency_hz: float, trains: int, on_s: float, off_s: float) -> float:
+    """Return the least gap from the planned one on with which the trains end at all phases.
+
+    Where a period is a whole number of cycles, every train ends at the same phase, and whatever
+    its end evokes (a sensation, the amplifier) would read as an echo.
+    """
+    longer = [round(off_s + k * TICK_S, 6) for k in range(LONGER_TICKS + 1)]
+    spread = [_resultant(frequency_hz * (on_s + gap_s), trains) for gap_s in longer]
+    wide = [gap_s for gap_s, r in zip(longer, spread, strict=True) if r <= SPREAD]
+    return wide[0] if wide else longer[spread.index(min(spread))]
+
+
+def _resultant(turns: float, n: int) -> float:
+    """Resultant of n phases that go on by so many turns each."""
+    half = math.pi * turns
+    below = n * abs(math.sin(half))
+    return 1.0 if below < 1e-9 else abs(math.sin(n * half)) / below
 
 
 def latin_row(n: int, row: int) -> tuple[int, ...]:

@@ -51,7 +51,7 @@ def one_visit(
     eeg = f"virtual:{seed}?peak_hz={PEAK_HZ}&size=1&sensitivity={coupling}"
     done = run_visit(
         visit, visit_protocol(base, visit, 1.0), prepare(f"emulated:{device}"), eeg,
-        VisitPlaces(dataset=folder / "d", subject="made", session="1", task="profile"),
+        VisitPlaces(dataset=folder / "d", subject=folder.name, session="1", task="profile"),
         rest_s=REST_S, clock="virtual", watch=heard.append,
     )  # fmt: skip
     if done.record is None or done.record.trace is None or done.record.outcome != "done":

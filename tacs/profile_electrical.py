@@ -18,7 +18,7 @@ from analysis.io import load_recording
 from analysis.marks import AT_REST
 from analysis.profile import READ_S
 from analysis.profile_alignment import align_trains
-from analysis.profile_blocks import Block
+from analysis.profile_blocks import Block, same_end
 from analysis.profile_echo import detectable_locking, may_report_echo
 from analysis.profile_visits import Visit
 from tacs.beside import Beside, beside_of
@@ -287,7 +287,7 @@ def _artefact(
     done: Imported | None, rows: Sequence[Train], protocol: Protocol, visit: Visit
 ) -> tuple[dict[str, Any] | None, list[str]]:
     """Hold the table against the recording's own artefact; what it says, and warnings."""
-    if done is None or protocol.trains is None:
+    if done is None or protocol.trains is None or not rows:
         return None, []
     try:
         raw = load_recording(done.path).raw
@@ -297,10 +297,12 @@ def _artefact(
         Block(r.frequency_hz, r.level_ma, r.kind, r.start_s, r.stop_s, r.number, r.phase_rad)
         for r in rows
     ]
+    alike = same_end(blocks) if len(blocks) > 1 and visit.kind == "drive" else ""
+    told = [alike] if alike else []
     found = align_trains(raw, blocks, protocol.trains.edge_s, visit.off_s)
     if found is None:
-        return None, []
-    return found.to_dict(), found.warnings(READ_S[0])
+        return None, told
+    return found.to_dict(), [*told, *found.warnings(READ_S[0])]
 
 
 def _refuse_before_rest(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
@@ -11,10 +11,6 @@ from tacs import console
 from tacs.commands import profile_norms
 from tacs.console import PairsCommand, ParticipantOption, Picks, RigOption, SiteOption
 from tacs.errors import InputError
-
-if TYPE_CHECKING:
-    from analysis.profile_plan import ProfilePlan
-    from analysis.profile_result import ResponseProfile
 
 app = typer.Typer(
     help="Response profile: sweep a drive over frequencies, read what answers.",
@@ -77,6 +73,7 @@ def plan(
 ) -> None:
     """Plan a profile: order, length, and whether it can detect what it asks."""
     from analysis.profile_plan import plan_profile
+    from tacs.commands.profile_words import about_visits
 
     if seconds < 0.0 or seed < 0:
         raise InputError("--seconds and --seed: give 0 or more")
@@ -105,7 +102,7 @@ def plan(
         f"each: {per}{design.seconds_per_block:g} s; in all {design.minutes:.0f} min with gaps",
         f"finds locking of {design.detectable_plv:.2f} with power 0.8; {design.expected_plv:.2f} "
         f"is expected where it is read, which needs {design.needed:.0f} {unit}",
-        *_about_visits(design),
+        *about_visits(design),
         *(f"warning: {text}" for text in design.warnings),
     ]
     data = design.to_dict()
@@ -116,22 +113,6 @@ def plan(
         data["plan"] = out
         lines.append(f"plan: {out}")
     console.output.result(data, "\n".join(lines))
-
-
-def _about_visits(design: ProfilePlan) -> list[str]:
-    """What belongs to every visit of mode electrical."""
-    from analysis.profile_visits import HOURS_BETWEEN, RECORDINGS, REST_S
-
-    if not design.trains:
-        return []
-    minutes = design.trains * (design.seconds_per_block + design.gap_s) / 60.0
-    first = {one.after_min: None for one in RECORDINGS if one.when == "post"}
-    after = ", ".join(f"{one:g}" for one in first)
-    return [
-        f"{len(design.order_hz)} visits, at least {HOURS_BETWEEN:g} h apart, at the dose that was "
-        f"tolerated: {REST_S / 60.0:g} min at rest and {minutes:.0f} min of trains in one "
-        f"recording; rest with open and with closed eyes before, and {after} min after",
-    ]
 
 
 def _levels(text: str) -> list[float]:
@@ -386,6 +367,7 @@ def analyze(
     from analysis.profile_blocks import read_blocks
     from analysis.profile_input import append_sham, append_visit
     from tacs.commands.profile_results import after_of, held_against, keep, result_of
+    from tacs.commands.profile_words import prose_of
 
     chosen = _mode(mode)
     visits = console.pairs(visit, "--visit")
@@ -424,50 +406,4 @@ def analyze(
     )  # fmt: skip
     told += held_against(data, norm_file, reliability)
     told += keep(profile, data, out=out, figures=figures, report=report)
-    console.output.result(data, "\n".join([*_prose(profile), *told]))
-
-
-def _prose(profile: ResponseProfile) -> list[str]:
-    """What a person reads."""
-    from analysis.profile_echo import may_report_echo
-
-    test = profile.test
-    found = {
-        "response": "response: locking to the drive beyond chance",
-        "no_response": "no response found; this is not proof of none: a block would have shown "
-        f"locking of {profile.detectable_plv:.2f} with power 0.8",
-        "undetermined": "undetermined: sham answers at the same frequency",
-    }[profile.verdict]
-    lines = [f"{found} (p {test.p:.4f} over the whole sweep, {test.n_draws} permutations)"]
-    for row in profile.answers:
-        lines.append(
-            f"  {row.frequency_hz:g} Hz, level {row.level:g}: squared locking {row.plv2:.4f}, by "
-            f"chance {row.null:.4f}, response {row.response:.4f} [{row.low:.4f}, {row.high:.4f}], "
-            f"p {row.p:.4f}"
-        )
-    for level, curve in profile.resonance.items():
-        lines.append(
-            f"resonance at level {level:g}: centre {curve.centre_hz:.2f} Hz "
-            f"{_interval(curve.centre_ci95_hz)}, half-width {curve.half_width_hz:.2f} Hz "
-            f"{_interval(curve.half_width_ci95_hz)}"
-        )
-    if not profile.resonance:
-        lines.append(f"no resonance curve: {profile.resonance_reason}")
-    for echo in profile.echoes:
-        tau = f"{echo.tau_s:.2f} s {_interval(echo.tau_ci95_s)}" if echo.tau_s else "none found"
-        few = "" if may_report_echo(echo.n_trains) else "; too few trains to report it"
-        what = "virtual trains of sham" if echo.kind == "sham" else "trains"
-        lines.append(f"echo at {echo.frequency_hz:g} Hz, {echo.n_trains} {what}: {tau}{few}")
-    if profile.rest is not None:
-        lines.append(
-            f"at rest: {profile.rest.centre_hz:.2f} Hz, FWHM {profile.rest.fwhm_hz:.2f} Hz, phase "
-            f"memory {profile.rest.memory_s:.2f} s"
-        )
-    return lines
-
-
-def _interval(ends: tuple[float | None, float | None] | None) -> str:
-    """Interval in brackets; an open end as such."""
-    low, high = ends or (None, None)
-    first = "open" if low is None else f"{low:.2f}"
-    return f"[{first}, {'open' if high is None else f'{high:.2f}'}]"
+    console.output.result(data, "\n".join([*prose_of(profile), *told]))

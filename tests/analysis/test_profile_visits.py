@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 
 from analysis.errors import AnalysisError
 from analysis.marks import add_marks, spans_of
-from analysis.profile_blocks import Block
+from analysis.profile_blocks import Block, same_end
 from analysis.profile_input import append_visit, rest_spans
 from analysis.profile_plan import plan_profile
 from analysis.profile_visits import latin_row
@@ -110,6 +111,24 @@ def test_a_plan_with_current_is_of_visits_and_persons_go_through_them_in_other_o
     assert len(twice.visits) == 8
     assert twice.order_hz[:4] != twice.order_hz[4:]
     assert "visits" not in plan_profile("photic", 10.2).to_dict()
+
+
+@pytest.mark.parametrize("peak_hz", [10.0, 10.2, 9.5, 12.0, 8.57])
+def test_trains_end_at_all_phases_of_the_drive(peak_hz: float):
+    for visit in plan_profile("electrical", peak_hz).visits:
+        period_s = visit.on_s + visit.off_s
+        assert 1.5 <= visit.off_s <= 1.7
+        assert visit.off_s / 0.02 == pytest.approx(round(visit.off_s / 0.02))
+        ends = 2.0 * np.pi * visit.frequency_hz * period_s * np.arange(visit.trains)
+        assert abs(np.exp(1j * ends).mean()) <= 0.1
+    assert {v.off_s for v in plan_profile("electrical", 10.2).visits} == {1.5}
+
+
+def test_trains_that_end_at_one_phase_are_warned_of():
+    alike = [replace(b, phase_rad=0.3) for b in rows(*np.arange(0.0, 70.0, 3.5).tolist())]
+    assert "same phase (resultant 1.00)" in same_end(alike)
+    spread = [replace(b, phase_rad=0.7 * i) for i, b in enumerate(alike)]
+    assert same_end(spread) == ""
 
 
 def test_a_short_visit_says_that_it_can_report_no_echo():

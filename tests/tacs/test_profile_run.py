@@ -353,7 +353,7 @@ def test_a_line_of_the_keyboard_is_a_mark() -> None:
         ("photic", (), "--source"),
         ("photic", ("--mode", "virtual"), "mode photic"),
         ("virtual", ("--marks", "x.tsv"), "drives its own"),
-        ("electrical", (), "--visit"),
+        ("electrical", (), "visit by visit"),
         ("virtual", ("--gap", "-3"), "3600"),
     ],
 )
