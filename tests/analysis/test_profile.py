@@ -229,7 +229,7 @@ def test_the_figure_shows_curve_and_verdict(driven: list[Any], tmp_path: Path) -
 
 
 def test_a_real_flicker_answers_at_its_frequency_and_rest_does_not() -> None:
-    from benchmarks.profile import as_if_driven, flicker_session
+    from benchmarks.real_flicker import as_if_driven, session
     from benchmarks.real_outcomes import DRIVES_HZ, PEOPLE
     from tests.data import recording
 
@@ -237,7 +237,7 @@ def test_a_real_flicker_answers_at_its_frequency_and_rest_does_not() -> None:
     for stamp in person[1:]:
         recording(f"ssvep_exo/{person[0]}_{stamp}_raw.fif")
     folder = recording(f"ssvep_exo/{person[0]}_{person[1]}_raw.fif").parents[1]
-    raw, blocks = flicker_session(folder, person)
+    raw, blocks = session(folder, person)
     profile = analyze_profile(raw, blocks, mode="photic")
     assert profile.verdict == "response"
     assert {row.frequency_hz for row in profile.answers if row.p < 0.05} == set(DRIVES_HZ)
