@@ -24,10 +24,11 @@ from analysis.profile_blocks import (
     gap_after_s,
 )
 from analysis.profile_curve import Lorentzian, Measured, fit_adjusted, fit_lorentzian, shape_of
-from analysis.profile_echo import Echo, detectable_locking, fit_echo
+from analysis.profile_echo import Echo, detectable_locking, faded, fit_echo
 from analysis.profile_exploratory import changes_after, leakage
 from analysis.profile_input import bands_of, check_marks, drive_phasor, grouped, signal_of
 from analysis.profile_locking import (
+    SETTLE_S,
     BlockLocking,
     continuous_locking,
     gap_phasors,
@@ -35,6 +36,7 @@ from analysis.profile_locking import (
     train_locking,
     unit_of,
 )
+from analysis.profile_null import fit_null_line
 from analysis.profile_permutation import Answer, answers, carried, covariates, max_test, split_half
 from analysis.profile_power import after_effects
 from analysis.profile_rest import RestLine, fit_rest, tolerance
@@ -48,6 +50,7 @@ LEAST_FREQUENCIES = 5
 LEAST_TRAINS = 10
 ALPHA = 0.05
 READ_S = (0.1, 0.4)
+MOST_RAISED = 1.5
 
 
 def analyze_profile(
@@ -141,14 +144,19 @@ def analyze_profile(
     else:
         check_marks(raw, mode, [(r.start_s, r.stop_s) for r in rows])
         unit_in = {band: phasors(data, sfreq, band) for band in set(bands.values())}
+        lines = {
+            band: fit_null_line(unit, sfreq, rows, band, settle_s=SETTLE_S)
+            for band, unit in unit_in.items()
+        }
         for group in groups:
             if group[0].kind == "drive":
-                unit = unit_in[bands[group[0].frequency_hz]]
-                found.append(continuous_locking(data, unit, sfreq, group, drive=drive))
+                band = bands[group[0].frequency_hz]
+                unit, line = unit_in[band], lines[band]
+                found.append(continuous_locking(data, unit, sfreq, group, drive=drive, line=line))
                 continue
             for hz in frequencies:
-                unit = unit_in[bands[hz]]
-                one = continuous_locking(data, unit, sfreq, group, frequency_hz=hz)
+                unit, line = unit_in[bands[hz]], lines[bands[hz]]
+                one = continuous_locking(data, unit, sfreq, group, frequency_hz=hz, line=line)
                 virtual = tuple(replace(b, frequency_hz=hz) for b in group)
                 sham.append(replace(one, blocks=virtual))
         echoes = _late_echoes(data, sfreq, rows, gaps, groups, drive, rng)
@@ -160,8 +168,7 @@ def analyze_profile(
     sham_rows = answers(sham, measured_of(sham), sham_test) if sham_test is not None else []
     verdict, told = _verdict(rows_of, test.p, sham_rows)
     warnings += told
-    line = _rest_line(raw, rest, picks, drive_channel, rows, gaps, bands, frequencies)
-    tol, rest_line = line
+    tol, rest_line = _rest_line(raw, rest, picks, drive_channel, rows, gaps, bands, frequencies)
     resonance, why = _resonance(measured, verdict, rest_line, mode)
     arnold, no_arnold = arnold_of(measured, rest_line) if resonance else (None, why)
     adjusted = None
@@ -183,6 +190,14 @@ def analyze_profile(
         warnings.append(
             f"frequency follows order (r {levels_times:.2f}): arousal and carry-over cannot be "
             "told from resonance; run the frequencies in random order"
+        )
+    raised = [one.block.frequency_hz for one in found if one.raised > MOST_RAISED]
+    if raised:
+        listed = ", ".join(f"{hz:g}" for hz in sorted(set(raised)))
+        warnings.append(
+            f"at {listed} Hz reads are so short that what chance gives lies on the flank of the "
+            f"rhythm's own line (raised by up to {max(one.raised for one in found):.1f} for it): "
+            "give longer blocks, or hold it against sham"
         )
     if not sham:
         warnings.append(
@@ -212,7 +227,7 @@ def analyze_profile(
         adjusted=adjusted,
         arnold=arnold,
         arnold_reason=no_arnold,
-        echoes=tuple(echoes),
+        echoes=tuple(faded(echo, rest_line) for echo in echoes),
         exploratory={
             "leakage": [] if mode == "electrical" else leakage(data, sfreq, groups),
             **changes_after(data, sfreq, rows, gaps),

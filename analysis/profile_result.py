@@ -123,9 +123,9 @@ class ResponseProfile:
         echoes = []
         for echo in self.echoes:
             ratio, ends = None, None
-            if self.rest is not None and echo.tau_s is not None and echo.tau_ci95_s is not None:
+            if self.rest is not None and echo.tau_ci95_s is not None:
                 memory_s = self.rest.memory_s
-                ratio = echo.tau_s / memory_s
+                ratio = None if echo.tau_s is None else echo.tau_s / memory_s
                 ends = [None if v is None else v / memory_s for v in echo.tau_ci95_s]
             more = {"tau_over_memory": ratio, "tau_over_memory_ci95": ends}
             echoes.append({**echo.to_dict(), **more})

@@ -292,7 +292,11 @@ def _prose(profile: ResponseProfile, warnings: list[str]) -> str:
     if not profile.resonance:
         lines.append(f"no resonance curve: {profile.resonance_reason}")
     for echo in profile.echoes:
-        tau = f"{echo.tau_s:.2f} s {_interval(echo.tau_ci95_s)}" if echo.tau_s else "none found"
+        tau = (
+            f"{echo.tau_s:.2f} s {_interval(echo.tau_ci95_s)}"
+            if echo.tau_s
+            else (f"no time constant: {echo.reason}")
+        )
         lines.append(f"echo at {echo.frequency_hz:g} Hz, {echo.n_trains} trains: {tau}")
     if profile.rest is not None:
         lines.append(
