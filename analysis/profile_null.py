@@ -188,7 +188,7 @@ def _spectrum(
         looks += free
     cell = np.floor(freqs / max(STEP_HZ, resolution)).astype(int)
     _, cell = np.unique(cell, return_inverse=True)
-    each = np.bincount(cell, looks)
+    each = np.asarray(np.bincount(cell, looks), dtype=np.float64)
     kept = each > 0.0
     hz = np.bincount(cell, freqs) / np.bincount(cell)
     return hz[kept], np.bincount(cell, power)[kept] / each[kept], each[kept]

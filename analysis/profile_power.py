@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from analysis.profile_blocks import Block
 
-__all__ = ["after_effects"]
+__all__ = ["after_effects", "band_power"]
 
 Array = NDArray[np.float64]
 
@@ -53,7 +53,7 @@ def after_effects(
     changes: dict[tuple[str, float, float], list[tuple[float, float]]] = {}
     before_s = np.r_[rows[0].start_s, gaps_s[:-1]]
     for row, before, after in zip(rows, before_s.tolist(), gaps_s.tolist(), strict=True):
-        if min(before, after) < LEAST_S:
+        if row.kind not in ("drive", "sham") or min(before, after) < LEAST_S:
             continue
         length = min(MOST_S, before, after) - 0.5
         for hz, band in bands_hz.items():
@@ -86,6 +86,13 @@ def after_effects(
             }
         )
     return found
+
+
+def band_power(
+    data: Array, sfreq_hz: float, start_s: float, length_s: float, band_hz: tuple[float, float]
+) -> float:
+    """Mean power in the band over a stretch of 2 s or more."""
+    return float(_segments(data, sfreq_hz, start_s, length_s, band_hz).mean())
 
 
 def _mean(each: Sequence[tuple[float, float]]) -> tuple[float, float]:
