@@ -138,6 +138,14 @@ def test_a_profile_with_all_controls_goes_from_plan_to_answer(
         row["order"] for row in found["anchors"]
     )
     assert len(found["anchors"]) == 3
+    assert call(
+        ["profile", "analyze", ran["recording"], "--blocks", ran["table"], "--mode", "virtual",
+         "--picks", "Oz,POz", "--permutations", "200", "--figures", str(tmp_path)]
+    ) == 0  # fmt: skip
+    told = capsys.readouterr().out
+    assert "jittered blocks, 10 Hz, level 4: response to a regular reference" in told
+    assert "response over ln power before the block" in told
+    assert (tmp_path / "profile.png").stat().st_size > 10_000
     assert found["exploratory"]["state"]["n_blocks"] >= 10
     assert found["exploratory"]["state"]["slope_ci95"] is not None
     assert "10 of each" in found["exploratory"]["state"]["after_reason"]
