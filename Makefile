@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 JOBS   ?= 2
 
-.PHONY: demo test lint types imports examples benchmarks kernel campaign mutants matrix conformance kills fuzz soak check wheel clean
+.PHONY: demo test lint types imports examples benchmarks kernel campaign profile mutants matrix conformance kills fuzz soak check wheel clean
 
 demo: $(VENV)/.installed
 	$(BIN)/tacs demo
@@ -50,6 +50,11 @@ kernel: $(VENV)/.installed-test
 # A million random sequences that must break no rule; minutes on all cores.
 campaign: $(VENV)/.installed
 	$(BIN)/tacs verify kernel --sequences 1000000 --seed 1
+
+# The response profile on 60 virtual patients of every kind, and on a real flicker; half an hour.
+profile: $(VENV)/.installed-test
+	$(BIN)/python -m benchmarks.profile --patients 60 --json profile.json
+	$(BIN)/python -m benchmarks.real_flicker
 
 # Does a test notice every single change to the kernel, limits, predicates, guard, judge and framing?
 mutants: $(VENV)/.installed-test

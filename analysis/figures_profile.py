@@ -99,6 +99,12 @@ def draw_curve(axes: Any, profile: ResponseProfile, *, titled: bool = True) -> N
             [row.plv2 - row.null for row in profile.sham_answers],
             "x", color=INK, label="sham",
         )  # fmt: skip
+    if profile.jitter is not None:
+        axes.plot(
+            [row.frequency_hz for row in profile.jitter.regular],
+            [row.plv2 - row.null for row in profile.jitter.regular],
+            "D", color=INK, markerfacecolor="none", label="jittered drive, regular reference",
+        )  # fmt: skip
     axes.axhline(0.0, color=NULL, linewidth=0.8)
     axes.set_xlabel("Frequency of the drive (Hz)")
     axes.set_ylabel("Squared phase locking less chance")

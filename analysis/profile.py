@@ -25,11 +25,20 @@ from analysis.profile_blocks import (
     same_end,
 )
 from analysis.profile_connectivity import connectivity_response
-from analysis.profile_curve import Lorentzian, Measured, fit_adjusted, fit_lorentzian, shape_of
+from analysis.profile_controls import (
+    JitterControl,
+    anchors_of,
+    baseline_of,
+    core_of,
+    jitter_control,
+    measured_of,
+)
+from analysis.profile_curve import fit_adjusted
 from analysis.profile_design import design_of
 from analysis.profile_echo import (
     Echo,
     detectable_locking,
+    faded,
     fit_echo,
     may_report_echo,
     too_few_for_echo,
@@ -44,6 +53,7 @@ from analysis.profile_input import (
     signal_of,
 )
 from analysis.profile_locking import (
+    SETTLE_S,
     BlockLocking,
     continuous_locking,
     gap_phasors,
@@ -51,23 +61,27 @@ from analysis.profile_locking import (
     train_locking,
     unit_of,
 )
-from analysis.profile_permutation import Answer, answers, carried, covariates, max_test, split_half
+from analysis.profile_null import fit_null_line
+from analysis.profile_permutation import answers, carried, covariates, max_test
 from analysis.profile_power import after_effects
 from analysis.profile_rest import RestLine, fit_rest, tolerance
-from analysis.profile_result import Reliability, ResponseProfile, Verdict
+from analysis.profile_result import ResponseProfile
+from analysis.profile_state import state_of
+from analysis.profile_verdict import (
+    ALPHA,
+    detectable_of,
+    reliability_of,
+    resonance_of,
+    verdict_of,
+)
 
 __all__ = ["analyze_profile"]
 
 Array = NDArray[np.float64]
 
-LEAST_FREQUENCIES = 5
 LEAST_TRAINS = 10
-ALPHA = 0.05
 READ_S = (0.1, 0.4)
-ONE_SESSION = (
-    "one session does not tell this person from others: two visits of several people do "
-    "(tacs profile compare)"
-)
+MOST_RAISED = 1.5
 
 
 def analyze_profile(
@@ -128,15 +142,17 @@ def analyze_profile(
     sfreq = float(raw.info["sfreq"])
     duration_s = raw.n_times / sfreq
     rows = check_blocks(blocks, duration_s)
+    core = core_of(rows, mode)
     data, names = signal_of(raw, picks, drive_channel)
     rng = np.random.default_rng(seed)
-    groups = grouped(rows, trains=mode == "electrical")
+    groups = grouped(core, trains=mode == "electrical")
     frequencies = sorted({r.frequency_hz for r in rows if r.kind == "drive"})
     bands = bands_of(frequencies, band_hz)
     drive = drive_phasor(raw, drive_channel, frequencies)
     gaps = gap_after_s(rows, duration_s)
     found: list[BlockLocking] = []
     sham: list[BlockLocking] = []
+    jitter: JitterControl | None = None
     echoes: list[Echo] = []
     if mode == "electrical":
         least = float(gaps[:-1].min()) if len(gaps) > 1 else float(gaps[0])
@@ -162,28 +178,33 @@ def analyze_profile(
     else:
         check_marks(raw, mode, [(r.start_s, r.stop_s) for r in rows])
         unit_in = {band: phasors(data, sfreq, band) for band in set(bands.values())}
+        lines = {
+            band: fit_null_line(unit, sfreq, core, band, settle_s=SETTLE_S)
+            for band, unit in unit_in.items()
+        }
         for group in groups:
             if group[0].kind == "drive":
-                unit = unit_in[bands[group[0].frequency_hz]]
-                found.append(continuous_locking(data, unit, sfreq, group, drive=drive))
+                band = bands[group[0].frequency_hz]
+                unit, line = unit_in[band], lines[band]
+                found.append(continuous_locking(data, unit, sfreq, group, drive=drive, line=line))
                 continue
             for hz in frequencies:
-                unit = unit_in[bands[hz]]
-                one = continuous_locking(data, unit, sfreq, group, frequency_hz=hz)
+                unit, line = unit_in[bands[hz]], lines[bands[hz]]
+                one = continuous_locking(data, unit, sfreq, group, frequency_hz=hz, line=line)
                 virtual = tuple(replace(b, frequency_hz=hz) for b in group)
                 sham.append(replace(one, blocks=virtual))
         echoes = _late_echoes(data, sfreq, rows, gaps, groups, drive, rng)
+        jitter = jitter_control(data, sfreq, rows, unit_in, lines, bands, n_permutations)
     warnings: list[str] = []
     measured = measured_of(found)
     test = max_test(found, rng, n_permutations)
     rows_of = answers(found, measured, test)
     sham_test = max_test(sham, rng, n_permutations) if sham else None
     sham_rows = answers(sham, measured_of(sham), sham_test) if sham_test is not None else []
-    verdict, told = _verdict(rows_of, test.p, sham_rows)
+    verdict, told = verdict_of(rows_of, test.p, sham_rows)
     warnings += told
-    line = _rest_line(raw, rest, picks, drive_channel, rows, gaps, bands, frequencies)
-    tol, rest_line = line
-    resonance, why = _resonance(measured, verdict, rest_line, mode)
+    tol, rest_line = _rest_line(raw, rest, picks, drive_channel, rows, gaps, bands, frequencies)
+    resonance, why = resonance_of(measured, verdict, rest_line, mode)
     arnold, no_arnold = arnold_of(measured, rest_line) if resonance else (None, why)
     adjusted = None
     if resonance:
@@ -197,6 +218,9 @@ def analyze_profile(
             previous = carried(found, measured, signal)[of]
             adjusted = fit_adjusted(measured.only(of), previous, resonance[highest])
     beside = covariates(found, measured, resonance, rng, n_permutations) if resonance else None
+    state = state_of(
+        data, sfreq, rows, gaps, found, measured, resonance, rest_line, bands, n_permutations
+    )
     levels_times = np.corrcoef(measured.order, measured.frequency_hz)[0, 1] if (
         measured.order.size > 2 and np.ptp(measured.frequency_hz) and np.ptp(measured.order)
     ) else 0.0  # fmt: skip
@@ -204,6 +228,19 @@ def analyze_profile(
         warnings.append(
             f"frequency follows order (r {levels_times:.2f}): arousal and carry-over cannot be "
             "told from resonance; run the frequencies in random order"
+        )
+    raised = [one.block.frequency_hz for one in found if one.raised > MOST_RAISED]
+    if raised:
+        listed = ", ".join(f"{hz:g}" for hz in sorted(set(raised)))
+        warnings.append(
+            f"at {listed} Hz reads are so short that what chance gives lies on the flank of the "
+            f"rhythm's own line (raised by up to {max(one.raised for one in found):.1f} for it): "
+            "give longer blocks, or hold it against sham"
+        )
+    if jitter is not None and jitter.p < ALPHA:
+        warnings.append(
+            f"jittered blocks lock to a regular reference (p {jitter.p:.3f}): something regular at "
+            "this frequency was on without the regular drive"
         )
     if not sham:
         warnings.append(
@@ -213,7 +250,7 @@ def analyze_profile(
         warnings.append(f"the response changed over the session (p {beside.order_p:.3f})")
     if beside is not None and beside.carry_p is not None and beside.carry_p < ALPHA:
         warnings.append(f"blocks depend on the one before (p {beside.carry_p:.3f})")
-    detectable = _detectable(found, len(frequencies))
+    detectable = detectable_of(found, len(frequencies))
     if mode == "electrical":
         fewest = min(len(one.blocks) for one in found)
         warnings += [
@@ -236,7 +273,7 @@ def analyze_profile(
         adjusted=adjusted,
         arnold=arnold,
         arnold_reason=no_arnold,
-        echoes=tuple(echoes),
+        echoes=tuple(faded(echo, rest_line) for echo in echoes),
         exploratory={
             "leakage": [] if mode == "electrical" else leakage(data, sfreq, groups),
             **changes_after(data, sfreq, rows, gaps),
@@ -246,69 +283,19 @@ def analyze_profile(
         },
         after_effect=tuple(after_effects(data, sfreq, rows, gaps, bands)),
         rest=rest_line,
+        baseline=tuple(baseline_of(data, sfreq, rows, bands)),
+        jitter=jitter,
+        anchors=tuple(anchors_of(found)),
+        state=state,
         tolerance=tol,
         covariates=beside,
-        reliability=_reliability(measured, verdict, rng, n_permutations),
+        reliability=reliability_of(measured, verdict, rng, n_permutations),
         channels=names,
         bands_hz=bands,
         design=design_of(rows, groups, found, gaps, mode, read_s, bands),
         seed=seed,
         warnings=tuple(warnings),
     )
-
-
-def measured_of(found: Sequence[BlockLocking]) -> Measured:
-    """Arrays over blocks."""
-    first = [one.block for one in found]
-    shapes = [shape_of([other.virtual for other in found if len(other.blocks) == n])
-              for n in [len(one.blocks) for one in found]]  # fmt: skip
-    return Measured(
-        np.array([b.frequency_hz for b in first]),
-        np.array([b.level for b in first]),
-        np.array([one.plv2 for one in found]),
-        np.array([one.null for one in found]),
-        np.array([float(b.order) for b in first]),
-        np.array(shapes),
-    )
-
-
-def _verdict(rows: Sequence[Answer], p: float, sham: Sequence[Answer]) -> tuple[Verdict, list[str]]:
-    """Response where some frequency is beyond chance and beyond what sham shows there."""
-    beyond = [row for row in rows if row.p < ALPHA and row.response > 0.0]
-    if p >= ALPHA or not beyond:
-        return "no_response", []
-    at = {row.frequency_hz: row for row in sham}
-    answering = [row for row in sham if row.p < ALPHA]
-    warnings = [
-        f"sham answers at {row.frequency_hz:g} Hz (p {row.p:.4f}): something at this frequency was "
-        "on without the drive"
-        for row in answering
-    ]
-    clear = [
-        row
-        for row in beyond
-        if row.frequency_hz not in at
-        or at[row.frequency_hz].p >= ALPHA
-        or row.low > at[row.frequency_hz].high
-    ]
-    return ("response" if clear else "undetermined"), warnings
-
-
-def _resonance(
-    measured: Measured, verdict: Verdict, rest: RestLine | None, mode: Mode
-) -> tuple[dict[float, Lorentzian], str]:
-    """Curve of every level with enough frequencies, or why there is none."""
-    if verdict != "response":
-        return {}, "no response that is beyond chance and sham"
-    if mode == "electrical":
-        return {}, f"gaps give an echo alone: {UNDER_CURRENT}"
-    curves = {}
-    for level in np.unique(measured.level).tolist():
-        part = measured.only(measured.level == level)
-        if np.unique(part.frequency_hz).size >= LEAST_FREQUENCIES:
-            curves[level] = fit_lorentzian(part, width_hz=None if rest is None else rest.fwhm_hz)
-    few = f"fewer than {LEAST_FREQUENCIES} frequencies at every level"
-    return curves, "" if curves else few
 
 
 def _late_echoes(
@@ -359,30 +346,3 @@ def _rest_line(
     if line is None:
         return None, None
     return tolerance(data, sfreq, spans, line.centre_hz), line
-
-
-def _detectable(found: Sequence[BlockLocking], n_frequencies: int) -> float:
-    """Locking that a typical block shows with power 0.8 at the sweep's corrected level."""
-    from scipy.stats import chi2, ncx2
-
-    ratio = float(chi2.ppf(1.0 - ALPHA / n_frequencies, 2))
-    grid = np.linspace(0.0, 60.0, 601)
-    away = float(grid[np.searchsorted(ncx2.sf(ratio, 2, np.maximum(grid, 1e-9)), 0.8)])
-    null = float(np.median([one.null for one in found]))
-    return float(min(1.0, np.sqrt(0.5 * away * null)))
-
-
-def _reliability(
-    measured: Measured, verdict: Verdict, rng: np.random.Generator, n_draws: int
-) -> Reliability:
-    """Whether repeated blocks agree; one session never makes a profile individual."""
-    halves = split_half(measured, rng, n_draws)
-    if halves is None:
-        return Reliability(False, f"fewer than four frequencies were repeated; {ONE_SESSION}")
-    r, p, n = halves
-    agree = f"the halves of {n} frequencies agree within this session (r {r:.2f}, p {p:.4f})"
-    if verdict != "response":
-        return Reliability(False, "no response to call individual", False, r, p)
-    if p >= ALPHA or r < 0.7:
-        return Reliability(False, f"{agree}, which is not enough; {ONE_SESSION}", False, r, p)
-    return Reliability(False, f"{agree}; {ONE_SESSION}", True, r, p)

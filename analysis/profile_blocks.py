@@ -5,9 +5,9 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from analysis.errors import AnalysisError, UnusableRecording
 __all__ = [
     "UNDER_CURRENT",
     "Block",
+    "Kind",
     "Mode",
     "check_blocks",
     "gap_after_s",
@@ -25,6 +26,7 @@ __all__ = [
 ]
 
 Mode = Literal["photic", "electrical", "virtual"]
+Kind = Literal["drive", "sham", "jitter", "rest"]
 
 UNDER_CURRENT = (
     "EEG recorded under current cannot carry a resonance: the artefact has exactly the phase of "
@@ -45,8 +47,9 @@ class Block:
         Exact frequency of the drive; in sham that of the virtual reference that kept running.
     level : float
         Amplitude (mA) or level of the drive (any unit, but one); what sham would have had.
-    kind : {"drive", "sham"}
-        Whether the drive was on.
+    kind : {"drive", "sham", "jitter", "rest"}
+        Whether the drive was on; `jitter` is a drive without a rhythm of its own (a control), and
+        `rest` time before the sweep, `frequency_hz` and `level` of no meaning.
     start_s, stop_s : float
         Seconds from the start of the recording; in mode electrical the current is zero from
         `stop_s` on.
@@ -57,16 +60,23 @@ class Block:
     group : str
         Rows with the same frequency, level, kind and group are one block of several reads (trials
         or trains).
+    jitter_sd, jitter_seed : float, int
+        Of a jittered block's periods (:func:`analysis.profile_jitter.jitter_onsets_s`).
+    eyes : str
+        In rest, open or closed.
     """
 
     frequency_hz: float
     level: float
-    kind: Literal["drive", "sham"]
+    kind: Kind
     start_s: float
     stop_s: float
     order: int = 0
     phase_rad: float = 0.0
     group: str = ""
+    jitter_sd: float = 0.0
+    jitter_seed: int = 0
+    eyes: str = ""
 
     @property
     def key(self) -> tuple[float, float, str, str]:
@@ -80,9 +90,10 @@ def read_blocks(path: str | Path) -> list[Block]:
     Parameters
     ----------
     path : path
-        Tab-separated, with a header: `frequency_hz`, `level` (or `amplitude_ma`), `kind` (drive or
-        sham), `start_s`, `stop_s`; optional `order` (by default that of the starts), `phase_rad`
-        (0) and `group`.
+        Tab-separated, with a header: `frequency_hz`, `level` (or `amplitude_ma`), `kind` (drive,
+        sham, jitter or rest), `start_s`, `stop_s`; optional `order` (by default that of the
+        starts), `phase_rad` (0), `group`, `jitter_sd` and `jitter_seed` (needed for jitter) and
+        `eyes` (rest).
 
     Returns
     -------
@@ -111,19 +122,24 @@ def read_blocks(path: str | Path) -> list[Block]:
     blocks = []
     for line, row in enumerate(rows, start=2):
         kind = (row["kind"] or "").strip()
-        if kind not in ("drive", "sham"):
-            raise AnalysisError(f"{path}, line {line}: kind {kind!r}, write drive or sham")
+        if kind not in get_args(Kind):
+            raise AnalysisError(
+                f"{path}, line {line}: kind {kind!r}, write drive, sham, jitter or rest"
+            )
         try:
             blocks.append(
                 Block(
                     float(row["frequency_hz"]),
                     float(row[level]),
-                    "drive" if kind == "drive" else "sham",
+                    cast("Kind", kind),
                     float(row["start_s"]),
                     float(row["stop_s"]),
                     int(row.get("order") or 0),
                     float(row.get("phase_rad") or 0.0),
                     (row.get("group") or "").strip(),
+                    float(row.get("jitter_sd") or 0.0),
+                    int(row.get("jitter_seed") or 0),
+                    (row.get("eyes") or "").strip(),
                 )
             )
         except (TypeError, ValueError) as exc:
@@ -157,8 +173,10 @@ def check_blocks(blocks: Sequence[Block], duration_s: float) -> list[Block]:
         where = f"block {i + 1} ({block.frequency_hz:g} Hz from {block.start_s:g} s)"
         if not all(math.isfinite(value) for value in values):
             problems.append(f"{where}: a value is not a finite number")
-        elif block.frequency_hz <= 0.0 or block.level < 0.0:
+        elif block.kind != "rest" and (block.frequency_hz <= 0.0 or block.level < 0.0):
             problems.append(f"{where}: frequency above 0 Hz and level of 0 or more needed")
+        elif block.kind == "jitter" and not 0.0 < block.jitter_sd < math.inf:
+            problems.append(f"{where}: jitter needs jitter_sd (and jitter_seed) as it was driven")
         elif block.stop_s <= block.start_s:
             problems.append(f"{where}: ends at {block.stop_s:g} s, not after its start")
         elif block.start_s < 0.0 or block.stop_s > duration_s + 1e-6:
@@ -174,10 +192,7 @@ def check_blocks(blocks: Sequence[Block], duration_s: float) -> list[Block]:
         raise AnalysisError("table of blocks: " + "; ".join(problems[:3]) + more)
     if any(b.order for b in ordered):
         return ordered
-    return [
-        Block(b.frequency_hz, b.level, b.kind, b.start_s, b.stop_s, i + 1, b.phase_rad, b.group)
-        for i, b in enumerate(ordered)
-    ]
+    return [replace(block, order=i + 1) for i, block in enumerate(ordered)]
 
 
 def same_end(trains: Sequence[Block]) -> str:

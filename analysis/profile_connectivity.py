@@ -83,7 +83,7 @@ def connectivity_response(
     for row, gap in zip(rows, gaps_s.tolist(), strict=True):
         length_s = min(row.stop_s - row.start_s - SETTLE_S, gap - GAP_SETTLE_S)
         n_epochs = int(length_s / EPOCH_S + 1e-9)
-        if n_epochs < LEAST_EPOCHS:
+        if row.kind not in each or n_epochs < LEAST_EPOCHS:
             continue
         on, off = (
             _index(data, sfreq_hz, start_s, n_epochs, row.frequency_hz, seeds, targets)

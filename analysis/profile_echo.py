@@ -11,13 +11,22 @@ square and buries the tail in its noise.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Echo", "detectable_locking", "fit_echo", "may_report_echo", "too_few_for_echo"]
+from analysis.profile_rest import RestLine
+
+__all__ = [
+    "Echo",
+    "detectable_locking",
+    "faded",
+    "fit_echo",
+    "may_report_echo",
+    "too_few_for_echo",
+]
 
 Array = NDArray[np.float64]
 ComplexArray = NDArray[np.complex128]
@@ -28,6 +37,7 @@ LOADING = 0.02
 POWER_80 = 4.8
 MOST_SIZE = 3.0
 MOST_DETECTABLE = 0.3  # the locking while driven at 2 mA in the reference model; an echo has less
+MOST_FACTOR = 8.0  # between the ends of an interval that still tells a time constant
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +53,9 @@ class Echo:
     locking_at_end : float
         Fitted coherent amplitude over rms amplitude at the offset; 0 where nothing is locked.
     tau_s : float or None
-        Time constant; None where there is no echo to fit.
+        Time constant; None where there is no echo to fit, or where the interval is open or its
+        ends lie a factor of more than 8 apart: of echoes that barely stand out, those are found
+        that chance made long.
     tau_ci95_s : (float or None, float or None) or None
         Interval; an end beyond 0.02 to 5 s is open (None).
     p : float
@@ -52,6 +64,8 @@ class Echo:
         Pairwise consistency: coherent power over power.
     kind : {"drive", "sham"}
         Sham: after trains that were not given, against the virtual reference.
+    reason : str
+        Why there is no time constant; empty where there is one.
     """
 
     frequency_hz: float
@@ -64,6 +78,7 @@ class Echo:
     times_s: Array
     consistency: Array
     kind: str = "drive"
+    reason: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON."""
@@ -77,6 +92,7 @@ class Echo:
             "plv_at_end": self.locking_at_end,
             "tau_s": self.tau_s,
             "tau_ci95_s": None if self.tau_ci95_s is None else list(self.tau_ci95_s),
+            "tau_reason": self.reason or None,
             "p": self.p,
             "times_s": self.times_s.tolist(),
             "ppc": self.consistency.tolist(),
@@ -129,7 +145,8 @@ def fit_echo(
     Returns
     -------
     Echo
-        Without `tau_s` where the first read is not locked (p of 0.05 and more).
+        Without `tau_s` where the first read is not locked (p of 0.05 and more), or where the
+        interval tells nothing.
     """
     n = value.shape[1]
     size = np.maximum(np.abs(value), 1e-300)
@@ -140,16 +157,31 @@ def fit_echo(
     ppc = _consistency(held, np.arange(n))
     p = min(1.0, float(np.exp(-n * first).min()) * first.size)
     if p >= 0.05:
-        return Echo(frequency_hz, level, n, 0.0, None, None, p, times_s, ppc)
+        why = f"nothing is locked at the first read ({times_s[0]:.2f} s after the end)"
+        return Echo(frequency_hz, level, n, 0.0, None, None, p, times_s, ppc, reason=why)
     whole = np.full(n, 1.0)
     fit = _Decay(times_s, held)
     tau, top = fit.of(whole[None])
     taus, _ = fit.of(rng.multinomial(n, whole / n, n_bootstrap).astype(float))
     low, high = (_inside(float(end)) for end in np.quantile(taus, (0.025, 0.975)))
     locking = min(1.0, float(top[0]))
-    return Echo(
-        frequency_hz, level, n, locking, _inside(float(tau[0])), (low, high), p, times_s, ppc
+    best, why = _inside(float(tau[0])), ""
+    if best is None or low is None or high is None:
+        best, why = None, "the interval of the time constant is open"
+    elif high > MOST_FACTOR * low:
+        best, why = None, f"the time constant may be anything from {low:.2f} to {high:.2f} s"
+    return Echo(frequency_hz, level, n, locking, best, (low, high), p, times_s, ppc, reason=why)
+
+
+def faded(echo: Echo, rest: RestLine | None) -> Echo:
+    """Name the line at rest as the reason, where it forgets before the first read."""
+    if rest is None or not echo.reason or rest.memory_s >= echo.times_s[0]:
+        return echo
+    why = (
+        f"the line at rest ({rest.fwhm_hz:.1f} Hz wide) forgets its phase in {rest.memory_s:.2f} s,"
+        f" before the first read at {echo.times_s[0]:.2f} s; {echo.reason}"
     )
+    return replace(echo, reason=why)
 
 
 def _inside(tau_s: float) -> float | None:

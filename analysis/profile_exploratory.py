@@ -125,7 +125,7 @@ def changes_after(
     }
     for row, before, after in zip(rows, before_s.tolist(), gaps_s.tolist(), strict=True):
         length = min(MOST_S, before, after) - SETTLE_S
-        if length < LEAST_S - SETTLE_S:
+        if row.kind not in ("drive", "sham") or length < LEAST_S - SETTLE_S:
             continue
         post = _part(data, sfreq_hz, row.stop_s + SETTLE_S, length)
         pre = _part(data, sfreq_hz, row.start_s - length, length)

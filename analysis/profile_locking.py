@@ -19,12 +19,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from analysis.errors import AnalysisError
 from analysis.profile_blocks import Block
+from analysis.profile_null import NullLine, band_filter
 
 __all__ = [
     "BlockLocking",
@@ -65,6 +67,11 @@ class BlockLocking:
         Power of the drive's line over its neighbourhood, without any filter.
     seconds : float
         Seconds read.
+    raised : float
+        The null over what the references would give unweighed: far above 1, they lie on the flanks
+        of the rhythm's line, and longer reads are needed.
+    band_hz : (float, float)
+        Of the phasors.
     """
 
     blocks: tuple[Block, ...]
@@ -73,6 +80,13 @@ class BlockLocking:
     virtual: Array
     line_db: float
     seconds: float
+    raised: float = 1.0
+    band_hz: tuple[float, float] = (0.0, 0.0)
+
+    @property
+    def alike(self) -> tuple[Any, ...]:
+        """What blocks have in common whose references scatter alike: band and number of reads."""
+        return (self.band_hz, len(self.blocks))
 
     @property
     def block(self) -> Block:
@@ -115,13 +129,13 @@ def phasors(data: Array, sfreq_hz: float, band_hz: tuple[float, float]) -> Compl
         If the band does not fit the rate.
     """
     from scipy.fft import next_fast_len
-    from scipy.signal import butter, hilbert, sosfiltfilt
+    from scipy.signal import hilbert, sosfiltfilt
 
     if band_hz[1] >= 0.45 * sfreq_hz:
         raise AnalysisError(
             f"band up to {band_hz[1]:g} Hz in a recording at {sfreq_hz:g} Hz: too fast for it"
         )
-    sos = butter(3, band_hz, btype="bandpass", fs=sfreq_hz, output="sos")
+    sos = band_filter(band_hz, sfreq_hz)
     centred = data - data.mean(axis=-1, keepdims=True)
     n_times = data.shape[-1]
     analytic = hilbert(sosfiltfilt(sos, centred, axis=-1), N=next_fast_len(n_times), axis=-1)
@@ -151,6 +165,7 @@ def continuous_locking(
     frequency_hz: float | None = None,
     drive: ComplexArray | None = None,
     settle_s: float = SETTLE_S,
+    line: NullLine | None = None,
 ) -> BlockLocking:
     """Locking of one block to its drive, or to a reference of another frequency.
 
@@ -170,6 +185,8 @@ def continuous_locking(
         Phasor of a recorded drive channel; the exact frequency otherwise.
     settle_s : float
         Left out after each start.
+    line : NullLine, optional
+        What chance gives over frequency; alike everywhere without.
 
     Returns
     -------
@@ -205,8 +222,14 @@ def continuous_locking(
         lines.append(power[:, np.r_[0, near]])
         seconds += n_times / sfreq_hz
     mean = np.mean(values, axis=(0, 1))
-    line = np.mean(lines, axis=0)
-    ratio = np.mean(line[:, 0] / np.maximum(line[:, 1:].mean(axis=-1), 1e-300))
+    raised = 1.0
+    if line is not None:
+        beside = line.at(hz + near * sfreq_hz / n_times)
+        more = float(line.at(np.array([hz]))[0]) / beside
+        raised = float((mean[1:] * more).mean() / mean[1:].mean())
+        mean[1:] *= more
+    height = np.mean(lines, axis=0)
+    ratio = np.mean(height[:, 0] / np.maximum(height[:, 1:].mean(axis=-1), 1e-300))
     return BlockLocking(
         tuple(rows),
         float(mean[0]),
@@ -214,6 +237,8 @@ def continuous_locking(
         np.asarray(mean[1:]),
         10.0 * math.log10(max(float(ratio), 1e-12)),
         seconds,
+        raised,
+        (0.0, 0.0) if line is None else line.band_hz,
     )
 
 

@@ -1,8 +1,8 @@
 """Is there any response: permutation of references with the maximum over frequencies; covariates.
 
-A block's reference is replaced by one of its virtual ones (for trains: by phases drawn anew, train
-by train); the largest standardised excess over all frequencies of such a draw is what chance
-offers to a whole sweep. More frequencies therefore buy no false response.
+A block's reference is replaced by a virtual one, its own or that of a block alike (for trains: by
+phases drawn anew, train by train); the largest standardised excess over all frequencies of such a
+draw is what chance offers to a whole sweep. More frequencies therefore buy no false response.
 """
 
 from __future__ import annotations
@@ -74,9 +74,13 @@ def max_test(found: Sequence[BlockLocking], rng: np.random.Generator, n_draws: i
     cells = [(one.block.level, one.block.frequency_hz) for one in found]
     ratio = np.array([one.plv2 / one.null for one in found]) - 1.0
     drawn = np.empty((n_draws, len(found)))
-    for i, one in enumerate(found):
+    pools: dict[tuple[Any, ...], list[Array]] = {}
+    for one in found:
         others = (one.virtual.sum() - one.virtual) / (one.virtual.size - 1)
-        drawn[:, i] = rng.choice(one.virtual / others, n_draws) - 1.0
+        pools.setdefault(one.alike, []).append(one.virtual / others)
+    drawn_from = {alike: np.concatenate(ratios) for alike, ratios in pools.items()}
+    for i, one in enumerate(found):
+        drawn[:, i] = rng.choice(drawn_from[one.alike], n_draws) - 1.0
     actual: dict[tuple[float, float], float] = {}
     highest = np.full(n_draws, -math.inf)
     for cell in sorted(set(cells)):

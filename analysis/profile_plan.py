@@ -16,6 +16,7 @@ import numpy as np
 from analysis.errors import AnalysisError
 from analysis.profile_blocks import Mode
 from analysis.profile_echo import POWER_80, may_report_echo, too_few_for_echo
+from analysis.profile_jitter import JITTER_SD, jitter_onsets_s
 from analysis.profile_visits import (
     HOURS_BETWEEN,
     RECORDINGS,
@@ -32,6 +33,11 @@ TRAINS_HZ = (-2.0, 0.0, 2.0)
 ECHO_READ_S = 0.2
 GAP_S = 60.0  # between blocks
 TRAIN_GAP_S = 1.5
+REST = (("open", 120.0), ("closed", 180.0))  # before the sweep of a person
+MOST_EXTRA = 10
+MOST_R, DRAWS = 0.3, 200
+
+Row = tuple[str, float, float]  # kind, frequency in Hz (0 in sham), level
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +58,16 @@ class ProfilePlan:
         On-time of a continuous block, or a train.
     gap_s : float
         Without drive between blocks, or trains.
+    order_kind : tuple of str
+        What each is: drive, sham, anchor (a repeat at the person's own frequency) or jitter.
+    jitter_sd : float
+        Of the periods of a jittered block, over the mean period.
+    order_jitter_seed : tuple of int
+        Of the periods of each jittered block; 0 for others.
+    order_r : float
+        How far frequency, or distance from the person's own, goes with the position.
+    rest : tuple of (str, float)
+        Eyes (open, closed) and seconds of the rest before the blocks.
     trains : int
         Trains per frequency; 0 for continuous blocks.
     minutes : float
@@ -81,6 +97,11 @@ class ProfilePlan:
     detectable_plv: float
     seed: int
     warnings: tuple[str, ...]
+    order_kind: tuple[str, ...] = ()
+    jitter_sd: float = 0.0
+    order_jitter_seed: tuple[int, ...] = ()
+    order_r: float = 0.0
+    rest: tuple[tuple[str, float], ...] = ()
 
     @property
     def visits(self) -> tuple[Visit, ...]:
@@ -107,6 +128,12 @@ class ProfilePlan:
             "peak_hz": self.peak_hz,
             "order_hz": list(self.order_hz),
             "order_level": list(self.order_level),
+            "order_kind": list(self.order_kind),
+            "order_r": self.order_r,
+            "order_jitter_seed": list(self.order_jitter_seed),
+            "jitter_sd": self.jitter_sd,
+            "jitter": self._jittered(),
+            "rest": [{"eyes": eyes, "seconds": seconds} for eyes, seconds in self.rest],
             "seconds_per_block": self.seconds_per_block,
             "gap_s": self.gap_s,
             "trains": self.trains,
@@ -121,6 +148,22 @@ class ProfilePlan:
             **electrical,
         }
 
+    def _jittered(self) -> list[dict[str, Any]]:
+        """Onsets of every jittered block, for what drives."""
+        rows = zip(self.order_kind, self.order_hz, self.order_jitter_seed, strict=True)
+        return [
+            {
+                "position": place,
+                "frequency_hz": hz,
+                "onsets_s": [
+                    round(onset, 6)
+                    for onset in jitter_onsets_s(hz, self.seconds_per_block, self.jitter_sd, seed)
+                ],
+            }
+            for place, (kind, hz, seed) in enumerate(rows, start=1)
+            if kind == "jitter"
+        ]
+
 
 def plan_profile(
     mode: Mode,
@@ -133,6 +176,8 @@ def plan_profile(
     repeats: int = 1,
     levels: Sequence[float] = (1.0,),
     sham: bool = True,
+    anchors: int | None = None,
+    jittered: int | None = None,
     seed: int = 0,
 ) -> ProfilePlan:
     """Plan a profile.
@@ -158,9 +203,17 @@ def plan_profile(
         Of the drive, mA or any unit; three give a locking region.
     sham : bool
         Whether a block of sham is part of it.
+    anchors : int, optional
+        Repeats at the person's own frequency and the highest level, spread over the session: they
+        tell order from frequency. 2 for photic, else 0; none for trains.
+    jittered : int, optional
+        Blocks of jittered drive at the person's own frequency. 3 for photic, else 0; none for
+        trains.
     seed : int
         Of the order. In mode electrical persons with consecutive seeds go through the visits in
-        orders that balance each other (:func:`analysis.profile_visits.latin_row`).
+        orders that balance each other (:func:`analysis.profile_visits.latin_row`); else an order
+        is drawn anew until neither frequency nor distance from the person's own goes with the
+        position (r of 0.3 at most), or the best of 200 is taken.
 
     Returns
     -------
@@ -176,6 +229,8 @@ def plan_profile(
     electrical = mode == "electrical"
     on_s = (2.0 if electrical else 120.0) if seconds_per_block is None else seconds_per_block
     n = (190 if trains is None else trains) if electrical else 0
+    n_anchors = (2 if mode == "photic" else 0) if anchors is None else anchors
+    n_jitter = (3 if mode == "photic" else 0) if jittered is None else jittered
     positive = {"peak_hz": peak_hz, "fwhm_hz": fwhm_hz, "seconds_per_block": on_s}
     wrong = [f"{k} {v:g}" for k, v in positive.items() if not 0.0 < v < math.inf]
     wrong += [f"expected_plv {expected_plv:g}"] if not 0.0 < expected_plv < 1.0 else []
@@ -184,6 +239,9 @@ def plan_profile(
     wrong += ["no level"] if not levels else []
     wrong += ["the same level twice"] if len(set(levels)) < len(levels) else []
     wrong += [f"trains {n}"] if electrical and n < 2 else []
+    wrong += [f"anchors {n_anchors}"] if not 0 <= n_anchors <= MOST_EXTRA else []
+    wrong += [f"jittered {n_jitter}"] if not 0 <= n_jitter <= MOST_EXTRA else []
+    wrong += ["anchors or jitter in trains"] if electrical and (n_anchors or n_jitter) else []
     wrong += [] if peak_hz > 3.5 or electrical else [f"peak_hz {peak_hz:g} (a sweep needs 3.5)"]
     if wrong:
         raise AnalysisError(f"plan of a profile: out of range: {', '.join(wrong)}")
@@ -191,12 +249,20 @@ def plan_profile(
     offsets = TRAINS_HZ if electrical else SWEEP_HZ
     rng = np.random.default_rng(seed)
     highest, lowest = max(levels), min(levels)
-    order: list[tuple[float, float]] = []
-    for turn in range(repeats):
-        sweep = [(round(peak_hz + d, 3), level) for level in levels for d in offsets]
-        sweep += [(0.0, highest)] if sham else []
-        row = latin_row(len(sweep), seed + turn) if electrical else rng.permutation(len(sweep))
-        order += [sweep[i] for i in row]
+    sweep = [("drive", round(peak_hz + d, 3), level) for level in levels for d in offsets]
+    sweep += [("sham", 0.0, highest)] if sham else []
+    extra = [("jitter", round(peak_hz, 3), highest)] * n_jitter
+    anchor = [("anchor", round(peak_hz, 3), highest)] * n_anchors
+    if electrical:
+        order = [sweep[i] for turn in range(repeats) for i in latin_row(len(sweep), seed + turn)]
+        order_r = 0.0
+    else:
+        order, order_r = _order(sweep, extra, anchor, repeats, peak_hz, rng)
+    seeds = tuple(
+        1000 * seed + place if kind == "jitter" else 0
+        for place, (kind, _, _) in enumerate(order, start=1)
+    )
+    rest = REST if mode == "photic" else ()
     warnings = []
     gap_s = TRAIN_GAP_S if electrical else GAP_S
     if electrical:
@@ -221,7 +287,7 @@ def plan_profile(
         asked = expected_plv
         needed = POWER_80 * 2.0 * tau_s / asked**2
         detectable = math.sqrt(POWER_80 * 2.0 * tau_s / on_s)
-        minutes = len(order) * (on_s + gap_s) / 60.0
+        minutes = (len(order) * (on_s + gap_s) + sum(lasts for _, lasts in rest)) / 60.0
         if detectable > asked:
             warnings.append(
                 f"blocks of {on_s:g} s find locking of {min(detectable, 1.0):.2f} with power 0.8, "
@@ -235,16 +301,64 @@ def plan_profile(
         )
     if repeats < 2:
         warnings.append("no repeats: the profile cannot be called individual (needs two)")
+    if not electrical and order_r > MOST_R:
+        warnings.append(
+            f"frequency goes with the position (r {order_r:.2f}): order and carry-over cannot be "
+            "told from resonance"
+        )
+    if not electrical and n_anchors < 2 and repeats < 2:
+        warnings.append("fewer than two anchors: order is told by the model of the curve alone")
     if not sham:
         warnings.append("no sham: nothing tells a response from what is there without the drive")
     if mode == "photic":
         warnings.append(
-            "photic: screen for photosensitivity first; add jittered flicker as control"
+            "photic: screen for photosensitivity first"
+            + ("" if n_jitter else "; add jittered flicker as control")
         )
     if repeats * len(offsets) * len(levels) * on_s > 3600.0 and not electrical:
         warnings.append(f"{minutes:.0f} min in one visit: arousal drifts; spread it over visits")
     return ProfilePlan(
-        mode, peak_hz, tuple(hz for hz, _ in order), tuple(v for _, v in order), on_s, gap_s, n,
-        minutes, asked, needed, min(1.0, detectable), seed,
-        tuple(warnings),
+        mode, peak_hz, tuple(hz for _, hz, _ in order), tuple(v for _, _, v in order), on_s, gap_s,
+        n, minutes, asked, needed, min(1.0, detectable), seed, tuple(warnings),
+        tuple(kind for kind, _, _ in order), JITTER_SD if n_jitter else 0.0, seeds, order_r, rest,
     )  # fmt: skip
+
+
+def _order(
+    sweep: Sequence[Row],
+    extra: Sequence[Row],
+    anchors: Sequence[Row],
+    repeats: int,
+    peak_hz: float,
+    rng: np.random.Generator,
+) -> tuple[list[Row], float]:
+    """Order of the blocks, and how far frequency goes with the position in it."""
+    best: list[Row] = []
+    least = math.inf
+    for _ in range(DRAWS):
+        order = [sweep[i] for _ in range(repeats) for i in rng.permutation(len(sweep))]
+        for row in extra:
+            order.insert(int(rng.integers(0, len(order) + 1)), row)
+        for i, row in enumerate(anchors):
+            # One in each of equal parts; the first and the last third where there are two.
+            n_parts = 3 if len(anchors) == 2 else len(anchors)
+            part = 2 * i if len(anchors) == 2 else i
+            edges = np.linspace(0, len(order) + 1, n_parts + 1).astype(int)
+            order.insert(int(rng.integers(edges[part], max(edges[part] + 1, edges[part + 1]))), row)
+        r = _order_r(order, peak_hz)
+        if r < least:
+            best, least = order, r
+        if least <= MOST_R:
+            break
+    return best, least
+
+
+def _order_r(order: Sequence[Row], peak_hz: float) -> float:
+    """Larger of two correlations with the position: of the frequency, and of its distance."""
+    place = np.array([i for i, row in enumerate(order) if row[0] in ("drive", "anchor")])
+    hz = np.array([row[1] for row in order if row[0] in ("drive", "anchor")])
+    found = [0.0]
+    for value in (hz, np.abs(hz - peak_hz)):
+        if np.ptp(value) > 1e-9 and place.size > 2:
+            found.append(abs(float(np.corrcoef(place, value)[0, 1])))
+    return max(found)

@@ -17,7 +17,15 @@ from numpy.typing import NDArray
 from analysis.profile_blocks import Block
 from analysis.statistics import MIN_SEGMENTS, compare_series
 
-__all__ = ["BEFORE_S", "SETTLE_S", "after_effects", "bins_within", "change_of", "segment_power"]
+__all__ = [
+    "BEFORE_S",
+    "SETTLE_S",
+    "after_effects",
+    "band_power",
+    "bins_within",
+    "change_of",
+    "segment_power",
+]
 
 Array = NDArray[np.float64]
 
@@ -66,7 +74,7 @@ def after_effects(
     ends_s: dict[tuple[float, float, float], list[float]] = {}
     before_s = np.r_[rows[0].start_s, gaps_s[:-1]]
     for row, before, after in zip(rows, before_s.tolist(), gaps_s.tolist(), strict=True):
-        if min(before, after) < LEAST_S:
+        if row.kind not in ("drive", "sham") or min(before, after) < LEAST_S:
             continue
         length_s = min(BEFORE_S, before) - SETTLE_S
         for hz, band in bands_hz.items():
@@ -163,6 +171,13 @@ def _less_sham(
         "ci95_ln": [value - half, value + half],
         "minus_sham": bool(sham),
     }
+
+
+def band_power(
+    data: Array, sfreq_hz: float, start_s: float, length_s: float, band_hz: tuple[float, float]
+) -> float:
+    """Mean power in the band over a stretch of 2 s or more."""
+    return float(segment_power(data, sfreq_hz, start_s, length_s, band_hz).mean())
 
 
 def _mean(each: Sequence[tuple[float, float]]) -> tuple[float, float]:

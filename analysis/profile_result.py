@@ -7,10 +7,12 @@ from typing import Any, Literal
 
 from analysis.profile_arnold import ArnoldMap
 from analysis.profile_blocks import Mode
+from analysis.profile_controls import JitterControl
 from analysis.profile_curve import Adjusted, Lorentzian
 from analysis.profile_echo import Echo
 from analysis.profile_permutation import Answer, Covariates, MaxTest
 from analysis.profile_rest import RestLine
+from analysis.profile_state import StateCovariate
 
 __all__ = ["Reliability", "ResponseProfile"]
 
@@ -82,6 +84,14 @@ class ResponseProfile:
         verdict.
     rest : RestLine or None
         The undriven line.
+    baseline : tuple of dict
+        The line in the rest before the sweep, eyes by eyes.
+    jitter : JitterControl or None
+        Jittered blocks; no part of the verdict.
+    anchors : tuple of dict
+        Blocks of repeated frequencies in the order they ran.
+    state : StateCovariate
+        Response over the rhythm's power before each block; exploratory.
     tolerance : dict or None
         Frequency tolerance at rest.
     covariates : Covariates or None
@@ -116,6 +126,10 @@ class ResponseProfile:
     after_effect: tuple[dict[str, Any], ...]
     exploratory: dict[str, Any]
     rest: RestLine | None
+    baseline: tuple[dict[str, Any], ...]
+    jitter: JitterControl | None
+    anchors: tuple[dict[str, Any], ...]
+    state: StateCovariate
     tolerance: dict[str, Any] | None
     covariates: Covariates | None
     reliability: Reliability
@@ -130,9 +144,9 @@ class ResponseProfile:
         echoes = []
         for echo in self.echoes:
             ratio, ends = None, None
-            if self.rest is not None and echo.tau_s is not None and echo.tau_ci95_s is not None:
+            if self.rest is not None and echo.tau_ci95_s is not None:
                 memory_s = self.rest.memory_s
-                ratio = echo.tau_s / memory_s
+                ratio = None if echo.tau_s is None else echo.tau_s / memory_s
                 ends = [None if v is None else v / memory_s for v in echo.tau_ci95_s]
             more = {"tau_over_memory": ratio, "tau_over_memory_ci95": ends}
             echoes.append({**echo.to_dict(), **more})
@@ -154,8 +168,11 @@ class ResponseProfile:
             "arnold_reason": self.arnold_reason or None,
             "echo": echoes,
             "after_effect": list(self.after_effect),
-            "exploratory": self.exploratory,
+            "exploratory": {**self.exploratory, "state": self.state.to_dict()},
             "rest": None if self.rest is None else self.rest.to_dict(),
+            "baseline": list(self.baseline),
+            "jitter": None if self.jitter is None else self.jitter.to_dict(),
+            "anchors": list(self.anchors),
             "frequency_tolerance": self.tolerance,
             "covariates": None if self.covariates is None else self.covariates.to_dict(),
             "reliability": self.reliability.to_dict(),

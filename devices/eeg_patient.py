@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -55,7 +55,7 @@ class PatientEEG(PacedEEG):
         self._patient = patient
         self._eyes: Eyes = eyes
         self._current = current
-        self._drives: list[tuple[float, float, float, float]] = []
+        self._drives: list[tuple[float, float, float, float, tuple[float, ...]]] = []
 
     def feel(self, current: CurrentBetween) -> None:
         """Let the patient feel a current from now on, such as that of an emulated device.
@@ -74,7 +74,14 @@ class PatientEEG(PacedEEG):
             raise InputError("this virtual patient has a current or a drive already")
         self._current = current
 
-    def drive(self, frequency_hz: float, current_ma: float, from_s: float, until_s: float) -> None:
+    def drive(
+        self,
+        frequency_hz: float,
+        current_ma: float,
+        from_s: float,
+        until_s: float,
+        onsets_s: Sequence[float] = (),
+    ) -> None:
         """Let an ideal cosine reach every source alike, for tests of known truth.
 
         Parameters
@@ -83,6 +90,9 @@ class PatientEEG(PacedEEG):
             Of the drive; it begins at its maximum.
         from_s, until_s : float
             On the session's clock.
+        onsets_s : sequence of float
+            Of the periods, after `from_s`, where the drive is no regular one; each period is one
+            of a cosine.
 
         Raises
         ------
@@ -91,7 +101,7 @@ class PatientEEG(PacedEEG):
         """
         if self._current is not None:
             raise InputError("this virtual patient gets the current of a session, no other drive")
-        self._drives.append((frequency_hz, current_ma, from_s, until_s))
+        self._drives.append((frequency_hz, current_ma, from_s, until_s, tuple(onsets_s)))
 
     def look(self, eyes: Eyes) -> None:
         """Open or close the eyes, from what is read next on."""
@@ -119,12 +129,15 @@ class PatientEEG(PacedEEG):
         """What the drives give in a stretch; None where none is on."""
         end_s = begin_s + lasts_s
         self._drives = [one for one in self._drives if one[3] > begin_s]
-        if not any(from_s < end_s for _, _, from_s, _ in self._drives):
+        if not any(from_s < end_s for _, _, from_s, _, _ in self._drives):
             return None
         n = math.ceil(lasts_s * STEPS_PER_S)
         times_s = begin_s + np.arange(n) * (lasts_s / n)
         samples_ma = np.zeros(times_s.size)
-        for hz, peak_ma, from_s, until_s in self._drives:
+        for hz, peak_ma, from_s, until_s, onsets_s in self._drives:
             on = (times_s >= from_s) & (times_s < until_s)
-            samples_ma[on] += peak_ma * np.cos(2.0 * np.pi * hz * (times_s[on] - from_s))
+            turns = hz * (times_s[on] - from_s)
+            if onsets_s:
+                turns = np.interp(times_s[on] - from_s, onsets_s, np.arange(len(onsets_s)))
+            samples_ma[on] += peak_ma * np.cos(2.0 * np.pi * turns)
         return DeliveredCurrent(samples_ma, n / lasts_s)

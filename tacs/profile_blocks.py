@@ -7,15 +7,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from typing import Any, Final, Literal, Self, get_args
 
 from tacs.eeg import EEGBlock
 from tacs.errors import InputError
 
 __all__ = ["Planned", "Ran", "RunPlan", "Timeline", "table_text"]
 
+_KINDS: Final = frozenset({"drive", "sham", "anchor", "jitter"})
+
 Mode = Literal["photic", "electrical", "virtual"]
-Kind = Literal["drive", "sham"]
+Kind = Literal["drive", "sham", "jitter", "rest"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,18 +28,67 @@ class Planned:
     ----------
     frequency_hz, level : float
         Of the drive; of the virtual reference in sham.
-    kind : {"drive", "sham"}
-        Whether the drive is on.
+    kind : {"drive", "sham", "jitter", "rest"}
+        Whether the drive is on; jitter is an irregular drive, rest comes before the sweep.
+    anchor : bool
+        A repeat at the person's own frequency.
+    jitter_sd, jitter_seed : float, int
+        Of a jittered block's periods.
+    eyes : str
+        In rest, open or closed.
+    rest_s : float
+        Length of rest.
     """
 
     frequency_hz: float
     level: float
     kind: Kind
+    anchor: bool = False
+    jitter_sd: float = 0.0
+    jitter_seed: int = 0
+    eyes: str = ""
+    rest_s: float = 0.0
 
     @property
     def words(self) -> str:
         """As a person is told."""
-        return "sham" if self.kind == "sham" else f"{self.frequency_hz:g} Hz, level {self.level:g}"
+        if self.kind == "rest":
+            return f"rest, eyes {self.eyes}"
+        if self.kind == "sham":
+            return "sham"
+        regular = "" if self.kind == "drive" else " jittered"
+        return f"{self.frequency_hz:g} Hz{regular}, level {self.level:g}" + (
+            " (anchor)" if self.anchor else ""
+        )
+
+    @property
+    def ask(self) -> str:
+        """What whoever drives is to do."""
+        if self.kind == "rest":
+            return f"eyes {self.eyes}"
+        if self.kind == "sham":
+            return "leave the drive off"
+        return "begin the drive" if self.kind == "drive" else "begin the jittered drive"
+
+    def unfit(self, text: str) -> str:
+        """Why a mark of this text does not begin it; empty where it does."""
+        number: float | None
+        try:
+            number = float(text.removesuffix("hz"))
+        except ValueError:
+            number = None
+        driven = self.kind in {"drive", "jitter"}
+        wanted = self.frequency_hz if driven else 0.0
+        other = {
+            "drive": {"sham", "rest", "jitter"},
+            "jitter": {"sham", "rest"},
+            "sham": {"jitter"},
+            "rest": {"sham", "jitter", *({"open", "closed"} - {self.eyes})},
+        }[self.kind]
+        said = text.removeprefix("eyes ").strip()
+        if (number is not None and abs(number - wanted) > 1e-3) or said in other:
+            return f"the plan has {self.words} now"
+        return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +100,7 @@ class RunPlan:
     mode : {"photic", "electrical", "virtual"}
         What drives.
     blocks : tuple of Planned
-        In order.
+        In order, rest before the sweep first.
     seconds, gap_s : float
         Of a block, and without drive before the next.
     data : dict
@@ -61,6 +112,18 @@ class RunPlan:
     seconds: float
     gap_s: float
     data: dict[str, Any]
+
+    def length_s(self, block: Planned) -> float:
+        """Length of one of its blocks."""
+        return block.rest_s if block.kind == "rest" else self.seconds
+
+    def onsets_s(self, block: Planned) -> tuple[float, ...]:
+        """Onsets of the periods of a jittered block; none of any other."""
+        from analysis.profile_jitter import jitter_onsets_s
+
+        if block.kind != "jitter":
+            return ()
+        return jitter_onsets_s(block.frequency_hz, self.seconds, block.jitter_sd, block.jitter_seed)
 
     @classmethod
     def read(cls, path: str | Path) -> Self:
@@ -83,17 +146,40 @@ class RunPlan:
             numbers = (peak_hz, *order, *levels, seconds, gap_s)
             if mode not in get_args(Mode) or len(order) != len(levels) or not order:
                 raise ValueError("mode or order")
+            kinds = list(data.get("order_kind") or ["sham" if not hz else "drive" for hz in order])
+            seeds = [int(v) for v in data.get("order_jitter_seed") or [0] * len(order)]
+            jitter_sd = float(data.get("jitter_sd", 0.0))
+            rest = [
+                Planned(peak_hz, 0.0, "rest", eyes=str(row["eyes"]), rest_s=float(row["seconds"]))
+                for row in data.get("rest", ())
+            ]
+            numbers = (*numbers, jitter_sd, *(row.rest_s for row in rest))
             if not all(math.isfinite(v) and v >= 0.0 for v in numbers) or seconds <= 0.0:
                 raise ValueError("a number out of range")
+            if not len(kinds) == len(seeds) == len(order) or not set(kinds) <= _KINDS:
+                raise ValueError("kinds of the blocks")
+            if any((kind == "sham") != (hz == 0.0) for kind, hz in zip(kinds, order, strict=True)):
+                raise ValueError("sham has 0 Hz, and nothing else has")
+            if "jitter" in kinds and not jitter_sd:
+                raise ValueError("jittered blocks without jitter_sd")
+            if any(row.eyes not in {"open", "closed"} or not row.rest_s for row in rest):
+                raise ValueError("rest")
         except (KeyError, TypeError, ValueError) as exc:
             raise InputError(
                 f"{path}: is no plan of a profile ({exc}); make one with tacs profile plan --out"
             ) from exc
-        blocks = tuple(
-            Planned(hz, level, "drive") if hz else Planned(peak_hz, level, "sham")
-            for hz, level in zip(order, levels, strict=True)
-        )
-        return cls(mode, blocks, seconds, gap_s, data)
+        blocks = [
+            Planned(
+                hz or peak_hz,
+                level,
+                "drive" if kind == "anchor" else kind,
+                anchor=kind == "anchor",
+                jitter_sd=jitter_sd if kind == "jitter" else 0.0,
+                jitter_seed=seed if kind == "jitter" else 0,
+            )
+            for hz, level, kind, seed in zip(order, levels, kinds, seeds, strict=True)
+        ]
+        return cls(mode, (*rest, *blocks), seconds, gap_s, data)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,14 +221,23 @@ class Ran:
 
 def table_text(rows: Sequence[Ran]) -> str:
     """Return the table that ``tacs profile analyze`` reads; unusable blocks are left out."""
-    lines = ["frequency_hz\tlevel\tkind\tstart_s\tstop_s\torder"]
+    kept = [row for row in rows if not row.problem]
+    lines: list[tuple[str, ...]] = [("frequency_hz", "level", "kind", "start_s", "stop_s", "order")]
     lines += [
-        f"{row.planned.frequency_hz:.9g}\t{row.planned.level:.9g}\t{row.planned.kind}\t"
-        f"{row.start_s:.6f}\t{row.stop_s:.6f}\t{row.order}"
-        for row in rows
-        if not row.problem
-    ]
-    return "\n".join(lines) + "\n"
+        (f"{one.frequency_hz:.9g}", f"{one.level:.9g}", one.kind, f"{row.start_s:.6f}",
+         f"{row.stop_s:.6f}", f"{row.order}")
+        for row in kept for one in (row.planned,)
+    ]  # fmt: skip
+    more: tuple[tuple[str, Kind], ...] = (
+        ("jitter_sd", "jitter"), ("jitter_seed", "jitter"), ("eyes", "rest"),
+    )  # fmt: skip
+    for name, kind in more:
+        if any(row.planned.kind == kind for row in kept):
+            values = [
+                str(getattr(row.planned, name)) if row.planned.kind == kind else "" for row in kept
+            ]
+            lines = [(*line, cell) for line, cell in zip(lines, (name, *values), strict=True)]
+    return "\n".join("\t".join(line) for line in lines) + "\n"
 
 
 class Timeline:

@@ -104,7 +104,8 @@ class ProfileRun:
     done : callable
         Given all rows after every block.
     drive : callable, optional
-        Drives the source itself (a virtual patient): frequency, level, from and until.
+        Drives the source itself (a virtual patient): frequency, level, from and until, and the
+        onsets of a jittered block.
     recorder : StreamRecorder, optional
         Gets every sample; whoever made it finishes it.
     picks : sequence of str, optional
@@ -122,7 +123,7 @@ class ProfileRun:
         *,
         say: Callable[[str], None],
         done: Callable[[Sequence[Ran]], None] = lambda rows: None,
-        drive: Callable[[float, float, float, float], None] | None = None,
+        drive: Callable[[float, float, float, float, Sequence[float]], None] | None = None,
         recorder: StreamRecorder | None = None,
         picks: Sequence[str] | None = None,
         patience_s: float = 600.0,
@@ -164,9 +165,8 @@ class ProfileRun:
                 )
             called = self._marks.open()
             self._time = Timeline(info.sfreq_hz)
-            self._window = LiveWindow(
-                info.channels, info.sfreq_hz, min(STATE_S, self._plan.seconds)
-            )
+            self._window_s = min(STATE_S, self._plan.seconds)
+            self._window = LiveWindow(info.channels, info.sfreq_hz, self._window_s)
             self._opened_s = self._clock.now_s()
             if self._recorder is not None:
                 self._recorder.begin(info, utc_now())
@@ -202,17 +202,18 @@ class ProfileRun:
         """Run one block; return whether it can be used."""
         order = len(self._rows) + 1
         name = f"block {order} of {order + after}"
-        self._until(self._free_from_s + self._plan.gap_s, "no drive", or_mark=True)
-        what = "leave the drive off" if block.kind == "sham" else "begin the drive"
+        lasts_s = self._plan.length_s(block)
+        if block.kind != "rest":
+            self._until(self._free_from_s + self._plan.gap_s, "no drive", or_mark=True)
         if self._drive is None:
-            self._say(f"{name}: {block.words}, {self._plan.seconds:g} s; {what} now, and mark it")
+            self._say(f"{name}: {block.words}, {lasts_s:g} s; {block.ask} now, and mark it")
         start_s = self._began(block, name)
-        stop_s = start_s + self._plan.seconds
+        stop_s = start_s + lasts_s
         self._say(f"{name}: {block.words} from {start_s:.2f} s on")
         try:
             self._until(stop_s, "")
         finally:
-            if self._drive is None and block.kind == "drive":
+            if self._drive is None and block.kind in {"drive", "jitter"}:
                 self._say(f"{name}: end the drive")
         row = self._told(block, order, start_s, stop_s)
         self._rows.append(row)
@@ -223,7 +224,7 @@ class ProfileRun:
             f"{name}: over; {good}{': ' if row.bad else ''}{', '.join(row.bad[:4])}; {lost}"
             + (f"; NOT USABLE: {row.problem}" if row.problem else "")
         )
-        if order > 1 and row.gap_s < SHORT_GAP * self._plan.gap_s:
+        if order > 1 and block.kind != "rest" and row.gap_s < SHORT_GAP * self._plan.gap_s:
             self._say(f"{name}: only {row.gap_s:.1f} s without drive before it")
         self._done(self._rows)
         return not row.problem
@@ -233,7 +234,8 @@ class ProfileRun:
         from analysis.live import channel_states
 
         info = self._source.info
-        seen = self._window.latest(self._plan.seconds)
+        lasts_s = self._plan.length_s(block)
+        seen = self._window.latest(min(lasts_s, self._window_s))
         states = channel_states(seen, info.sfreq_hz, info.channels)
         asked = [x for x in states if self._picks is None or x.channel in self._picks]
         bad = [x for x in asked if x.state != "good"]
@@ -241,7 +243,7 @@ class ProfileRun:
         problem = ""
         if self._time.jumped(start_s, stop_s):
             problem = "the source's time jumped"
-        elif missing > MOST_MISSING * self._plan.seconds * info.sfreq_hz:
+        elif missing > MOST_MISSING * lasts_s * info.sfreq_hz:
             problem = f"{missing} samples missing"
         elif bad and (self._picks is not None or len(bad) == len(asked)):
             problem = f"{bad[0].channel} {bad[0].state}"
@@ -292,8 +294,11 @@ class ProfileRun:
     def _begin(self, block: Planned) -> float:
         """Begin the drive; return its second of the recording."""
         now_s = self._clock.now_s()
-        if self._drive is not None and block.kind == "drive":
-            self._drive(block.frequency_hz, block.level, now_s, now_s + self._plan.seconds)
+        if self._drive is not None and block.kind in {"drive", "jitter"}:
+            onsets_s = self._plan.onsets_s(block)
+            self._drive(
+                block.frequency_hz, block.level, now_s, now_s + self._plan.seconds, onsets_s
+            )
         while (at_s := self._time.at(now_s)) is None:
             self._step()
         return at_s
@@ -305,16 +310,7 @@ class ProfileRun:
             return "an end"
         if at_s < self._free_from_s:
             return "within the block before" if self._rows else "before the recording"
-        number: float | None
-        try:
-            number = float(text.removesuffix("hz"))
-        except ValueError:
-            number = None
-        wanted = block.frequency_hz if block.kind == "drive" else 0.0
-        sham = text in {"sham", "rest"}
-        if (number is not None and abs(number - wanted) > 1e-3) or (sham and block.kind == "drive"):
-            return f"the plan has {block.words} now"
-        return ""
+        return block.unfit(text)
 
     def _until(self, stop_s: float, what: str, *, or_mark: bool = False) -> None:
         """Record up to a second of the recording, or until a mark is due."""

@@ -65,6 +65,18 @@ def plan(
         str, typer.Option("--levels", help="of the drive, with commas; three give a locking region")
     ] = "1",
     no_sham: Annotated[bool, typer.Option("--no-sham", help="leave sham out")] = False,
+    anchors: Annotated[
+        int,
+        typer.Option(
+            "--anchors", help="repeats at the peak; 2 for photic, else 0", show_default=False
+        ),
+    ] = -1,
+    jitter: Annotated[
+        int,
+        typer.Option(
+            "--jitter", help="blocks of jittered drive; 3 for photic, else 0", show_default=False
+        ),
+    ] = -1,
     seed: Annotated[
         int,
         typer.Option("--seed", help="of the order; electrical: the participant's running number"),
@@ -87,17 +99,26 @@ def plan(
         repeats=repeats,
         levels=_levels(levels),
         sham=not no_sham,
+        anchors=None if anchors == -1 else anchors,
+        jittered=None if jitter == -1 else jitter,
         seed=seed,
     )
     unit = "trains" if design.trains else "s per block"
     per = f"{design.trains} trains of " if design.trains else ""
     several = len(set(design.order_level)) > 1
     order = ", ".join(
-        "sham" if hz == 0.0 else f"{hz:g}" + (f" at {level:g}" if several else "")
-        for hz, level in zip(design.order_hz, design.order_level, strict=True)
+        "sham"
+        if kind == "sham"
+        else ("" if kind == "drive" else f"{kind} ")
+        + f"{hz:g}"
+        + (f" at {level:g}" if several else "")
+        for hz, level, kind in zip(
+            design.order_hz, design.order_level, design.order_kind, strict=True
+        )
     )
     what = "visits (Hz)" if design.trains else "order (Hz)"
     lines = [
+        *(f"rest before: eyes {eyes}, {lasts:g} s" for eyes, lasts in design.rest),
         f"{what}: {order}",
         f"each: {per}{design.seconds_per_block:g} s; in all {design.minutes:.0f} min with gaps",
         f"finds locking of {design.detectable_plv:.2f} with power 0.8; {design.expected_plv:.2f} "

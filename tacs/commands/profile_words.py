@@ -53,8 +53,29 @@ def prose_of(profile: ResponseProfile) -> list[str]:
         )
     if not profile.resonance:
         lines.append(f"no resonance curve: {profile.resonance_reason}")
+    if profile.jitter is not None:
+        lines += [
+            f"jittered blocks, {row.frequency_hz:g} Hz, level {row.level:g}: response to {what} "
+            f"{row.response:.4f} [{row.low:.4f}, {row.high:.4f}], p {row.p:.4f}"
+            for what, rows in (
+                ("a regular reference", profile.jitter.regular),
+                ("their own pulses", profile.jitter.own),
+            )
+            for row in rows
+        ]
+    state = profile.state
+    if state.slope is not None and state.null_ci95 is not None:
+        lines.append(
+            "exploratory: response over ln power before the block, in standard deviations per "
+            f"unit: {state.slope:+.2f} {_interval(state.slope_ci95)}, p {state.p:.3f}; by chance "
+            f"{_interval(state.null_ci95)}"
+        )
     for echo in profile.echoes:
-        tau = f"{echo.tau_s:.2f} s {_interval(echo.tau_ci95_s)}" if echo.tau_s else "none found"
+        tau = (
+            f"{echo.tau_s:.2f} s {_interval(echo.tau_ci95_s)}"
+            if echo.tau_s
+            else f"no time constant: {echo.reason}"
+        )
         few = "" if may_report_echo(echo.n_trains) else "; too few trains to report it"
         what = "virtual trains of sham" if echo.kind == "sham" else "trains"
         lines.append(f"echo at {echo.frequency_hz:g} Hz, {echo.n_trains} {what}: {tau}{few}")

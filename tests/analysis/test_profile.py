@@ -15,9 +15,10 @@ from analysis.errors import AnalysisError, UnusableRecording
 from analysis.profile import analyze_profile
 from analysis.profile_blocks import Block, check_blocks, read_blocks
 from analysis.profile_curve import Measured, fit_lorentzian
-from analysis.profile_echo import detectable_locking, fit_echo
+from analysis.profile_echo import detectable_locking, faded, fit_echo
 from analysis.profile_permutation import split_half
 from analysis.profile_plan import plan_profile
+from analysis.profile_rest import RestLine
 
 made = pytest.importorskip("benchmarks.profile_made", reason="benchmarks are not here")
 FS = 250.0
@@ -72,7 +73,7 @@ def test_a_light_that_shines_in_sham_too_is_no_response(driven: list[Any]) -> No
 
 
 def test_trains_give_an_echo_and_never_a_resonance() -> None:
-    one = made.made_trains(1, 6.0, 60, 14, artefact=500.0)[0]
+    one = made.made_trains(1, 6.0, 190, 14, artefact=500.0)[0]
     profile = profile_of(one, "electrical")
     assert profile.verdict == "response"
     assert not profile.resonance
@@ -148,6 +149,37 @@ def test_a_planted_echo_has_its_time_constant() -> None:
     assert again.tau_s == pytest.approx(0.3, rel=0.25)
     nothing = np.exp(2j * np.pi * rng.random((times.size, 400, 1)))
     assert fit_echo(times, nothing, 10.0, 1.0, rng).tau_s is None
+
+
+def test_an_echo_that_barely_stands_out_has_an_interval_and_no_time_constant() -> None:
+    rng = np.random.default_rng(3)
+    times = np.arange(0.1, 0.8, 0.02)
+    told = long = 0
+    for _ in range(40):
+        noise = rng.standard_normal((2, times.size, 190)) / np.sqrt(2.0)
+        value = noise[0] + 1j * noise[1] + 0.5 * np.exp(-times / 0.1)[:, None]
+        echo = fit_echo(times, value[..., None], 10.0, 1.0, rng, n_bootstrap=200)
+        if echo.p >= 0.05:
+            assert "nothing is locked at the first read (0.10 s" in echo.reason
+            continue
+        assert echo.tau_ci95_s is not None
+        low, high = echo.tau_ci95_s
+        wide = low is None or high is None or high > 8.0 * low
+        assert (echo.tau_s is None) == (wide or echo.reason != "")
+        told += echo.tau_s is not None
+        long += echo.tau_s is not None and echo.tau_s > 0.2
+    assert told >= 5
+    assert long <= 0.2 * told
+
+
+def test_a_line_that_forgets_before_the_first_read_is_the_reason() -> None:
+    times = np.arange(0.2, 0.8, 0.02)
+    noise = np.random.default_rng(1).standard_normal((2, times.size, 190, 1))
+    echo = fit_echo(times, noise[0] + 1j * noise[1], 10.0, 1.0, np.random.default_rng(2))
+    line = RestLine(10.0, 2.4, 0.8, 0.13, 0.4, 1.4, 100.0)
+    assert "2.4 Hz wide) forgets its phase in 0.13 s, before" in faded(echo, line).reason
+    assert faded(echo, replace(line, memory_s=0.3)).reason == echo.reason
+    assert faded(echo, None) is echo
 
 
 def test_repeats_that_agree_are_told_from_those_that_do_not() -> None:
@@ -229,7 +261,7 @@ def test_the_figure_shows_curve_and_verdict(driven: list[Any], tmp_path: Path) -
 
 
 def test_a_real_flicker_answers_at_its_frequency_and_rest_does_not() -> None:
-    from benchmarks.profile import as_if_driven, flicker_session
+    from benchmarks.real_flicker import as_if_driven, session
     from benchmarks.real_outcomes import DRIVES_HZ, PEOPLE
     from tests.data import recording
 
@@ -237,7 +269,7 @@ def test_a_real_flicker_answers_at_its_frequency_and_rest_does_not() -> None:
     for stamp in person[1:]:
         recording(f"ssvep_exo/{person[0]}_{stamp}_raw.fif")
     folder = recording(f"ssvep_exo/{person[0]}_{person[1]}_raw.fif").parents[1]
-    raw, blocks = flicker_session(folder, person)
+    raw, blocks = session(folder, person)
     profile = analyze_profile(raw, blocks, mode="photic")
     assert profile.verdict == "response"
     assert {row.frequency_hz for row in profile.answers if row.p < 0.05} == set(DRIVES_HZ)
