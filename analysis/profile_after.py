@@ -84,7 +84,7 @@ def start_after_s(
             f"{name}: it does not tell how long after the drive it was made; give --after-min"
         )
     firsts = dates[1].timestamp() + after.first_time - dates[0].timestamp() - raw.first_time
-    start_s = float(firsts - max(block.stop_s for block in blocks))
+    start_s = float(firsts - max(block.stop_s for block in blocks if block.kind != "rest"))
     if not 0.0 <= start_s <= MOST_APART_S:
         raise AnalysisError(
             f"{name}: by the clocks in the headers it begins {start_s / 60.0:.1f} min after the "
@@ -101,6 +101,7 @@ def after_session(
     after: Sequence[tuple[Any, float, str]],
     *,
     sham: tuple[Any, Any] | None = None,
+    eyes: str = "",
 ) -> dict[str, Any]:
     """Power after a session against power before it, less a sham visit's.
 
@@ -118,6 +119,9 @@ def after_session(
         Recordings after, seconds from the end of the drive to their first sample, and names.
     sham : (mne.io.BaseRaw, mne.io.BaseRaw), optional
         Of a visit without current: before, and after as late as the first of `after`.
+    eyes : str
+        Of the recordings after, open or closed: rest in that state is the time before, where the
+        table knows rest.
 
     Returns
     -------
@@ -132,10 +136,13 @@ def after_session(
     UnusableRecording
         If less than 20 s were recorded before the first block.
     AnalysisError
-        If channels are missing or recordings overlap in time.
+        If channels are missing, recordings overlap in time, or the time before has both states of
+        the eyes and none is asked for.
     """
-    first_s = min(block.start_s for block in blocks)
-    pre, pre_s = _series(raw, channels, band_hz, 0.0, until_s=first_s)
+    first_s = min(block.start_s for block in blocks if block.kind != "rest")
+    spans = _before(blocks, first_s, eyes)
+    parts = [_series(raw, channels, band_hz, 0.0, span_s=span) for span in spans]
+    pre, pre_s = (np.concatenate(each) for each in zip(*parts, strict=True))
     if pre.size * SEGMENT_S < LEAST_BEFORE_S:
         raise UnusableRecording(
             f"{pre.size * SEGMENT_S:.0f} s before the first block: an after-effect of the session "
@@ -172,20 +179,39 @@ def after_session(
     }
 
 
+def _before(blocks: Sequence[Block], first_s: float, eyes: str) -> list[tuple[float, float]]:
+    """Spans before the first block; where the table knows rest, those of the eyes asked for."""
+    if eyes not in ("", "open", "closed"):
+        raise AnalysisError(f"eyes {eyes!r}: write open or closed")
+    rest = [block for block in blocks if block.kind == "rest" and block.stop_s <= first_s]
+    known = sorted({block.eyes for block in rest})
+    if not rest:
+        return [(0.0, first_s)]
+    if not eyes and len(known) > 1:
+        raise AnalysisError(
+            f"rest before the sweep has eyes {' and '.join(known)}: alpha differs more between "
+            "them than after any drive; say with --after-eyes what the recordings after have"
+        )
+    chosen = [(block.start_s, block.stop_s) for block in rest if not eyes or block.eyes == eyes]
+    if not chosen:
+        raise AnalysisError(f"no rest with eyes {eyes} before the sweep: there is {known[0]}")
+    return chosen
+
+
 def _series(
     raw: Any,
     channels: Sequence[str],
     band_hz: tuple[float, float],
     start_s: float,
     *,
-    until_s: float | None = None,
+    span_s: tuple[float, float] | None = None,
 ) -> tuple[Array, Array]:
     """Power of the segments that nothing speaks against, and their starts from `start_s` on."""
     data, _ = signal_of(raw, channels, None)
     sfreq = float(raw.info["sfreq"])
-    length_s = data.shape[1] / sfreq if until_s is None else until_s
-    power = segment_power(data, sfreq, 0.0, length_s, band_hz)
-    begins = np.arange(power.size) * SEGMENT_S
+    from_s, to_s = (0.0, data.shape[1] / sfreq) if span_s is None else span_s
+    power = segment_power(data, sfreq, from_s, to_s - from_s, band_hz)
+    begins = from_s + np.arange(power.size) * SEGMENT_S
     kept = np.ones(power.size, dtype=bool)
     bad = [
         (onset, onset + duration)
@@ -194,8 +220,8 @@ def _series(
         )
         if text.lower().startswith("bad")
     ]
-    for from_s, to_s in [*bad, *spans_of(raw, CURRENT_ON)]:
-        kept &= (begins + SEGMENT_S <= from_s) | (begins >= to_s)
+    for begin_s, end_s in [*bad, *spans_of(raw, CURRENT_ON)]:
+        kept &= (begins + SEGMENT_S <= begin_s) | (begins >= end_s)
     return power[kept], np.asarray(start_s + begins[kept])
 
 

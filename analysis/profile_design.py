@@ -52,8 +52,8 @@ def design_of(
     -------
     dict
         `order` (one entry a block, in the order run), `levels`, `n_frequencies`, `spacing_hz`,
-        `seconds_per_block` (or train), `gap_s`, `reads_per_frequency`, `n_sham`, `read_s`,
-        `band_width_hz` and `virtual_references`.
+        `seconds_per_block` (or train), `gap_s`, `reads_per_frequency`, `n_sham`, `n_jitter`,
+        `read_s`, `band_width_hz` and `virtual_references`.
     """
     drives = [row for row in rows if row.kind == "drive"]
     frequencies = sorted({row.frequency_hz for row in drives})
@@ -94,6 +94,7 @@ def design_of(
         "gap_s": float(np.median(between)) if between.size else None,
         "reads_per_frequency": len(drives) / cells,
         "n_sham": sum(row.kind == "sham" for row in rows),
+        "n_jitter": sum(row.kind == "jitter" for row in rows),
         "read_s": list(read_s) if trains else None,
         "band_width_hz": float(np.median([high - low for low, high in bands_hz.values()])),
         "virtual_references": virtual,

@@ -172,7 +172,7 @@ def quantities_of(data: Mapping[str, Any]) -> dict[str, Quantity]:
     echoes = [
         one
         for one in data["echo"]
-        if one["kind"] == "drive" and one["reportable"] and one["tau_s"] is not None
+        if one["kind"] == "drive" and one["reportable"] and one["tau_s"] and one["tau_ci95_s"]
     ]
     if echoes:
         echo = min(echoes, key=lambda one: one["p"])

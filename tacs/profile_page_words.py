@@ -206,7 +206,7 @@ def _echo_figures(data: Mapping[str, Any]) -> tuple[KeyFigure, KeyFigure]:
     if not echo["reportable"]:
         note = f"{echo['n_trains']} trains: too few to report one, found or absent"
     elif tau is None:
-        note = "no echo to fit"
+        note = str(echo["tau_reason"] or "no echo to fit")
     else:
         note = f"95 % interval {open_interval(echo['tau_ci95_s'], 0, 'ms', 1000.0)}"
     return (

@@ -34,7 +34,7 @@ CAPTIONS: Mapping[str, tuple[str, str]] = {
     "curve": (
         "Squared phase locking less chance over the frequency of the drive.",
         "Squared phase locking less chance, with 95 % intervals. Line: fitted curve; shaded: 95 % "
-        "interval of its centre; dotted: locking by chance; crosses: sham.",
+        "interval of its centre; dotted: locking by chance; crosses: sham; diamonds: jittered.",
     ),
     "arnold": (
         "Locking region over the level of the drive.",

@@ -18,6 +18,7 @@ __all__ = [
     "reliability_words",
 ]
 
+MOST_ANCHORS = 3  # more are a sweep that was repeated, and stand in the JSON
 Rows = tuple[tuple[str, str], ...]
 
 
@@ -47,6 +48,7 @@ def beside_rows(data: Mapping[str, Any]) -> Rows:
     else:
         slope = _with(region["slope_hz_per_level"], region["slope_ci95"], 3, "Hz")
         rows.append(("Locking region, half-width per unit of level", slope))
+    rows += _control_rows(data)
     rows += [_echo_row(one) for one in data["echo"]]
     rest, tolerance = data["rest"], data["frequency_tolerance"]
     if rest is not None:
@@ -66,6 +68,34 @@ def beside_rows(data: Mapping[str, Any]) -> Rows:
     return tuple(rows)
 
 
+def _control_rows(data: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Jittered blocks, and the frequencies that were repeated."""
+    rows = []
+    if data["jitter"] is not None:
+        for key, name in (("regular", "a regular reference"), ("own_pulses", "their own pulses")):
+            for row in data["jitter"][key]:
+                low, high = row["response_ci95_plv2"]
+                rows.append(
+                    (
+                        f"Jittered drive, {row['frequency_hz']:g} Hz, to {name}",
+                        f"{number(row['response_plv2'], 3)} ({number(low, 3)} to "
+                        f"{number(high, 3)}), p {number(row['p_corrected'], 3)}",
+                    )
+                )
+    cells = sorted({(one["frequency_hz"], one["level"]) for one in data["anchors"]})
+    if len(cells) > MOST_ANCHORS:
+        rows.append(("Repeated", f"{len(cells)} frequencies and levels; their blocks in the JSON"))
+        return rows
+    for hz, level in cells:
+        each = [
+            number(one["response_plv2"], 3)
+            for one in data["anchors"]
+            if (one["frequency_hz"], one["level"]) == (hz, level)
+        ]
+        rows.append((f"Repeated, {hz:g} Hz, level {level:g}, in order", ", ".join(each)))
+    return rows
+
+
 def _with(value: float, ends: Any, digits: int, unit: str = "") -> str:
     """Write a value with its interval."""
     return f"{number(value, digits, unit)} ({open_interval(ends, digits)})"
@@ -77,13 +107,13 @@ def _echo_row(echo: Mapping[str, Any]) -> tuple[str, str]:
     name = f"Echo, {kind}{echo['frequency_hz']:g} Hz, level {echo['level']:g}"
     if not echo["reportable"]:
         return name, f"{echo['n_trains']} trains: too few to report one, found or absent"
-    if echo["tau_ci95_s"] is None:
+    if echo["tau_s"] is None:
         return name, (
-            f"none found (p {number(echo['p'], 3)}); {echo['n_trains']} reads find locking of "
+            f"no time constant: {echo['tau_reason']}; {echo['n_trains']} reads find locking of "
             f"{number(echo['detectable_plv'], 2)} or more"
         )
-    tau = None if echo["tau_s"] is None else 1000.0 * echo["tau_s"]
-    text = f"{number(tau, 0, 'ms')} ({open_interval(echo['tau_ci95_s'], 0, '', 1000.0)})"
+    text = f"{number(1000.0 * echo['tau_s'], 0, 'ms')} "
+    text += f"({open_interval(echo['tau_ci95_s'], 0, '', 1000.0)})"
     if echo["tau_over_memory"] is not None:
         ratio = open_interval(echo["tau_over_memory_ci95"], 1)
         text += f"; over the memory at rest {number(echo['tau_over_memory'], 1)} ({ratio})"
@@ -146,6 +176,15 @@ def exploratory_rows(data: Mapping[str, Any]) -> Rows:
             )
         else:
             rows.append((name, "none: fewer than three driven blocks with gaps of 10 s"))
+    state = found["state"]
+    if state["slope"] is not None and state["null_ci95"] is not None:
+        rows.append(
+            (
+                "Response over ln power before the block (sd per unit)",
+                f"{signed(state['slope'], 2)} ({signed_interval(state['slope_ci95'], 2)}), p "
+                f"{number(state['p'], 3)}; by chance {signed_interval(state['null_ci95'], 2)}",
+            )
+        )
     one = found["connectivity"]
     if one is not None:
         name = "Connectivity (debiased wPLI²) at the drive, block less gap"
@@ -181,7 +220,7 @@ def design_rows(data: Mapping[str, Any]) -> Rows:
         ("Drive", f"mode {data['mode']}; {design['n_frequencies']} frequencies, level "
          + joined([f"{level:g}" for level in design["levels"]])),
         ("Blocks", f"{each}; {design['reads_per_frequency']:g} read(s) of each frequency and "
-         f"level; {design['n_sham']} of sham"),
+         f"level; {design['n_sham']} of sham, {design['n_jitter']} jittered"),
         ("Order", order_words(data)),
         ("Seed of the order", str(seed["seed"]) if "seed" in seed else "not known to this page"),
         ("Virtual references", f"{beside}; seed of the draws {data['seed']}"),

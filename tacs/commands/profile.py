@@ -358,6 +358,9 @@ def analyze(
             show_default=False,
         ),
     ] = ("", ""),
+    after_eyes: Annotated[
+        str, typer.Option("--after-eyes", help="of the recordings after: open or closed")
+    ] = "",
     subject: Annotated[str, typer.Option("--subject", help="whose recording it is")] = "",
     norm_file: Annotated[
         str, typer.Option("--norm", help="site's reference, made with tacs profile norm")
@@ -423,7 +426,7 @@ def analyze(
     data["visits"] = [{"recording": path, "blocks": rows} for path, rows in visits]
     data["after_session"], told = after_of(
         loaded.raw, read_blocks(blocks), profile, after=after or [], minutes=after_min or [],
-        sham=after_sham,
+        sham=after_sham, eyes=after_eyes,
     )  # fmt: skip
     told += held_against(data, norm_file, reliability)
     told += keep(profile, data, out=out, figures=figures, report=report)

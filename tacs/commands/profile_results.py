@@ -88,6 +88,7 @@ def after_of(
     after: Sequence[str],
     minutes: Sequence[float],
     sham: tuple[str, str],
+    eyes: str,
 ) -> tuple[dict[str, Any] | None, list[str]]:
     """Read the after-effect of the session from recordings made after it.
 
@@ -105,6 +106,8 @@ def after_of(
         From the end of the drive to the start of each; empty where the recordings tell it.
     sham : (str, str)
         Recordings before and after of a visit without current; empty for none.
+    eyes : str
+        Of the recordings after: open or closed; empty where there is no question.
 
     Returns
     -------
@@ -119,8 +122,8 @@ def after_of(
         The options do not belong together.
     """
     if not after:
-        if minutes or any(sham):
-            raise InputError("--after-min and --after-sham: name the recording with --after too")
+        if minutes or any(sham) or eyes:
+            raise InputError("--after-min, --after-sham, --after-eyes: name --after too")
         return None, []
     if minutes and len(minutes) != len(after):
         raise InputError(
@@ -139,7 +142,7 @@ def after_of(
     bands = profile.bands_hz.values()
     band = (min(low for low, _ in bands), max(high for _, high in bands))
     pair = (load_recording(sham[0]).raw, load_recording(sham[1]).raw) if all(sham) else None
-    found = after_session(raw, table, profile.channels, band, parts, sham=pair)
+    found = after_session(raw, table, profile.channels, band, parts, sham=pair, eyes=eyes)
     found |= {"recordings": told, "sham": list(sham) if pair else None}
     lines = [f"after the session: {found['reason']}"] if found["reason"] else []
     for row in found["bins"]:

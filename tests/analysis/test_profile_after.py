@@ -190,3 +190,27 @@ def test_what_cannot_be_held_against_anything_is_refused() -> None:
         after_session(raw, table, ["Oz"], BAND, [(after, 0.0, "a"), (after, 30.0, "b")])
     with pytest.raises(AnalysisError, match="Pz"):
         after_session(raw, table, ["Pz"], BAND, [(after, 0.0, "a")])
+
+
+def test_rest_before_a_sweep_is_that_of_the_eyes_after() -> None:
+    """Closed eyes have four times the power; the recording after is with closed eyes."""
+    rng = np.random.default_rng(8)
+    raw = raw_of(rhythm(200.0, rng, lambda t: np.where((t >= 60.0) & (t < 120.0), 4.0, 1.0)))
+    table = [
+        Block(0.0, 0.0, "rest", 0.0, 60.0, eyes="open"),
+        Block(0.0, 0.0, "rest", 60.0, 120.0, eyes="closed"),
+        Block(10.0, 1.0, "drive", 140.0, 200.0),
+    ]
+    after = [(raw_of(rhythm(60.0, rng, 4.0)), 0.0, "a")]
+    closed = after_session(raw, table, ["Oz"], BAND, after, eyes="closed")
+    assert closed["before_s"] == 60.0
+    assert holds(closed["bins"][0], 0.0)
+    opened = after_session(raw, table, ["Oz"], BAND, after, eyes="open")
+    assert opened["bins"][0]["ci95_ln"][0] > 0.5
+    with pytest.raises(AnalysisError, match="--after-eyes"):
+        after_session(raw, table, ["Oz"], BAND, after)
+    with pytest.raises(AnalysisError, match="there is open"):
+        after_session(raw, table[::2], ["Oz"], BAND, after, eyes="closed")
+    with pytest.raises(AnalysisError, match="write open or closed"):
+        after_session(raw, table, ["Oz"], BAND, after, eyes="shut")
+    assert start_after_s(raw, table[::2], after[0][0], 1.0, "a") == (60.0, "stated")

@@ -158,7 +158,7 @@ def test_recordings_after_the_session_are_read_in_bins(
     assert len(bins) >= 4
     assert data["after_session"]["recordings"][0]["start_from"] == "stated"
     for more, word in (
-        (("--after-min", "2"), "--after too"),
+        (("--after-min", "2"), "name --after too"),
         (("--after", folder / "off_raw.fif"), "give --after-min"),
         (("--after", folder / "off_raw.fif", "--after-min", "2", "--after-min", "9"), "2 for 1"),
     ):

@@ -157,10 +157,14 @@ def test_a_frequency_that_sham_shares_is_not_among_those_that_answer(response: A
 
 def test_trains_speak_of_the_echo_alone(trains: Any, tmp_path: Path) -> None:
     data = told(trains)
+    known = {"tau_s": 0.3, "tau_ci95_s": [0.2, 0.45], "tau_reason": None, "tau_over_memory": None}
+    data["echo"] = [{**data["echo"][0], **known}]
     page = page_of(tmp_path, trains, data)
-    (echo,) = data["echo"]
     assert "kept the drive's phase after the trains" in page.text
-    assert f"{1000.0 * echo['tau_s']:.0f} ms" in page.text
+    assert "300 ms (200 to 450)" in page.text
+    wide = {"tau_s": None, "tau_reason": "the interval is open"}
+    row = dict(beside_rows({**data, "echo": [{**data["echo"][0], **wide}]}))
+    assert any("no time constant: the interval is open" in value for value in row.values())
     assert "nothing is said of the time under current" in page.text
     assert "No sham" in page.text
     assert "Read of each gap 0.10 to 0.40 s after it" in page.text
@@ -203,6 +207,22 @@ def test_methods_describe_only_what_was_done(silent: Any, trains: Any) -> None:
     text, _ = profile_methods(told(trains))
     assert "0.10 to 0.40 s after each end" in text
     assert "band-passed" not in text
+
+
+def test_controls_beside_the_sweep_are_told(response: Any) -> None:
+    data = told(response)
+    names = [name for name, _ in beside_rows(data)]
+    assert not any("Jittered" in name or "Repeated" in name for name in names)
+    row = {**data["curve"][4], "p_corrected": 0.4}
+    anchor = {"frequency_hz": 10.0, "level": 2.0, "order": 1, "response_plv2": 0.1}
+    data["jitter"] = {"p": 0.4, "regular": [row], "own_pulses": [row]}
+    data["anchors"] = [anchor, {**anchor, "order": 9, "response_plv2": 0.06}]
+    rows = dict(beside_rows(data))
+    assert rows["Repeated, 10 Hz, level 2, in order"] == "0.100, 0.060"
+    hz = f"{row['frequency_hz']:g}"
+    assert rows[f"Jittered drive, {hz} Hz, to a regular reference"].endswith("p 0.400")
+    data["anchors"] = [{**anchor, "frequency_hz": float(i)} for i in range(9)]
+    assert dict(beside_rows(data))["Repeated"].startswith("9 frequencies")
 
 
 def test_later_bins_and_a_recording_after_are_told(response: Any, tmp_path: Path) -> None:
