@@ -134,6 +134,7 @@ def _draw_session(axes: Any, bins: Sequence[Mapping[str, Any]]) -> None:
             label="less sham" if sham else "sham not taken away",
         )
     axes.axhline(0.0, color=NULL, linewidth=0.8)
+    axes.margins(y=0.22)  # room for the key
     axes.set_xlabel("Time after the session (min)")
     axes.set_ylabel("ln power after / before")
     axes.legend(fontsize=7, frameon=False)
