@@ -323,6 +323,8 @@ class Guardian:
             try:
                 runs = before.state in RUNNING and state not in TERMINAL
                 self._write_state(before, sync=not (stops or runs))
+                if runs and not stops:
+                    self.journal.sync()  # asks for it; where a thread syncs, nobody waits
             except RecordError as exc:
                 if not stops and state not in TERMINAL:
                     self._apply(Event(Trigger.STOP, f"the record failed: {exc}"), now_s)

@@ -765,6 +765,7 @@ def test_where_phosphenes_are_likely(
         (41.0, (), 1.0, "40"),
         (42.0, (), 1.5, None),
         (30.0, (), 2.0, "30"),
+        (40.0, (), 0.5, "40"),
     ],
 )
 def test_phosphenes_are_told_of_every_frequency_that_may_be_played(
