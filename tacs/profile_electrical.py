@@ -251,7 +251,7 @@ def run_visit(
                 say=say, options=options or {},
             )  # fmt: skip
         except TacsError:
-            say("not armed: what was recorded stays; give another --task to the next attempt")
+            say("what was recorded stays; give another --task to the next attempt")
             raise
         finally:
             listener.finish()
@@ -358,6 +358,8 @@ def _conduct(
     at_rest = plain_timing(source.timing)
     if not on:
         return None, rested_s, at_rest
+    if rest_s and (bad := listener.bad_channels()):
+        say(f"{len(bad)} channels not good at rest: {', '.join(bad[:8])}")
     every_s = EVERY_VIRTUAL_S if time.virtual else EVERY_S
     with beside_of(listener, time, every_s) as beside:
         record = run(

@@ -67,7 +67,7 @@ def run_electrical(
     needed = {"--visit": number, "--protocol": protocol, "--device": device, "--source": source}
     if missing := [name for name, value in needed.items() if not value]:
         raise InputError(f"{missing[0]}: a plan of mode electrical is run visit by visit, with it")
-    if source.startswith("virtual:") and clock == "real" and not device.startswith("emulated:"):
+    if source.startswith(("virtual:", "replay:")) and not device.startswith("emulated:"):
         raise InputError(f"--source {source}: is nobody whom {device} could reach; name live EEG")
     visit, share = visit_of(plan, number)
     made = visit_protocol(Protocol.from_toml(protocol), visit, share)
