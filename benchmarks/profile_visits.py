@@ -34,7 +34,8 @@ from benchmarks.loop_made import own_site, protocol_data
 from tacs.checking import prepare
 from tacs.dose import read_trace
 from tacs.guardian import Telemetry
-from tacs.profile_electrical import RanVisit, VisitPlaces, run_visit
+from tacs.profile_electrical import run_visit
+from tacs.profile_ran import RanVisit, VisitPlaces
 from tacs.profile_visit import visit_protocol
 from tacs.protocol import Protocol
 
@@ -116,9 +117,9 @@ def run(given: argparse.Namespace) -> dict[str, Any]:
     false = sum(row["deaf"] != "no_response" for row in rows)
     sham_answers = sum((row["sham_p"] or 1.0) < 0.05 for row in rows)
     print(
-        f"{given.patients} patients, {given.trains} trains: echo found in {echoes}; answers without coupling "
-        f"in {false}, in sham in {sham_answers} (each 1 of 20 by chance); table against "
-        f"oscilloscope: {worst_deg:.2f} degrees at most"
+        f"{given.patients} patients, {given.trains} trains: echo found in {echoes}; answers "
+        f"without coupling in {false}, in sham in {sham_answers} (each 1 of 20 by chance); table "
+        f"against oscilloscope: {worst_deg:.2f} degrees at most"
     )
     return {"patients": rows, "phase_deg": worst_deg, "found": echoes, "false": false,
             "sham": sham_answers}  # fmt: skip

@@ -21,7 +21,8 @@ from tacs.clock import QueueInbox
 from tacs.dose import read_trace
 from tacs.errors import DeviceNotFound, InputError, SafetyRefusal
 from tacs.guardian import Telemetry
-from tacs.profile_electrical import RanVisit, VisitPlaces, run_visit
+from tacs.profile_electrical import run_visit
+from tacs.profile_ran import RanVisit, VisitPlaces
 from tacs.profile_visit import visit_protocol
 from tests.tacs.made import montage_data, protocol
 
