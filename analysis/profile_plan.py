@@ -18,10 +18,12 @@ from analysis.profile_blocks import Mode
 from analysis.profile_echo import POWER_80, may_report_echo, too_few_for_echo
 from analysis.profile_jitter import JITTER_SD, jitter_onsets_s
 from analysis.profile_visits import (
+    EDGE_S,
     HOURS_BETWEEN,
     RECORDINGS,
     REST_S,
     Visit,
+    edge_share,
     latin_row,
     visits_of,
 )
@@ -73,7 +75,8 @@ class ProfilePlan:
     minutes : float
         Length of it all, gaps included.
     expected_plv : float
-        Locking that the design is asked to find (for trains: 0.2 s after the end).
+        Locking that the design is asked to find (for trains: 0.2 s after the end, to which they
+        fall by an edge of 0.5 s).
     needed : float
         Trains, or seconds per block, for a power of 0.8.
     detectable_plv : float
@@ -266,7 +269,7 @@ def plan_profile(
     warnings = []
     gap_s = TRAIN_GAP_S if electrical else GAP_S
     if electrical:
-        asked = expected_plv * math.exp(-ECHO_READ_S / tau_s)
+        asked = expected_plv * edge_share(EDGE_S, tau_s) * math.exp(-ECHO_READ_S / tau_s)
         needed = POWER_80 / asked**2
         detectable = math.sqrt(POWER_80 / n)
         minutes = len(order) * n * (on_s + gap_s) / 60.0

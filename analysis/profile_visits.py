@@ -15,9 +15,20 @@ from typing import Any, Literal
 
 from analysis.errors import AnalysisError
 
-__all__ = ["HOURS_BETWEEN", "RECORDINGS", "REST_S", "Recorded", "Visit", "latin_row", "visits_of"]
+__all__ = [
+    "EDGE_S",
+    "HOURS_BETWEEN",
+    "RECORDINGS",
+    "REST_S",
+    "Recorded",
+    "Visit",
+    "edge_share",
+    "latin_row",
+    "visits_of",
+]
 
 HOURS_BETWEEN = 48.0
+EDGE_S = 0.5  # of a train, in which the drive has faded already when it ends
 TICK_S = 0.02  # of the stimulator's host, which every gap is a whole number of
 LONGER_TICKS = 10  # a gap may be so much longer, for trains to end at all phases
 SPREAD = 0.1  # resultant of the phases at which the trains end, at most
@@ -144,6 +155,19 @@ def _resultant(turns: float, n: int) -> float:
     half = math.pi * turns
     below = n * abs(math.sin(half))
     return 1.0 if below < 1e-9 else abs(math.sin(n * half)) / below
+
+
+def edge_share(edge_s: float, memory_s: float) -> float:
+    """Return what the fall of a train leaves of a weak drive's locking.
+
+    Parameters
+    ----------
+    edge_s : float
+        Linear fall of the current, at the end of which the echo begins.
+    memory_s : float
+        Phase memory of the rhythm: a weak drive acts with ``exp(-t/memory)`` from `t` ago.
+    """
+    return memory_s / edge_s * (1.0 - math.exp(-edge_s / memory_s))
 
 
 def latin_row(n: int, row: int) -> tuple[int, ...]:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from analysis.live import LiveWindow, channel_states
 from analysis.marks import CURRENT_ON
 from analysis.profile_visits import Visit
 from tacs.clock import Clock
@@ -31,6 +32,7 @@ __all__ = ["STALE_S", "TrainCounts", "VisitListener"]
 
 STALE_S: Final = 2.0  # EEG this old: the current is ramped down
 GONE_S: Final = 10.0  # EEG this old: the session is stopped
+STATE_S: Final = 60.0
 SHORT_S: Final = 0.2  # a train that is shorter by more than this was cut
 
 
@@ -116,6 +118,7 @@ class VisitListener:
         self._loop_rad, self._reaction_s, self._delay_s = loop_rad, reaction_s, eeg_delay_s
         self._put, self._keep, self._say = put, keep, say
         self._time = Timeline(source.info.sfreq_hz)
+        self._window = LiveWindow(source.info.channels, source.info.sfreq_hz, STATE_S)
         self._heard: deque[Telemetry] = deque()
         self._told: Telemetry | None = None
         self._noted = 0
@@ -135,6 +138,13 @@ class VisitListener:
     def seconds(self) -> float:
         """Length of the recording so far."""
         return self._time.seconds
+
+    def bad_channels(self) -> list[str]:
+        """Return the channels that were not good in the last minute, with why."""
+        info = self._source.info
+        seen = self._window.latest(min(STATE_S, self.seconds))
+        states = channel_states(seen, info.sfreq_hz, info.channels)
+        return [f"{x.channel} {x.state}" for x in states if x.state != "good"]
 
     # -- what comes in ----------------------------------------------------------------------------
 
@@ -193,6 +203,7 @@ class VisitListener:
         if math.isnan(self.first_sample_s):
             self.first_sample_s = float(block.times_s[0])
         self._time.add(block)
+        self._window.add(block.signal_uv, missing=block.missing, restarted=block.restarted)
         self._sample_s = float(block.times_s[-1])
         if self._paused:
             self._paused = False

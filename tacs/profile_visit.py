@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 
 from analysis.errors import AnalysisError
-from analysis.profile_visits import Visit, visits_of
+from analysis.profile_visits import EDGE_S, Visit, visits_of
 from tacs.capabilities import Capabilities
 from tacs.errors import InputError
 from tacs.played import begin_rad
@@ -29,7 +29,6 @@ __all__ = [
     "visit_protocol",
 ]
 
-EDGE_S: Final = 0.5
 SETTLE_S: Final = 10.0
 SPARE_S: Final = 2.0  # ticks that come late add up
 

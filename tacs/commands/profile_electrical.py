@@ -17,7 +17,7 @@ from tacs.errors import InputError
 if TYPE_CHECKING:
     from analysis.profile_visits import Visit
     from tacs.profile_blocks import RunPlan
-    from tacs.profile_electrical import RanVisit, VisitPlaces
+    from tacs.profile_ran import RanVisit, VisitPlaces
 
 __all__ = ["run_electrical"]
 
@@ -57,7 +57,8 @@ def run_electrical(
     from tacs.dataset import write_json
     from tacs.live import LiveView
     from tacs.loop_inbox import WakingInbox
-    from tacs.profile_electrical import VisitPlaces, run_visit
+    from tacs.profile_electrical import run_visit
+    from tacs.profile_ran import VisitPlaces
     from tacs.profile_visit import visit_of, visit_protocol
     from tacs.protocol import Protocol
     from tacs.safety import cautions
@@ -67,7 +68,7 @@ def run_electrical(
     needed = {"--visit": number, "--protocol": protocol, "--device": device, "--source": source}
     if missing := [name for name, value in needed.items() if not value]:
         raise InputError(f"{missing[0]}: a plan of mode electrical is run visit by visit, with it")
-    if source.startswith("virtual:") and clock == "real" and not device.startswith("emulated:"):
+    if source.startswith(("virtual:", "replay:")) and not device.startswith("emulated:"):
         raise InputError(f"--source {source}: is nobody whom {device} could reach; name live EEG")
     visit, share = visit_of(plan, number)
     made = visit_protocol(Protocol.from_toml(protocol), visit, share)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import replace
 from itertools import pairwise
@@ -16,7 +17,7 @@ from analysis.marks import add_marks, spans_of
 from analysis.profile_blocks import Block, same_end
 from analysis.profile_input import append_visit, rest_spans
 from analysis.profile_plan import plan_profile
-from analysis.profile_visits import latin_row
+from analysis.profile_visits import edge_share, latin_row
 
 FS = 100.0
 
@@ -129,6 +130,17 @@ def test_trains_that_end_at_one_phase_are_warned_of():
     assert "same phase (resultant 1.00)" in same_end(alike)
     spread = [replace(b, phase_rad=0.7 * i) for i, b in enumerate(alike)]
     assert same_end(spread) == ""
+
+
+@pytest.mark.parametrize(("edge_s", "memory_s"), [(0.5, 0.318), (0.25, 0.318), (0.5, 1.2)])
+def test_a_drive_that_fades_leaves_less(edge_s: float, memory_s: float):
+    ago_s = np.arange(0.0, 20.0, 1e-4) + 5e-5
+    level = np.minimum(ago_s / edge_s, 1.0)
+    expected = float((level * np.exp(-ago_s / memory_s)).sum() * 1e-4 / memory_s)
+    assert edge_share(edge_s, memory_s) == pytest.approx(expected, abs=1e-4)
+    plan = plan_profile("electrical", 10.0, fwhm_hz=1.0)
+    asked = 0.16 * math.exp(-0.2 * math.pi) * edge_share(0.5, 1.0 / math.pi)
+    assert plan.expected_plv == pytest.approx(asked)
 
 
 def test_a_short_visit_says_that_it_can_report_no_echo():

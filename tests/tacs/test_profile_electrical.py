@@ -21,12 +21,13 @@ from tacs.clock import QueueInbox
 from tacs.dose import read_trace
 from tacs.errors import DeviceNotFound, InputError, SafetyRefusal
 from tacs.guardian import Telemetry
-from tacs.profile_electrical import RanVisit, VisitPlaces, run_visit
+from tacs.profile_electrical import run_visit
+from tacs.profile_ran import RanVisit, VisitPlaces
 from tacs.profile_visit import visit_protocol
 from tests.tacs.made import montage_data, protocol
 
 EEG = "virtual:3?peak_hz=10&size=1&sfreq_hz=250"
-DRIVE = Visit(1, "drive", 9.73, 1.0, 12, 2.0, 1.5)
+DRIVE = Visit(1, "drive", 9.73, 1.0, 12, 2.0, 1.54)
 SHAM = replace(DRIVE, kind="sham")
 
 
@@ -125,7 +126,7 @@ def test_sham_has_no_current_in_its_trains_and_the_phase_that_the_sine_would_hav
     rows = read_blocks(str(done.table))
     assert {row.kind for row in rows} == {"sham"}
     assert len(rows) == 12
-    assert np.diff([row.start_s for row in rows]) == pytest.approx(3.5, abs=1e-5)
+    assert np.diff([row.start_s for row in rows]) == pytest.approx(3.54, abs=1e-5)
     flowed = times_s[np.abs(current_ma) > 1e-3]
     assert rows[0].start_s - 2.0 < flowed[-1] < rows[0].start_s - 1.0
     assert np.abs(current_ma).max() == pytest.approx(1.0, rel=0.02)
@@ -150,7 +151,7 @@ def test_eeg_that_is_gone_ramps_the_current_down_and_what_was_recorded_stays(tmp
     assert done.recording is not None
     rows = read_blocks(str(done.table))
     assert 0 < len(rows) == done.counts.in_table < 12
-    assert rows[-1].stop_s + 1.5 < 70.0
+    assert rows[-1].stop_s + 1.54 < 70.0
     assert done.counts.given == done.counts.in_table + done.counts.not_recorded + (
         done.counts.cut_short
     )
@@ -166,7 +167,7 @@ def test_a_gap_of_the_eeg_costs_a_train_and_not_the_visit(tmp_path: Path):
     assert len(rows) == 12 - done.counts.lost_to_gaps
     for row in rows:
         for at_s in (60.0, 66.0):
-            assert not row.stop_s - 0.01 < at_s < row.stop_s + 1.5
+            assert not row.stop_s - 0.01 < at_s < row.stop_s + 1.54
 
 
 def test_a_stop_keeps_the_trains_that_were_given(tmp_path: Path):
@@ -266,11 +267,11 @@ def analyzed(capsys: pytest.CaptureFixture[str], data: Any, *more: object) -> An
 def test_a_strong_echo_is_found_and_none_without_coupling_or_in_sham(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
-    """54 trains need ten times the coupling of 1 mA; the benchmark has 190 and 4 mA."""
-    eeg = "virtual:4?peak_hz=10&size=1&fwhm_hz=0.5&sensitivity="
+    """54 trains need a narrow rhythm and 20 mA; the benchmark has 190 at 4 mA."""
+    eeg = "virtual:4?peak_hz=10&size=1&fwhm_hz=0.3&sensitivity="
     shared = ("--rest-s", "60", "--session", "1")
     code, driven, err = commanded(
-        capsys, tmp_path, "--visit", 1, "--source", f"{eeg}20", "--subject", "a", *shared, seed=1,
+        capsys, tmp_path, "--visit", 1, "--source", f"{eeg}40", "--subject", "a", *shared, seed=1,
         trains=54,
     )  # fmt: skip
     assert code == 0
@@ -285,7 +286,7 @@ def test_a_strong_echo_is_found_and_none_without_coupling_or_in_sham(
         trains=54,
     )  # fmt: skip
     _, sham, _ = commanded(
-        capsys, tmp_path, "--visit", 4, "--source", f"{eeg}20", "--subject", "c", *shared, seed=1,
+        capsys, tmp_path, "--visit", 4, "--source", f"{eeg}40", "--subject", "c", *shared, seed=1,
         trains=54,
     )  # fmt: skip
     assert sham["visit"]["kind"] == "sham"
@@ -340,6 +341,18 @@ def test_eeg_that_ends_is_exit_5_with_the_table(tmp_path: Path, capsys: pytest.C
     assert Path(data["recording"]).exists()
 
 
+def test_no_current_for_anybody_whose_eeg_is_made_or_old(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    for source in (EEG, "replay:old.edf"):
+        code, data, _ = commanded(
+            capsys, tmp_path, "--visit", 1, "--source", source, "--subject", "a", "--session", "1",
+            "--device", "synthpal:/dev/null",
+        )  # fmt: skip
+        assert code == 2
+        assert "is nobody whom synthpal:/dev/null could reach" in data["error"]
+
+
 @pytest.mark.parametrize(
     ("more", "word"),
     [
@@ -348,7 +361,6 @@ def test_eeg_that_ends_is_exit_5_with_the_table(tmp_path: Path, capsys: pytest.C
         (("--visit", 1), "--source"),
         (("--visit", 1, "--source", EEG, "--screened"), "--screened"),
         (("--visit", 1, "--source", "lsl:x"), "real time"),
-        (("--visit", 1, "--source", EEG, "--gap", "0"), "off_s"),
     ],
 )
 def test_bad_usage_is_one_line_and_exit_2(
