@@ -82,7 +82,7 @@ class OnOffRule:
     width_hz, phase_error_rad : float
         Of the rhythm's line, and of the estimates: how much a window is worth.
     lag_rad : float
-        Phase of the current minus that of the rhythm when a train begins.
+        How far the current is to come after the rhythm when a train begins.
     blanking_s, window_s : float
         After current has ended, and the shortest window.
     give_up_s : float
@@ -267,7 +267,7 @@ class OnOffRule:
             return hold("too soon after the last change"), history
         effect_s = seen.effect_s
         wanted = self.lag_rad + offset_rad(self.control, self.seed, history.number)
-        off = wrapped(carrier.phase_at(effect_s) - seen.rhythm_at(effect_s) - wanted)
+        off = wrapped(seen.rhythm_at(effect_s) - carrier.phase_at(effect_s) - wanted)
         slip_hz = carrier.frequency_hz - seen.estimate.frequency_hz
         numbers = {"lag_error_rad": off, "rhythm_hz": seen.estimate.frequency_hz}
         near = math.pi * max(abs(slip_hz), SLOWEST * self.slip_hz) * self.every_s

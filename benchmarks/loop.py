@@ -72,7 +72,7 @@ def triggers_part(full: bool, seed: int) -> dict[str, Any]:
 def lag_of_trains(made: MadeLoop) -> Array:
     """Lag of the current to the patient's true phase, where every train begins."""
     begins_s, _, phases = train_phases(made)
-    return np.asarray(np.angle(np.exp(1j * (phases - made.eeg.phase_at(begins_s)))))
+    return np.asarray(np.angle(np.exp(1j * (made.eeg.phase_at(begins_s) - phases))))
 
 
 def onoff_part(full: bool, seed: int) -> dict[str, Any]:
@@ -105,7 +105,7 @@ def lag_of_lock(made: MadeLoop, duration_s: float) -> tuple[Array, Array]:
     held = (at_s > 40.0) & (at_s < duration_s - 16.0)
     current = made.trace_ma[held]
     phases = np.angle(hilbert(current))
-    lag = np.angle(np.exp(1j * (phases - made.eeg.phase_at(made.trace_s[held]))))
+    lag = np.angle(np.exp(1j * (made.eeg.phase_at(made.trace_s[held]) - phases)))
     return np.asarray(lag[500:-500]), current
 
 

@@ -426,12 +426,12 @@ class Loop:
         self._log.decided(decision)
         for request in decision.requests:
             _refuse_no_number(request)
-            if self.check is not None:
-                self._note(self.check, request, seen)
             if request.at_s is not None and request.at_s < self._clock.now_s():
                 counts.past += 1
                 self._log.write("past", {"kind": request.kind, "at_s": request.at_s})
                 continue
+            if self.check is not None:
+                self._note(self.check, request, seen)
             if request.kind == "trigger":
                 self._trigger(request)
                 continue
