@@ -78,21 +78,23 @@ def lag_of_trains(made: MadeLoop) -> Array:
 def onoff_part(full: bool, seed: int) -> dict[str, Any]:
     """Lag at the begin of trains."""
     out = {}
-    for fwhm_hz in (0.1, 1.0) if full else (0.1,):
+    for fwhm_hz, amplitude in ((0.1, 0.0), (1.0, 0.0), (1.0, 0.5)) if full else ((0.1, 0.0),):
         lags, wrong = [], []
         for i in range(5 if full else 2):
-            plan = LoopPlan(rule="onoff", follow="both", **ALONE)
+            plan = LoopPlan(rule="onoff", follow="both", amplitude=amplitude, **ALONE)
             made = run_made(plan, seed=seed + i, fwhm_hz=fwhm_hz)
             lags.append(lag_of_trains(made))
             wrong.append(made.errors_rad)
         realised, estimator = circular(np.concatenate(lags)), circular(np.concatenate(wrong))
         n = sum(map(len, lags))
+        name = f"{fwhm_hz:g} Hz wide" + (", larger half of amplitudes" if amplitude else "")
         print(
-            f"onoff, patient {fwhm_hz:g} Hz wide, artefact on: {n} trains, lag "
-            f"{realised[0]:+.1f} ± {realised[1]:.1f} degrees off, estimator ± {estimator[1]:.1f}: "
+            f"onoff, patient {name}, artefact on: {n} trains, lag "
+            f"{realised[0]:+.1f} ± {realised[1]:.1f} degrees off (SD known to "
+            f"±{realised[1] / np.sqrt(2.0 * n):.1f}), estimator ± {estimator[1]:.1f}: "
             f"{met(goal(realised, estimator))}"
         )
-        out[f"{fwhm_hz:g}"] = [n, *realised, *estimator]
+        out[name] = [n, *realised, *estimator]
     return out
 
 
