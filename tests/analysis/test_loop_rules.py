@@ -318,6 +318,28 @@ def test_a_train_begins_with_the_lag_wanted_and_the_rhythms_frequency():
     assert max(steps) <= 0.5 + 1e-9
 
 
+def test_a_train_waits_for_a_rhythm_that_is_large_enough_and_the_window_goes_on():
+    """Small for 9 s, as the rhythm waxes and wanes: the lag is looked for, no train begins."""
+    rule, carrier = replace(ONOFF, min_amplitude_uv=5.0), Carrier(0.0, 0.3, 10.0)
+    history, trains, reasons = ONOFF_BEGIN, [], set()
+    for i in range(1, 800):
+        now_s = 0.02 * i
+        now = seen(
+            now_s, true_phase(now_s - 0.004, 10.3), 10.3, with_current=now_s < 2.0,
+            carrier=carrier, amplitude_uv=10.0 if now_s > 11.0 else 4.0,
+        )  # fmt: skip
+        decision, history = rule.decide(now, history)
+        reasons.add(decision.reason)
+        for request in decision.requests:
+            if request.kind == "retune":
+                carrier = carrier.retuned(now.effect_s, request.value)
+            else:
+                trains.append(now_s)
+    assert len(trains) == 1
+    assert 11.0 < trains[0] < 11.0 + 2.6  # a turn of the lag at the longest
+    assert "the rhythm is small" in reasons
+
+
 @pytest.mark.parametrize("begin_hz", [9.4, 9.8, 10.2, 10.6])
 def test_the_lag_is_met_wherever_the_rhythm_lies(begin_hz):
     errors = []
