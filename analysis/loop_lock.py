@@ -83,7 +83,7 @@ class LockRule:
     Parameters
     ----------
     lag_rad : float
-        Phase of the current minus that of the rhythm.
+        How far the current is to come after the rhythm.
     centre_hz, within_hz : float
         Where the frequency may be.
     step_hz : float
@@ -142,7 +142,8 @@ class LockRule:
         effect_s = seen.effect_s
         number = int((seen.now_s - history.begun_s) / REDRAW_S)
         wanted = self.lag_rad + offset_rad(self.control, self.seed, number)
-        behind = wrapped(seen.rhythm_at(effect_s) + wanted - seen.carrier.phase_at(effect_s))
+        # By how much it comes too late is what its phase has to gain.
+        behind = wrapped(seen.rhythm_at(effect_s) - seen.carrier.phase_at(effect_s) - wanted)
         history = self._remembered(seen, history)
         rhythm_hz = history.memory.mean_hz
         # Where the lag will be right again after one interval.
@@ -151,7 +152,7 @@ class LockRule:
         high = min(self.centre_hz + self.within_hz, seen.carrier.frequency_hz + self.step_hz)
         new_hz = min(max(aim_hz, low), high)
         numbers = {
-            "lag_error_rad": -behind,
+            "lag_error_rad": behind,
             "aim_hz": aim_hz,
             "rhythm_hz": rhythm_hz,
         }

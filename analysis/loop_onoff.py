@@ -82,7 +82,7 @@ class OnOffRule:
     width_hz, phase_error_rad : float
         Of the rhythm's line, and of the estimates: how much a window is worth.
     lag_rad : float
-        Phase of the current minus that of the rhythm when a train begins.
+        How far the current is to come after the rhythm when a train begins.
     blanking_s, window_s : float
         After current has ended, and the shortest window.
     give_up_s : float
@@ -92,6 +92,8 @@ class OnOffRule:
         How far the sine runs off the rhythm while a lag is looked for.
     every_s : float
         From one decision to the next: how near a lag can be met.
+    min_amplitude_uv : float
+        No train that listens begins where the rhythm is smaller: its phase is not known there.
     control : str
         See :mod:`analysis.loop_control`.
     seed : int
@@ -111,6 +113,7 @@ class OnOffRule:
     give_up_s: float = 10.0
     slip_hz: float = 0.4
     every_s: float = 0.02
+    min_amplitude_uv: float = 0.0
     control: Control = "closed"
     seed: int = 0
 
@@ -126,6 +129,8 @@ class OnOffRule:
         for name in ("blanking_s", "window_s", "step_hz", "interval_s", "width_hz", "every_s"):
             if not (math.isfinite(getattr(self, name)) and getattr(self, name) > 0.0):
                 raise AnalysisError(f"{name} {getattr(self, name)}: write more than 0")
+        if not (math.isfinite(self.min_amplitude_uv) and self.min_amplitude_uv >= 0.0):
+            raise AnalysisError(f"min_amplitude_uv {self.min_amplitude_uv}: write 0 or more")
         if not self.give_up_s > self.window_s:
             raise AnalysisError(
                 f"give_up_s {self.give_up_s:g}: write more than the window's {self.window_s:g} s"
@@ -195,6 +200,8 @@ class OnOffRule:
             return hold("the window is not full yet", window_s=window.seconds), history
         if not history.counted:
             history = self._weighed(window, history)
+        if seen.estimate.amplitude_uv < self.min_amplitude_uv:
+            return hold("the rhythm is small"), history
         if self.phased:
             return self._meet(seen, carrier, history)
         return self._frequency_only(seen, carrier, history)
@@ -267,7 +274,7 @@ class OnOffRule:
             return hold("too soon after the last change"), history
         effect_s = seen.effect_s
         wanted = self.lag_rad + offset_rad(self.control, self.seed, history.number)
-        off = wrapped(carrier.phase_at(effect_s) - seen.rhythm_at(effect_s) - wanted)
+        off = wrapped(seen.rhythm_at(effect_s) - carrier.phase_at(effect_s) - wanted)
         slip_hz = carrier.frequency_hz - seen.estimate.frequency_hz
         numbers = {"lag_error_rad": off, "rhythm_hz": seen.estimate.frequency_hz}
         near = math.pi * max(abs(slip_hz), SLOWEST * self.slip_hz) * self.every_s

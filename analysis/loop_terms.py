@@ -113,10 +113,14 @@ class Seen:
         return self.estimate.phase_rad + TURN * self.estimate.frequency_hz * ahead_s
 
     def lag_at(self, time_s: float) -> float | None:
-        """Phase of the current minus that of the rhythm; None where there is no carrier."""
+        """How far the current comes after the rhythm; None where there is no carrier.
+
+        Phase of the rhythm minus that of the current: a quarter turn is a current whose peak is a
+        quarter of a period later than the rhythm's.
+        """
         if self.carrier is None:
             return None
-        return wrapped(self.carrier.phase_at(time_s) - self.rhythm_at(time_s))
+        return wrapped(self.rhythm_at(time_s) - self.carrier.phase_at(time_s))
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,27 +72,29 @@ def triggers_part(full: bool, seed: int) -> dict[str, Any]:
 def lag_of_trains(made: MadeLoop) -> Array:
     """Lag of the current to the patient's true phase, where every train begins."""
     begins_s, _, phases = train_phases(made)
-    return np.asarray(np.angle(np.exp(1j * (phases - made.eeg.phase_at(begins_s)))))
+    return np.asarray(np.angle(np.exp(1j * (made.eeg.phase_at(begins_s) - phases))))
 
 
 def onoff_part(full: bool, seed: int) -> dict[str, Any]:
     """Lag at the begin of trains."""
     out = {}
-    for fwhm_hz in (0.1, 1.0) if full else (0.1,):
+    for fwhm_hz, amplitude in ((0.1, 0.0), (1.0, 0.0), (1.0, 0.5)) if full else ((0.1, 0.0),):
         lags, wrong = [], []
         for i in range(5 if full else 2):
-            plan = LoopPlan(rule="onoff", follow="both", **ALONE)
+            plan = LoopPlan(rule="onoff", follow="both", amplitude=amplitude, **ALONE)
             made = run_made(plan, seed=seed + i, fwhm_hz=fwhm_hz)
             lags.append(lag_of_trains(made))
             wrong.append(made.errors_rad)
         realised, estimator = circular(np.concatenate(lags)), circular(np.concatenate(wrong))
         n = sum(map(len, lags))
+        name = f"{fwhm_hz:g} Hz wide" + (", larger half of amplitudes" if amplitude else "")
         print(
-            f"onoff, patient {fwhm_hz:g} Hz wide, artefact on: {n} trains, lag "
-            f"{realised[0]:+.1f} ± {realised[1]:.1f} degrees off, estimator ± {estimator[1]:.1f}: "
+            f"onoff, patient {name}, artefact on: {n} trains, lag "
+            f"{realised[0]:+.1f} ± {realised[1]:.1f} degrees off (SD known to "
+            f"±{realised[1] / np.sqrt(2.0 * n):.1f}), estimator ± {estimator[1]:.1f}: "
             f"{met(goal(realised, estimator))}"
         )
-        out[f"{fwhm_hz:g}"] = [n, *realised, *estimator]
+        out[name] = [n, *realised, *estimator]
     return out
 
 
@@ -105,7 +107,7 @@ def lag_of_lock(made: MadeLoop, duration_s: float) -> tuple[Array, Array]:
     held = (at_s > 40.0) & (at_s < duration_s - 16.0)
     current = made.trace_ma[held]
     phases = np.angle(hilbert(current))
-    lag = np.angle(np.exp(1j * (phases - made.eeg.phase_at(made.trace_s[held]))))
+    lag = np.angle(np.exp(1j * (made.eeg.phase_at(made.trace_s[held]) - phases)))
     return np.asarray(lag[500:-500]), current
 
 

@@ -199,7 +199,7 @@ def lock_run(
         if now_s > 10.0:
             t = now_s + fine
             phases = np.array([carrier.phase_at(x) for x in t])
-            lags.append(phases - _true(made, n_rest, t))
+            lags.append(_true(made, n_rest, t) - phases)
             if estimate.valid:
                 there = _true(made, n_rest, np.array([now_s + latency_s]))
                 wrong.append(estimate.phase_rad - float(there[0]))

@@ -11,7 +11,7 @@ import contextlib
 import json
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from analysis.loop_drift import ArtefactDrift, DeviceClock
@@ -24,6 +24,7 @@ from tacs.eeg import EEGBlock, EEGStream
 from tacs.errors import InputError, LinkLost, RecordError, SourceOver
 from tacs.guardian import Telemetry
 from tacs.loop_abort import PhaseCheck
+from tacs.loop_counts import LoopCounts, Silent
 from tacs.loop_state import StateKeeper
 from tacs.played import Played
 from tacs.session import WITH_CURRENT, State
@@ -49,77 +50,6 @@ class Rule(Protocol):
 
     def decide(self, seen: Seen, history: Any, /) -> tuple[Decision, Any]:
         """Decide, and return what is to be remembered."""
-
-
-@dataclass(slots=True)
-class LoopCounts:
-    """What a loop did.
-
-    Parameters
-    ----------
-    decisions : int
-        Looks at the rule.
-    retunes, trains, triggers, pauses : int
-        Requests that were sent; of a sham, those that would have been.
-    refused : int
-        That the kernel refused.
-    past : int
-        That would have been for a time gone by when they were sent; none was sent.
-    lags_rad : list of float
-        Lag minus the lag wanted, by the loop's own estimate: at the begin of every train with a
-        phase, at every look of a lock.
-    """
-
-    decisions: int = 0
-    retunes: int = 0
-    trains: int = 0
-    triggers: int = 0
-    pauses: int = 0
-    refused: int = 0
-    past: int = 0
-    lags_rad: list[float] = field(default_factory=list)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON types; the lag in degrees."""
-        n = len(self.lags_rad)
-        mean = sum(complex(math.cos(x), math.sin(x)) for x in self.lags_rad) / n if n else 0j
-        length = abs(mean)
-        known = n > 0 and length > 0.0
-        return {
-            "decisions": self.decisions,
-            "retunes": self.retunes,
-            "trains": self.trains,
-            "triggers": self.triggers,
-            "pauses": self.pauses,
-            "refused": self.refused,
-            "past": self.past,
-            "lag": {
-                "n": n,
-                "mean_deg": round(math.degrees(math.atan2(mean.imag, mean.real)), 2)
-                if known
-                else None,
-                "sd_deg": round(math.degrees(math.sqrt(-2.0 * math.log(min(length, 1.0)))), 2)
-                if known
-                else None,
-                "by": "the loop's own estimate",
-            },
-        }
-
-
-@dataclass(slots=True)
-class _Silent:
-    """Trains of a sham: decided, timed, not played."""
-
-    on_s: float
-    off_s: float
-    carrier: Carrier
-    until_s: float = -math.inf
-
-    def take(self, request: Request, now_s: float) -> None:
-        if request.kind == "retune":
-            self.carrier = self.carrier.retuned(now_s, request.value)
-        elif request.kind == "train":
-            self.until_s = max(now_s, request.at_s or now_s) + self.on_s
 
 
 class Loop:
@@ -213,10 +143,10 @@ class Loop:
         self._fed = False
         self._first: EEGBlock | None = None
         self._estimate = PhaseEstimate(math.nan, math.nan, math.nan, math.nan, False, "nothing yet")
-        self._silent: _Silent | None = None
+        self._silent: Silent | None = None
         if sham is not None:
             on_s, off_s, hz = sham
-            self._silent = _Silent(on_s, off_s, Carrier(self._begun_s, begin_rad, hz))
+            self._silent = Silent(on_s, off_s, Carrier(self._begun_s, begin_rad, hz))
         self.counts = LoopCounts()
         self.ended = self.eeg_ended = ""
         self.trace: list[str] = []
@@ -426,12 +356,12 @@ class Loop:
         self._log.decided(decision)
         for request in decision.requests:
             _refuse_no_number(request)
-            if self.check is not None:
-                self._note(self.check, request, seen)
             if request.at_s is not None and request.at_s < self._clock.now_s():
                 counts.past += 1
                 self._log.write("past", {"kind": request.kind, "at_s": request.at_s})
                 continue
+            if self.check is not None:
+                self._note(self.check, request, seen)
             if request.kind == "trigger":
                 self._trigger(request)
                 continue

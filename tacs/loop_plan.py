@@ -46,7 +46,8 @@ class LoopPlan:
     band_hz : (float, float)
         Where the rhythm is looked for.
     lag_deg : float or None
-        Lag of the current, or phase of a burst; None of a burst: no phase.
+        How far the current comes after the rhythm: at 90 it peaks a quarter of a period later. Of
+        a burst the phase at which it begins; None: no phase.
     blanking_s, window_s : float
         On/off: after current, and of EEG.
     refractory_s, for_s, max_wait_s : float

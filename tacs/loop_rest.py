@@ -160,8 +160,9 @@ def learn(source: EEGStream, clock: Clock, plan: LoopPlan, guide: Guide | None =
         raise InputError("the engine was not fitted")
     peak_hz = choice.model.frequency_hz
     least_uv = max(plan.gates.min_amplitude_uv, _amplitude_uv(engine, own, plan.amplitude_quantile))
-    if plan.rule != "burst":  # whose rule says by itself that the rhythm is small
-        engine.gates = replace(engine.gates, min_amplitude_uv=least_uv)
+    # A lock follows what is large enough; the other rules look at the amplitude where it counts.
+    in_engine_uv = least_uv if plan.rule == "lock" else 0.0
+    engine.gates = replace(engine.gates, min_amplitude_uv=in_engine_uv)
     references: tuple[StateReference, ...] = ()
     if PEAKS_HZ[0] <= peak_hz <= PEAKS_HZ[1]:
         references = tuple(

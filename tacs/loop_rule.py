@@ -173,6 +173,7 @@ def _rule_of(
         give_up_s=plan.window_s + 8.0,
         slip_hz=0.8 * step_hz,
         every_s=plan.every_s,
+        min_amplitude_uv=rhythm.min_amplitude_uv,
         control=plan.control,
         seed=plan.seed,
     )

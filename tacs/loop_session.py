@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from analysis.loop_phase_error import PhaseErrors
 from tacs.beside import Beside, beside_of
 from tacs.bids import SessionPaths, ensure_dataset
 from tacs.checking import Setup
@@ -26,10 +25,19 @@ from tacs.eeg_watch import plain_timing
 from tacs.errors import InputError, SafetyRefusal
 from tacs.guardian import Telemetry
 from tacs.loop import Loop
-from tacs.loop_abort import PhaseCheck
 from tacs.loop_inbox import WakingInbox
 from tacs.loop_leash import Leash
 from tacs.loop_log import LoopLog
+from tacs.loop_parts import (
+    check_of,
+    clock_caution,
+    device_clock,
+    eyes_caution,
+    first_line,
+    played_of,
+    sham_of,
+    trains_of,
+)
 from tacs.loop_plan import LoopPlan
 from tacs.loop_rest import Guide, Learned, learn
 from tacs.loop_rule import check_rule, rule_of
@@ -45,8 +53,6 @@ from tacs.triggers import TriggerTimer, open_output
 __all__ = ["LoopResult", "Prescribed", "run_loop"]
 
 SHOW_EVERY_S: Final = 10.0
-EYES_TOLD: Final = 0.5
-CLOCK_DEG: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,7 +201,7 @@ def run_loop(
     time: Clock = VirtualClock() if clock == "virtual" else MonotonicClock()
     paths = SessionPaths.of(ensure_dataset(Path(dataset)), subject, session)
     log_path = paths.source / f"{paths.stem}_task-tacs_loop.jsonl"
-    played = _played(plan, protocol)
+    played = played_of(plan, protocol)
     _before_rest(prescribed, played, paths, log_path, clock)
     with ExitStack() as stack:
         timer = None
@@ -217,14 +223,14 @@ def run_loop(
             stack.callback(own.close)
         guide = _guide(plan, time, rest_marks, stack, say, inbox)
         learned = learn(source, time, plan, guide)
-        for caution in (_eyes_caution(plan, learned), _clock_caution(plan, protocol)):
+        for caution in (eyes_caution(plan, learned), clock_caution(plan, protocol)):
             if caution:
                 say(caution)
         rule, history, told = rule_of(plan, learned.rhythm, protocol, limits, time.now_s())
         for line in told:
             say(line)
         log = stack.enter_context(LoopLog(log_path, time.now_s, real=not time.virtual))
-        log.begin(_first_line(plan, learned, source, protocol, rule, trigger))
+        log.begin(first_line(plan, learned, source, protocol, rule, trigger))
         loop = Loop(
             source,
             time,
@@ -248,9 +254,9 @@ def run_loop(
                 gate=plan.gate,
             ),
             triggers=timer,
-            trains=_trains(protocol),
-            sham=_sham(plan, protocol),
-            check=_check(plan, learned, protocol),
+            trains=trains_of(protocol),
+            sham=sham_of(plan, protocol),
+            check=check_of(plan, learned, protocol),
             device=plan.device,
             ends=plan.abort == "end",
         )
@@ -264,7 +270,7 @@ def run_loop(
                 else:
                     leash = Leash(runs, inbox.put, time, say)
                     record = _conduct(
-                        prescribed, played, paths, time, inbox, watch, loop, leash, show
+                        prescribed, played, paths, time, inbox, watch, loop, leash, show, say
                     )  # fmt: skip
                     why = loop.ended or f"the session is over: {record.outcome}"
                 hung = runs.hangs()
@@ -284,7 +290,7 @@ def run_loop(
                 **counts,
                 "phase_check": after,
                 "aborted": loop.aborted,
-                "device_clock": _device_clock(plan, protocol, loop),
+                "device_clock": device_clock(plan, protocol, loop),
             },
             learned=learned.to_dict(),
             log=log_path,
@@ -308,12 +314,19 @@ def _conduct(
     loop: Loop,
     leash: Leash,
     show: Callable[[str], None],
+    say: Callable[[str], None],
 ) -> RunRecord:
+    said = ""
+
     def hear(telemetry: Telemetry) -> None:
+        nonlocal said
         loop.hear(telemetry)
         leash.look(telemetry)
         if loop.check is not None:
-            show(loop.check.words)
+            show(f"HELD: {loop.check.words}" if loop.aborted else loop.check.words)
+        if loop.aborted != said:
+            said = loop.aborted
+            say(f"{said}: nothing more is asked for")
         if watch is not None:
             watch(telemetry)
 
@@ -405,95 +418,3 @@ def _guide(
         raise InputError(f"--rest-eyes: {exc} (--rest-marks lsl:NAME)") from exc
     stack.callback(marks.close)
     return Guide(say=say, marks=marks, how=how, inbox=inbox)
-
-
-def _eyes_caution(plan: LoopPlan, learned: Learned) -> str:
-    """What a person should know where alpha is to tell the eyes and does not."""
-    told, wanted = learned.eyes_told, plan.gate.eyes
-    if told is None or wanted is None or plan.eyes is not None or told[wanted] >= EYES_TOLD:
-        return ""
-    return (
-        f"caution: alpha tells that the eyes are {wanted} in {100.0 * told[wanted]:.0f} % of this "
-        f"person's rest with eyes {wanted} only: --gate-eyes will hold most trains back"
-    )
-
-
-def _clock_caution(plan: LoopPlan, protocol: Protocol | None) -> str:
-    """What a person should know of a stimulator's clock that nobody has measured well enough."""
-    if protocol is None or not plan.aims:
-        return ""
-    left_deg = plan.device.left_deg(protocol.frequency_hz, protocol.duration_s)
-    if left_deg <= CLOCK_DEG:
-        return ""
-    return (
-        f"caution: the stimulator's clock is known to ±{plan.device.bound_ppm:g} ppm only, which "
-        f"turns the current by up to {left_deg:.0f} degrees until the end; where EEG shows the "
-        f"artefact the result has it measured (device_clock): give it as --device-ppm next time"
-    )
-
-
-def _device_clock(plan: LoopPlan, protocol: Protocol | None, loop: Loop) -> dict[str, Any] | None:
-    """What was assumed of the stimulator's clock, and what EEG showed of it."""
-    if protocol is None:
-        return None
-    hz, device = protocol.frequency_hz, plan.device
-    return {
-        "assumed_ppm": device.ppm,
-        "bound_ppm": device.bound_ppm,
-        "degrees_per_minute": round(device.left_deg(hz, 60.0), 2),
-        "degrees_by_the_end": round(device.left_deg(hz, protocol.duration_s), 1),
-        **loop.drift.to_dict(),
-    }
-
-
-def _played(plan: LoopPlan, protocol: Protocol | None) -> Protocol | None:
-    """What the guardian is asked to play: of a sham, a passive one."""
-    if protocol is None or plan.control != "sham":
-        return protocol
-    return Protocol.from_data({**protocol.to_data(), "waveform": "passive_sham"}, "sham")
-
-
-def _trains(protocol: Protocol | None) -> tuple[float, int]:
-    if protocol is None or protocol.trains is None:
-        return (0.0, 0)
-    return (protocol.trains.on_s, protocol.n_trains)
-
-
-def _check(plan: LoopPlan, learned: Learned, protocol: Protocol | None) -> PhaseCheck | None:
-    if not plan.aims:
-        return None
-    return PhaseCheck(
-        PhaseErrors(plan.abort_plv, plan.abort_after),
-        learned.engine.mixed,
-        learned.peak_hz,
-        max_step_uv=learned.engine.gates.max_step_uv,
-        in_gaps=plan.rule != "lock" and protocol is not None,
-    )
-
-
-def _sham(plan: LoopPlan, protocol: Protocol | None) -> tuple[float, float, float] | None:
-    if plan.control != "sham":
-        return None
-    if protocol is None:
-        return (0.0, 0.0, 1.0)
-    trains = protocol.trains
-    on_s, off_s = (0.0, 0.0) if trains is None else (trains.on_s, trains.off_s)
-    return (on_s, off_s, protocol.frequency_hz)
-
-
-def _first_line(
-    plan: LoopPlan,
-    learned: Learned,
-    source: EEGStream,
-    protocol: Protocol | None,
-    rule: Any,
-    trigger: str,
-) -> dict[str, Any]:
-    return {
-        "plan": plan.to_dict(),
-        "learned": learned.to_dict(),
-        "eeg": source.info.source,
-        "protocol_sha256": None if protocol is None else protocol.sha256(),
-        "rule": type(rule).__name__,
-        "trigger": trigger,
-    }

@@ -100,8 +100,8 @@ def loop(
         str,
         typer.Option(
             "--lag",
-            help="degrees, current after rhythm; of a burst the phase at which it begins, 0 is the "
-            "positive peak, or none",
+            help="degrees that the current comes after the rhythm: 90 peaks a quarter of a period "
+            "later; of a burst the phase at which it begins, 0 is the positive peak, or none",
         ),
     ] = "0",
     blanking: Annotated[

@@ -150,17 +150,18 @@ def test_a_lock_on_scalp_eeg_under_conventional_current_is_refused(
 
 
 def test_a_lock_corrects_the_lag_within_step_and_interval():
-    # The current is a quarter turn ahead of where it should be.
-    now = seen(2.0, 0.0, latency_s=0.0, sample_s=2.0, carrier=Carrier(2.0, 0.5 + 0.5, 10.0))
+    # The current is to come 0.5 after the rhythm, and comes with it: it has to lose as much.
+    now = seen(2.0, 0.0, latency_s=0.0, sample_s=2.0, carrier=Carrier(2.0, 0.0, 10.0))
     decision, after = LOCK.decide(now, LOCK_BEGIN)
     (request,) = decision.requests
     assert request.value == pytest.approx(10.0 - 0.5 / TURN)
-    assert decision.numbers["lag_error_rad"] == pytest.approx(0.5)
+    assert decision.numbers["lag_error_rad"] == pytest.approx(-0.5)
+    assert now.lag_at(2.0) == 0.0
     held, _ = LOCK.decide(replace(now, now_s=2.5), after)
     assert held.reason == "too soon after the last change"
-    far, _ = LOCK.decide(replace(now, carrier=Carrier(2.0, 0.5 - 3.1, 10.0)), LOCK_BEGIN)
+    far, _ = LOCK.decide(replace(now, carrier=Carrier(2.0, -0.5 - 3.1, 10.0)), LOCK_BEGIN)
     assert far.requests[0].value == pytest.approx(10.0 + 3.1 / TURN, abs=1e-6)
-    behind = replace(now, carrier=Carrier(2.0, 0.5 - 3.1, 11.4))
+    behind = replace(now, carrier=Carrier(2.0, -0.5 - 3.1, 11.4))
     capped, _ = LOCK.decide(behind, LOCK_BEGIN)
     assert capped.requests[0].value == pytest.approx(10.9)  # a step of 0.5 Hz
     assert capped.reason.endswith("as far as step and range allow")
@@ -194,7 +195,7 @@ def test_a_lock_comes_to_the_lag_that_its_interval_allows():
         for request in decision.requests:
             carrier = carrier.retuned(now_s, request.value)
         if now_s > 20.0:
-            lags.append(wrapped(carrier.phase_at(now_s) - phase - 0.5))
+            lags.append(wrapped(phase - carrier.phase_at(now_s) - 0.5))
     expected = predicted_lag_sd_rad(width_hz, 1.0, 0.01)
     assert abs(np.mean(lags)) < 0.05
     assert float(np.std(lags)) == pytest.approx(expected, rel=0.25)
@@ -284,7 +285,7 @@ ONOFF_BEGIN = OnOffHistory(memory=FrequencyMemory(10.2, 0.1, 0.0))
 
 
 def gap(rule, hz=10.3, seconds=12.0, *, begin=ONOFF_BEGIN, valid=True, latency_s=0.004):
-    """One gap after 2 s of current; returns what was asked for, when, and the carrier's lag."""
+    """One gap after 2 s of current; returns what was asked for, when, and the lag."""
     carrier, history, asked = Carrier(0.0, 0.3, 10.0), begin, []
     for i in range(1, round(seconds / 0.02)):
         now_s = 0.02 * i
@@ -300,7 +301,7 @@ def gap(rule, hz=10.3, seconds=12.0, *, begin=ONOFF_BEGIN, valid=True, latency_s
                 carrier = carrier.retuned(now_s + latency_s, request.value)
         if any(r.kind == "train" for r in decision.requests):
             at_s = now_s + latency_s
-            return asked, wrapped(carrier.phase_at(at_s) - true_phase(at_s, hz)), carrier
+            return asked, wrapped(true_phase(at_s, hz) - carrier.phase_at(at_s)), carrier
     return asked, None, carrier
 
 
@@ -315,6 +316,28 @@ def test_a_train_begins_with_the_lag_wanted_and_the_rhythms_frequency():
     assert asked[1][0] >= 4.5  # after the window
     steps = [abs(asked[0][1].value - 10.0), abs(asked[1][1].value - asked[0][1].value)]
     assert max(steps) <= 0.5 + 1e-9
+
+
+def test_a_train_waits_for_a_rhythm_that_is_large_enough_and_the_window_goes_on():
+    """Small for 9 s, as the rhythm waxes and wanes: the lag is looked for, no train begins."""
+    rule, carrier = replace(ONOFF, min_amplitude_uv=5.0), Carrier(0.0, 0.3, 10.0)
+    history, trains, reasons = ONOFF_BEGIN, [], set()
+    for i in range(1, 800):
+        now_s = 0.02 * i
+        now = seen(
+            now_s, true_phase(now_s - 0.004, 10.3), 10.3, with_current=now_s < 2.0,
+            carrier=carrier, amplitude_uv=10.0 if now_s > 11.0 else 4.0,
+        )  # fmt: skip
+        decision, history = rule.decide(now, history)
+        reasons.add(decision.reason)
+        for request in decision.requests:
+            if request.kind == "retune":
+                carrier = carrier.retuned(now.effect_s, request.value)
+            else:
+                trains.append(now_s)
+    assert len(trains) == 1
+    assert 11.0 < trains[0] < 11.0 + 2.6  # a turn of the lag at the longest
+    assert "the rhythm is small" in reasons
 
 
 @pytest.mark.parametrize("begin_hz", [9.4, 9.8, 10.2, 10.6])

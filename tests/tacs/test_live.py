@@ -87,6 +87,16 @@ def test_one_measurement_in_a_session_is_shown_with_its_time(monkeypatch: pytest
     assert "measured 0.998 mA at 0:32" in line(300.0, **once)
 
 
+def test_what_a_loop_says_stands_at_the_end_of_the_line(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    stream = Stream(tty=True)
+    view = LiveView(made_protocol(), QueueInbox(), stream=stream, keys=True)
+    view.show("PLV 0.81 over 50")
+    assert shown(view, stream, snapshot(State.TRAIN_ON, 15.0, 1.0)).endswith("PLV 0.81 over 50")
+    view.show("")
+    assert "PLV" not in shown(view, stream, snapshot(State.TRAIN_ON, 16.0, 1.0))[-60:]
+
+
 def test_a_narrow_terminal_still_shows_state_time_and_stop(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("COLUMNS", "60")
     stream = Stream(tty=True)

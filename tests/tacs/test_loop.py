@@ -173,9 +173,27 @@ def test_a_clock_that_is_known_turns_the_current_that_is_reckoned(closed):
     turned = 2.0 * np.pi * hz.mean() * 800e-6 * (begins_s - made.trace_s[0])
     right, wrong = lag_of_trains(closed), lag_of_trains(made)
     # Where the loop believes the current to be ahead, the current is that much behind.
-    expected = np.angle(np.exp(-1j * turned.mean()))
+    expected = np.angle(np.exp(1j * turned.mean()))
     mean_deg = circular(wrong)[0] - circular(right)[0]
     assert math.degrees(expected) - 25.0 < mean_deg < math.degrees(expected) + 25.0
+
+
+# -- which way round -------------------------------------------------------------------------------
+
+
+def test_a_lag_of_90_degrees_is_a_current_that_peaks_a_quarter_period_later():
+    """By the oscilloscope and the patient's true phase."""
+    plan = LoopPlan(rule="onoff", follow="both", lag_deg=90.0, **ALONE)
+    made = run_made(plan, seed=2, fwhm_hz=0.1, protocol=SHORT)
+    begins_s, _, phases = train_phases(made)
+    rhythm = made.eeg.phase_at(begins_s)
+    # Until the next peak of either, as a share of a period.
+    to_peak_of_current = np.mod(-phases, 2.0 * np.pi) / (2.0 * np.pi)
+    to_peak_of_rhythm = np.mod(-rhythm, 2.0 * np.pi) / (2.0 * np.pi)
+    later = np.exp(2j * np.pi * (to_peak_of_current - to_peak_of_rhythm))
+    assert len(begins_s) >= 4
+    assert np.angle(later.mean()) / (2.0 * np.pi) == pytest.approx(0.25, abs=0.06)
+    assert circular(lag_of_trains(made))[0] == pytest.approx(90.0, abs=20.0)
 
 
 # -- rest -----------------------------------------------------------------------------------------
