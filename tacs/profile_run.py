@@ -174,9 +174,12 @@ class ProfileRun:
             try:
                 while todo:
                     block, again = todo.pop(0)
-                    if not self._block(block, len(todo)) and again:
-                        self._say(f"{block.words}: will be repeated at the end")
-                        todo.append((block, False))
+                    if self._block(block, len(todo)) or not again:
+                        continue
+                    # Rest is that before the sweep: it cannot wait for the end.
+                    first = block.kind == "rest"
+                    self._say(f"{block.words}: will be repeated {'now' if first else 'at the end'}")
+                    todo.insert(0 if first else len(todo), (block, False))
                 self._until(self._free_from_s + self._plan.gap_s, "rest after the last block")
             except _EndedError as over:
                 ended, why = over.ended, over.why

@@ -72,6 +72,20 @@ def test_a_person_is_asked_for_rest_then_for_every_kind_of_block(tmp_path: Path)
     assert blocks[2].jitter_sd == 0.0
 
 
+def test_rest_with_lost_samples_is_repeated_before_the_sweep(tmp_path: Path) -> None:
+    clock, said = VirtualClock(), list[str]()
+    marks = a_table(tmp_path, "1\topen\n9\topen\n17\tclosed\n29\t10\n44\tjitter\n")
+    run = ProfileRun(
+        RawEEG(eeg(60.0), clock, drops=[(3.0, 1.0)]), clock, FileMarks(marks), a_plan(tmp_path),
+        say=said.append,
+    )  # fmt: skip
+    rows = run.run().rows
+    assert [(r.planned.words, bool(r.problem)) for r in rows[:3]] == [
+        ("rest, eyes open", True), ("rest, eyes open", False), ("rest, eyes closed", False),
+    ]  # fmt: skip
+    assert "rest, eyes open: will be repeated now" in said
+
+
 def test_a_jittered_block_drives_the_virtual_patient_pulse_by_pulse(tmp_path: Path) -> None:
     from devices.eeg_named import VIRTUAL
 
