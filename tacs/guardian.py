@@ -92,7 +92,7 @@ class Guardian:
         self.marks: dict[str, float] = {}
         self._said: set[str] = set()
         self.refused, self.refusal = 0, ""
-        self._played = PlayedTrack()
+        self._played = PlayedTrack(self.driver.capabilities.reaction_s)
         self._achieved_hz = math.nan
 
     def prepare(self) -> tuple[Identity, Achieved]:

@@ -34,7 +34,8 @@ class Played:
     started_s : float
         When the session started, by the machine's monotonic clock.
     tuned_s : float
-        When the device had answered to the command that set the frequency last, or began the sine.
+        When the frequency changed last, or the sine began: with the device's answer to the command,
+        or as much later as its queue is long.
     cycles : float
         From the sine's beginning until then.
     frequency_hz : float
@@ -75,9 +76,16 @@ class Played:
 
 
 class PlayedTrack:
-    """Follows the commands that set the sine."""
+    """Follows the commands that set the sine.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    reaction_s : float
+        Of a device with a queue: what is in it is played with the frequency that it was made with.
+    """
+
+    def __init__(self, reaction_s: float = 0.0) -> None:
+        self._reaction_s = reaction_s
         self._now: Played | None = None
         self._level = 0.0
 
@@ -86,12 +94,13 @@ class PlayedTrack:
         self._now = Played(started_s=started_s, tuned_s=at_s, cycles=0.0, frequency_hz=frequency_hz)
 
     def tuned(self, at_s: float, frequency_hz: float) -> None:
-        """Note a change of the frequency without a jump."""
+        """Note a change of the frequency without a jump, which had been answered at a time."""
         was = self._now
         if was is None:
             return
-        cycles = was.cycles + was.frequency_hz * (at_s - was.tuned_s)
-        self._now = replace(was, tuned_s=at_s, cycles=cycles, frequency_hz=frequency_hz)
+        from_s = at_s + self._reaction_s
+        cycles = was.cycles + was.frequency_hz * (from_s - was.tuned_s)
+        self._now = replace(was, tuned_s=from_s, cycles=cycles, frequency_hz=frequency_hz)
 
     def levelled(self, level: float, sent_s: float, answered_s: float) -> None:
         """Note a command of the level: when it was sent, and when it had been answered."""

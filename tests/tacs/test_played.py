@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tacs.clock import QueueInbox
 from tacs.dose import read_trace
 from tacs.driver import find_driver
 from tacs.guardian import Telemetry
@@ -116,3 +117,39 @@ def test_every_train_is_where_and_at_the_phase_that_the_oscilloscope_shows(
         seen_rad = np.angle(((seen - seen.mean()) * turns * window).sum())
         off = math.remainder(seen_rad - begin - played.phase_rad(from_s), 2.0 * math.pi)
         assert abs(math.degrees(off)) < 4.0
+
+
+def test_what_is_in_a_queue_is_played_with_the_frequency_that_it_was_made_with():
+    track = PlayedTrack(reaction_s=0.16)
+    track.began(100.0, 100.01, 10.0)
+    track.tuned(102.01, 10.5)
+    now = told(track)
+    assert now.cycles == pytest.approx(10.0 * 2.16)
+    assert now.tuned_s == pytest.approx(102.17)
+
+
+@pytest.mark.parametrize("device", ["synthpal", "nidaq"])
+def test_after_a_new_frequency_the_phase_is_still_the_oscilloscope_s(tmp_path: Path, device: str):
+    last: list[Telemetry] = []
+    script = [
+        (35.0, 'retune:{"frequency_hz": 10.67}'),
+        (36.5, 'retune:{"frequency_hz": 11.07}'),
+    ]
+    done = run(
+        protocol(duration_s=70.0, retune={"within_hz": 1.0}, frequency_hz=10.27),
+        f"emulated:{device}", subject="a", session="1", dataset=tmp_path / "d", clock="virtual",
+        inbox=QueueInbox(script), watch=last.append,
+    )  # fmt: skip
+    assert done.trace is not None
+    about = json.loads(Path(str(done.trace).replace(".tsv.gz", ".json")).read_text())
+    played = next(x.played for x in reversed(last) if x.played is not None)
+    current_ma = read_trace(done.trace, len(about["Columns"]))[about["Columns"].index("Oz")]
+    times_s = played.started_s + about["StartTime"] + np.arange(len(current_ma)) / 1000.0
+    full = (times_s > played.started_s + 40.0) & (times_s < played.started_s + 42.0)
+    turns = np.exp(-2j * np.pi * played.frequency_hz * (times_s[full] - times_s[full][0]))
+    seen_rad = np.angle((current_ma[full] * turns * np.hanning(full.sum())).sum())
+    told_rad = begin_rad(protocol()) + played.phase_rad(times_s[full][0])
+    off_deg = math.degrees(math.remainder(seen_rad - told_rad, 2.0 * math.pi))
+    # Two steps of 0.4 Hz, each 0.16 s late, would be 46 degrees. A queue that is filled once a tick
+    # is known to 20 ms: 5.8 degrees.
+    assert abs(off_deg) < 0.8 * 360.0 * 0.02
