@@ -71,7 +71,7 @@ class LoopPlan:
         it is.
     amplitude : float or None
         Share of rest below whose amplitude the rhythm is too small; None: half of it where a burst
-        aims at a phase, else none.
+        or train aims at a phase, else none.
     state_s : float
         Signal that the state is told from.
     gate : StateGate
@@ -179,7 +179,7 @@ class LoopPlan:
         """Share of rest below whose amplitude the rhythm is too small."""
         if self.amplitude is not None:
             return self.amplitude
-        return 0.5 if self.rule == "burst" and self.aims else 0.0
+        return 0.5 if self.rule != "lock" and self.aims else 0.0
 
     @property
     def aims(self) -> bool:

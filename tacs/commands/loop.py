@@ -126,8 +126,8 @@ def loop(
         float | None,
         typer.Option(
             "--gate-amplitude",
-            help="only where the rhythm is larger than in this share of rest; 0.5 for a burst at "
-            "a phase, else 0",
+            help="only where the rhythm is larger than in this share of rest; 0.5 for a burst or "
+            "train at a phase, else 0",
             show_default=False,
         ),
     ] = None,

@@ -47,8 +47,8 @@ EEG = "virtual:3?sfreq_hz=250&chunk=5&peak_hz=10"
 
 @pytest.fixture(scope="module")
 def closed():
-    return run_made(LoopPlan(rule="onoff", follow="both", **ALONE), seed=2, fwhm_hz=0.1,
-                    protocol=SHORT)  # fmt: skip
+    plan = LoopPlan(rule="onoff", follow="both", amplitude=0.0, **ALONE)
+    return run_made(plan, seed=2, fwhm_hz=0.1, protocol=SHORT)
 
 
 def test_trains_begin_at_the_lag_as_the_oscilloscope_and_the_truth_show(closed):
@@ -167,7 +167,9 @@ def test_a_clock_that_is_known_turns_the_current_that_is_reckoned(closed):
     """Believed 800 ppm fast, an emulated device that is right lags by 2.9 degrees a second."""
     with pytest.raises(InputError, match="device-ppm"):
         LoopPlan(rule="lock", device=DeviceClock(ppm=2000.0), **ALONE)
-    plan = LoopPlan(rule="onoff", follow="both", device=DeviceClock(ppm=800.0), **ALONE)
+    plan = LoopPlan(
+        rule="onoff", follow="both", device=DeviceClock(ppm=800.0), amplitude=0.0, **ALONE
+    )
     made = run_made(plan, seed=2, fwhm_hz=0.1, protocol=SHORT)
     begins_s, hz, _ = train_phases(made)
     turned = 2.0 * np.pi * hz.mean() * 800e-6 * (begins_s - made.trace_s[0])
@@ -183,7 +185,7 @@ def test_a_clock_that_is_known_turns_the_current_that_is_reckoned(closed):
 
 def test_a_lag_of_90_degrees_is_a_current_that_peaks_a_quarter_period_later():
     """By the oscilloscope and the patient's true phase."""
-    plan = LoopPlan(rule="onoff", follow="both", lag_deg=90.0, **ALONE)
+    plan = LoopPlan(rule="onoff", follow="both", lag_deg=90.0, amplitude=0.0, **ALONE)
     made = run_made(plan, seed=2, fwhm_hz=0.1, protocol=SHORT)
     begins_s, _, phases = train_phases(made)
     rhythm = made.eeg.phase_at(begins_s)
@@ -244,6 +246,23 @@ def test_the_rhythm_must_be_larger_than_in_half_of_rest_by_default(tmp_path):
     assert 0.25 < small < 0.75
     assert gated.counts["phase_check"]["plv"] > free.counts["phase_check"]["plv"] - 0.02
     assert gated.counts["triggers"] < free.counts["triggers"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "share"),
+    [
+        ({"rule": "burst"}, 0.5),
+        ({"rule": "burst", "lag_deg": None}, 0.0),
+        ({"rule": "burst", "control": "open-loop"}, 0.0),
+        ({"rule": "burst", "control": "random-phase"}, 0.5),
+        ({"rule": "onoff", "follow": "both"}, 0.5),
+        ({"rule": "onoff", "follow": "frequency"}, 0.0),
+        ({"rule": "lock"}, 0.0),
+        ({"rule": "lock", "amplitude": 0.2}, 0.2),
+    ],
+)
+def test_what_aims_at_a_phase_needs_half_of_rests_amplitude(changes, share):
+    assert LoopPlan(**{**ALONE, **changes}).amplitude_quantile == share
 
 
 @pytest.mark.parametrize(
