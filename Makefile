@@ -10,8 +10,9 @@ JOBS   ?= 2
 demo: $(VENV)/.installed
 	$(BIN)/tacs demo
 
+# One thread for each worker: small matrices on several threads cost twice the time.
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest -n $(JOBS)
+	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
