@@ -20,7 +20,8 @@ from tacs.beside import Beside, beside_of
 from tacs.bids import SessionPaths, ensure_dataset
 from tacs.checking import Setup
 from tacs.clock import Clock, MonotonicClock, QueueInbox, VirtualClock
-from tacs.eeg import EEGStream, open_source
+from tacs.driver import EmulatedDevice
+from tacs.eeg import EEGStream, feel, open_source
 from tacs.eeg_watch import plain_timing
 from tacs.errors import InputError, SafetyRefusal
 from tacs.guardian import Telemetry
@@ -270,7 +271,8 @@ def run_loop(
                 else:
                     leash = Leash(runs, inbox.put, time, say)
                     record = _conduct(
-                        prescribed, played, paths, time, inbox, watch, loop, leash, show, say
+                        prescribed, played, paths, time, inbox, watch, loop, leash, show, say,
+                        _attach(eeg, source, time),
                     )  # fmt: skip
                     why = loop.ended or f"the session is over: {record.outcome}"
                 hung = runs.hangs()
@@ -315,6 +317,7 @@ def _conduct(
     leash: Leash,
     show: Callable[[str], None],
     say: Callable[[str], None],
+    attach: Callable[[EmulatedDevice], None] | None,
 ) -> RunRecord:
     said = ""
 
@@ -340,8 +343,20 @@ def _conduct(
         inbox=inbox,
         watch=hear,
         time=time if isinstance(time, VirtualClock) else None,
+        attach=attach,
         **prescribed.options,
     )
+
+
+def _attach(eeg: object, source: EEGStream, time: Clock) -> Callable[[EmulatedDevice], None] | None:
+    """What has a virtual patient by name feel the emulated device; both live by one clock."""
+    if not isinstance(eeg, str) or not time.virtual:
+        return None
+
+    def attach(device: EmulatedDevice) -> None:
+        feel(source, device)
+
+    return attach
 
 
 def _for_seconds(

@@ -254,10 +254,10 @@ def loop(
                 },
                 confirm=confirm,
             )  # fmt: skip
-        if prescribed is not None and eeg.startswith("virtual:"):
+        if prescribed is not None and eeg.startswith("virtual:") and clock != "virtual":
             console.output.say(
-                "caution: this virtual patient is not wired to the stimulator; it shows neither "
-                "artefact nor response"
+                "caution: on the real clock this virtual patient is not wired to the stimulator; "
+                "it shows neither artefact nor response"
             )
         result = _run(
             run_loop, prescribed, plan, eeg, subject=subject, session=session, dataset=out,
