@@ -81,7 +81,7 @@ class Conduct:
     planned: Protocol | None = None
     study: SiteStudy | None = None
     writer: Callable[[Path], RecordWriter] = RecordWriter
-    attach: Callable[[EmulatedDevice], None] | None = None
+    attach: Callable[[EmulatedDevice], object] | None = None
     emulated: EmulatedDevice | None = None
     warnings: list[str] = field(default_factory=list)
     zero_s: float = 0.0
@@ -97,7 +97,7 @@ class Conduct:
         confirm: Callable[[str, Sequence[str]], None] | None = None,
         watch: Callable[[Telemetry], None] | None = None,
         operator_lease: bool = False,
-        attach: Callable[[EmulatedDevice], None] | None = None,
+        attach: Callable[[EmulatedDevice], object] | None = None,
     ) -> Conduct:
         """Check a request once more, and claim its place in the data set.
 

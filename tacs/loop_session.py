@@ -8,11 +8,11 @@ every rule that it has.
 
 from __future__ import annotations
 
-import inspect
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,7 +23,7 @@ from tacs.clock import Clock, MonotonicClock, QueueInbox, VirtualClock
 from tacs.driver import EmulatedDevice
 from tacs.eeg import EEGStream, feel, open_source
 from tacs.eeg_watch import plain_timing
-from tacs.errors import InputError, SafetyRefusal
+from tacs.errors import InputError
 from tacs.guardian import Telemetry
 from tacs.loop import Loop
 from tacs.loop_inbox import WakingInbox
@@ -46,9 +46,8 @@ from tacs.loop_state import StateKeeper
 from tacs.marks import ReturnKey, open_marks
 from tacs.played import begin_rad
 from tacs.protocol import Protocol
-from tacs.readiness import refusals
 from tacs.run_record import RunRecord
-from tacs.runner import checked_request, run
+from tacs.runner import refuse_early, run
 from tacs.triggers import TriggerTimer, open_output
 
 __all__ = ["LoopResult", "Prescribed", "run_loop"]
@@ -272,7 +271,7 @@ def run_loop(
                     leash = Leash(runs, inbox.put, time, say)
                     record = _conduct(
                         prescribed, played, paths, time, inbox, watch, loop, leash, show, say,
-                        _attach(eeg, source, time),
+                        partial(feel, source) if isinstance(eeg, str) else None,
                     )  # fmt: skip
                     why = loop.ended or f"the session is over: {record.outcome}"
                 hung = runs.hangs()
@@ -317,7 +316,7 @@ def _conduct(
     leash: Leash,
     show: Callable[[str], None],
     say: Callable[[str], None],
-    attach: Callable[[EmulatedDevice], None] | None,
+    attach: Callable[[EmulatedDevice], object] | None,
 ) -> RunRecord:
     said = ""
 
@@ -346,17 +345,6 @@ def _conduct(
         attach=attach,
         **prescribed.options,
     )
-
-
-def _attach(eeg: object, source: EEGStream, time: Clock) -> Callable[[EmulatedDevice], None] | None:
-    """What has a virtual patient by name feel the emulated device; both live by one clock."""
-    if not isinstance(eeg, str) or not time.virtual:
-        return None
-
-    def attach(device: EmulatedDevice) -> None:
-        feel(source, device)
-
-    return attach
 
 
 def _for_seconds(
@@ -400,18 +388,15 @@ def _before_rest(
             raise InputError(f"{path}: this session has a record already; give another --session")
     if prescribed is None or protocol is None:
         return
-    known = set(inspect.signature(checked_request).parameters)
-    request = checked_request(
+    refuse_early(
         protocol,
         prescribed.setup,
         subject=paths.subject,
         session=paths.session,
         dataset=paths.dataset,
         clock=clock,
-        **{key: value for key, value in prescribed.options.items() if key in known},
+        **prescribed.options,
     )
-    if breaches := refusals(request):
-        raise SafetyRefusal(breaches)
 
 
 def _guide(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from typing import Any, Final
 
 from analysis.marks import AT_REST
@@ -20,17 +21,15 @@ from tacs.dataset import refuse_other_spelling
 from tacs.eeg import EEGStream, feel, open_source
 from tacs.eeg_record import StreamRecorder
 from tacs.eeg_watch import plain_timing
-from tacs.errors import InputError, SafetyRefusal, TacsError
+from tacs.errors import InputError, TacsError
 from tacs.files import write_text
 from tacs.guardian import Telemetry
 from tacs.profile_listener import VisitListener
 from tacs.profile_ran import RanVisit, VisitPlaces, alignment_of, artefact_of
 from tacs.profile_visit import first_train_s, loop_rad, phase_refusal, train_table
 from tacs.protocol import Protocol
-from tacs.readiness import refusals, still_to_do
 from tacs.run_record import RunRecord
-from tacs.runner import run
-from tacs.session_request import SessionRequest
+from tacs.runner import refuse_early, run
 from tacs.signals import signals_to
 
 __all__ = ["run_visit"]
@@ -102,7 +101,11 @@ def run_visit(
     delay_s = 0.0 if eeg_delay_s is None else eeg_delay_s
     if not -1.0 < delay_s < 1.0:
         raise InputError(f"--eeg-delay {1e3 * delay_s:g}: write milliseconds, less than 1000")
-    _refuse_before_rest(protocol, setup, places, options or {}, say)
+    # Everything that can refuse is asked now, so that nobody rests for nothing; it is asked again.
+    refuse_early(
+        protocol, setup, subject=places.subject, session=places.session, dataset=places.dataset,
+        clock=clock, say=say, **(options or {}),
+    )  # fmt: skip
     refuse_other_spelling(places.paths)
     places.paths.refuse_used()
     if places.table.exists():
@@ -171,34 +174,6 @@ def run_visit(
     )
 
 
-def _refuse_before_rest(
-    protocol: Protocol,
-    setup: Setup,
-    places: VisitPlaces,
-    options: dict[str, Any],
-    say: Callable[[str], None],
-) -> None:
-    """Ask everything that can refuse now, so that nobody rests for nothing; it is asked again."""
-    request = SessionRequest(
-        protocol=protocol,
-        setup=setup,
-        subject=places.subject,
-        session=places.session,
-        dataset=places.dataset,
-        faults=tuple(options.get("faults", ())),
-        operator=options.get("operator", ""),
-        role=options.get("role", ""),
-        overrides=options.get("overrides", {}),
-        people=options.get("people", False) or not setup.device.emulated,
-    )
-    if breaches := refusals(request):
-        raise SafetyRefusal(breaches)
-    if not setup.device.emulated and options.get("confirm") is None:
-        raise InputError("arming a real device needs a confirmation (--confirm SUBJECT:HASH)")
-    for line in still_to_do(request):
-        say(f"needed before arming: {line}")
-
-
 def _conduct(
     protocol: Protocol,
     setup: Setup,
@@ -238,16 +213,11 @@ def _conduct(
             inbox=inbox,
             watch=_hearing(listener, beside, inbox, watch),
             time=time if isinstance(time, VirtualClock) else None,
-            attach=lambda device: _attach(source, device),
+            attach=partial(feel, source),
             **options,
         )
     _record_for(AFTER_S, listener, time, None)
     return record, rested_s, at_rest
-
-
-def _attach(source: EEGStream, device: Any) -> None:
-    """Have a virtual patient feel the emulated device."""
-    feel(source, device)
 
 
 def _hearing(

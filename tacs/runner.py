@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from tacs.by_hand import sheet_of
 from tacs.checking import Setup, prepare
@@ -23,7 +24,7 @@ from tacs.readiness import refusals, still_to_do
 from tacs.run_record import RunRecord
 from tacs.session_request import SessionRequest
 
-__all__ = ["RunRecord", "checked_request", "run"]
+__all__ = ["RunRecord", "refuse_early", "run"]
 
 
 def run(
@@ -48,7 +49,7 @@ def run(
     people: bool = False,
     settings: Sequence[Entry] = (),
     time: VirtualClock | None = None,
-    attach: Callable[[EmulatedDevice], None] | None = None,
+    attach: Callable[[EmulatedDevice], object] | None = None,
 ) -> RunRecord:
     """Run one session from the checks to the data set.
 
@@ -119,11 +120,8 @@ def run(
         faults=faults, titrate=titrate, operator=operator, role=role, overrides=overrides,
         stratum=stratum, people=people, settings=settings,
     )  # fmt: skip
-    setup = request.setup
     inbox = inbox or QueueInbox()
-    if say is not None:
-        for line in still_to_do(request):
-            say(f"needed before arming: {line}")
+    _tell_to_do(request, say)
     if clock == "virtual":
         return Conduct.of(
             request,
@@ -135,11 +133,50 @@ def run(
             attach=attach,
         ).run()
     # The guardian checks all this again; refused here, nothing has to be started first.
+    _refuse(request, confirm)
+    return operate(request, inbox=inbox, watch=watch, confirm=confirm, own_lease=not operator_lease)
+
+
+def refuse_early(
+    protocol: Protocol,
+    device: str | Setup,
+    *,
+    say: Callable[[str], None] | None = None,
+    confirm: Callable[[str, Sequence[str]], None] | None = None,
+    **asked: Any,
+) -> None:
+    """Refuse what :func:`run` would, for whoever has minutes of rest recorded before it.
+
+    Parameters
+    ----------
+    protocol, device, say, confirm
+        As :func:`run` takes them.
+    **asked
+        What else is asked of :func:`run`, of the session itself.
+
+    Raises
+    ------
+    SafetyRefusal
+        A limit is broken.
+    InputError
+        Bad usage, no such device, or nobody to confirm the arming of a real one.
+    """
+    request = checked_request(protocol, device, **asked)
+    _refuse(request, confirm)
+    _tell_to_do(request, say)
+
+
+def _refuse(request: SessionRequest, confirm: Callable[[str, Sequence[str]], None] | None) -> None:
     if breaches := refusals(request):
         raise SafetyRefusal(breaches)
-    if not setup.device.emulated and confirm is None:
+    if not request.setup.device.emulated and confirm is None:
         raise InputError("arming a real device needs a confirmation (--confirm SUBJECT:HASH)")
-    return operate(request, inbox=inbox, watch=watch, confirm=confirm, own_lease=not operator_lease)
+
+
+def _tell_to_do(request: SessionRequest, say: Callable[[str], None] | None) -> None:
+    if say is not None:
+        for line in still_to_do(request):
+            say(f"needed before arming: {line}")
 
 
 def checked_request(
@@ -159,7 +196,7 @@ def checked_request(
     people: bool = False,
     settings: Sequence[Entry] = (),
 ) -> SessionRequest:
-    """Return what :func:`run` asks a guardian for, for whoever wants to have it refused early.
+    """Return what :func:`run` asks a guardian for.
 
     Parameters
     ----------
