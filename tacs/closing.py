@@ -90,7 +90,7 @@ class Closing:
             self.clock.wait(self.zero_s + record.closing_s)
         commanded = self._commanded(session, achieved_hz, guardian)
         delivered, quiet_s = self._measured(session, info, commanded)
-        if self.study is None:
+        if self._may_retune:
             commanded, delivered = self._with_frequencies(commanded, delivered)
         if guardian.journal.problem:
             self.warnings.append(
@@ -163,6 +163,13 @@ class Closing:
             self.warnings.append(NOT_WHOLE)
             return at_least(commanded, delivered), None
         return delivered, quiet_s if session.cause else None
+
+    @property
+    def _may_retune(self) -> bool:
+        """Whether there can have been several frequencies; never in a blinded session."""
+        trains = self.protocol.trains
+        sweeps = trains is not None and bool(trains.steps)
+        return self.study is None and (sweeps or self.protocol.retune is not None)
 
     def _with_frequencies(self, *doses: Delivered) -> list[Delivered]:
         """The same with every frequency that flowed, as the record has it."""

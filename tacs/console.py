@@ -25,6 +25,15 @@ ParticipantOption = Annotated[
 DeviceOption = Annotated[
     str, typer.Option("--device", help="emulated:synthpal, synthpal:/dev/ttyACM0, …")
 ]
+ConfirmOption = Annotated[
+    str, typer.Option("--confirm", help="SUBJECT:HASH, instead of typing it for a real device")
+]
+OperatorOption = Annotated[str, typer.Option("--operator", help="who runs it, for the record")]
+RoleOption = Annotated[str, typer.Option("--role", help="the operator's role")]
+FaultOption = Annotated[
+    list[str] | None,
+    typer.Option("--fault", help="NAME[@SECONDS][=VALUE], emulated devices only; repeatable"),
+]
 
 
 class Output:

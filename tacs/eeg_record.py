@@ -223,6 +223,8 @@ class StreamRecorder:
             It cannot be written; the stream stays where it was.
         """
         self.close()
+        if not self._begun:
+            return None  # what lies at its place since is somebody else's
         if not self._n:
             _remove(self.path)
             return None

@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tacs.clock import utc_now
-from tacs.errors import InputError
 from tacs.files import write_text
 from tacs.outcome_doubts import Doubt, doubts
 from tacs.outcome_methods import MethodSection, method_section
 from tacs.outcome_page_words import banners, key_figures, title
 from tacs.outcome_tables import measure_rows, preparation_rows
 from tacs.report_outcome import PowerRow, outcome_pictures, power_rows
-from tacs.report_page import Picture, render, versions
+from tacs.report_page import Picture, page_and_numbers, render, versions
 from tacs.report_summary import Banner, KeyFigure
 
 if TYPE_CHECKING:
@@ -74,10 +73,7 @@ def outcome_report(
     InputError
         A file cannot be written, or the name does not end in ``.html``.
     """
-    path = Path(out)
-    if path.suffix.lower() not in (".html", ".htm"):
-        raise InputError(f"--report {out}: give a name that ends in .html")
-    numbers = path.with_suffix(".json")
+    path, numbers = page_and_numbers(out)
     data = outcome.to_dict()
     pictures, missing = outcome_pictures(outcome, data, all_of_them=True)
     named = [("Before", str(before)), ("After", str(after))]

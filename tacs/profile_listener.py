@@ -18,7 +18,7 @@ from analysis.marks import CURRENT_ON
 from analysis.profile_visits import Visit
 from tacs.clock import Clock
 from tacs.eeg import EEGBlock, EEGStream
-from tacs.errors import LinkLost, RecordError, SourceOver
+from tacs.errors import LinkLost, RecordError, SourceOver, TacsError
 from tacs.guardian import Telemetry
 from tacs.profile_blocks import Timeline
 from tacs.profile_visit import Train
@@ -187,7 +187,7 @@ class VisitListener:
             self._note(self._heard.popleft())
         try:
             self._flush()
-        except RecordError as exc:
+        except TacsError as exc:  # the recording itself has still to be kept
             self._end(str(exc))
         self.counts.not_recorded += len(self._pending)
         self._pending.clear()

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tacs.clock import utc_now
-from tacs.errors import InputError
 from tacs.files import write_text
 from tacs.profile_methods import profile_methods
 from tacs.profile_page_words import banners, ends, first_words, key_figures, title
@@ -22,7 +21,7 @@ from tacs.profile_tables import (
     provenance_rows,
     reliability_words,
 )
-from tacs.report_page import Picture, render, versions
+from tacs.report_page import Picture, page_and_numbers, render, versions
 from tacs.report_summary import Banner, KeyFigure
 
 if TYPE_CHECKING:
@@ -101,10 +100,7 @@ def profile_report(
     InputError
         A file cannot be written, or the name does not end in ``.html``.
     """
-    path = Path(out)
-    if path.suffix.lower() not in (".html", ".htm"):
-        raise InputError(f"--report {out}: give a name that ends in .html")
-    numbers = path.with_suffix(".json")
+    path, numbers = page_and_numbers(out)
     methods, references = profile_methods(data)
     page = ProfilePage(
         title=title(data),

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import tacs
+from tacs.errors import InputError
 from tacs.report_words import FILTERS
 
-__all__ = ["Picture", "render", "versions"]
+__all__ = ["Picture", "page_and_numbers", "render", "versions"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +24,20 @@ class Picture:
     src: str
     alt: str
     caption: str
+
+
+def page_and_numbers(out: str | Path) -> tuple[Path, Path]:
+    """Return where a page goes, and the JSON beside it that has its numbers.
+
+    Raises
+    ------
+    InputError
+        The name does not end in ``.html``.
+    """
+    path = Path(out)
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise InputError(f"--report {out}: give a name that ends in .html")
+    return path, path.with_suffix(".json")
 
 
 def versions() -> tuple[tuple[str, str], ...]:

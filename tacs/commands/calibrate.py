@@ -10,7 +10,7 @@ import typer
 
 from tacs import console
 from tacs.commands.upkeep import LOAD_ATTACHED, load_confirmation
-from tacs.console import RigOption, SiteOption
+from tacs.console import FaultOption, RigOption, SiteOption
 from tacs.errors import InputError
 
 
@@ -74,10 +74,7 @@ def calibrate(
             show_default=False,
         ),
     ] = 0,
-    fault: Annotated[
-        list[str] | None,
-        typer.Option("--fault", help="NAME[@SECONDS][=VALUE], emulated devices only; repeatable"),
-    ] = None,
+    fault: FaultOption = None,
     confirm: Annotated[
         str, typer.Option("--confirm", help=f"'{LOAD_ATTACHED}', instead of typing it")
     ] = "",

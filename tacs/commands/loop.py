@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from tacs import console
-from tacs.console import ParticipantOption, RigOption, SessionLabel, SiteOption, Subject
+from tacs.console import (
+    ConfirmOption,
+    FaultOption,
+    OperatorOption,
+    ParticipantOption,
+    RigOption,
+    RoleOption,
+    SessionLabel,
+    SiteOption,
+    Subject,
+)
 from tacs.errors import InputError
 
 if TYPE_CHECKING:
@@ -208,15 +218,10 @@ def loop(
     rig: RigOption = "",
     site: SiteOption = "",
     participant: ParticipantOption = "",
-    operator: Annotated[str, typer.Option("--operator", help="who runs it, for the record")] = "",
-    role: Annotated[str, typer.Option("--role", help="the operator's role")] = "operator",
-    confirm: Annotated[
-        str, typer.Option("--confirm", help="SUBJECT:HASH, instead of typing it for a real device")
-    ] = "",
-    fault: Annotated[
-        list[str] | None,
-        typer.Option("--fault", help="NAME[@SECONDS][=VALUE], emulated devices only; repeatable"),
-    ] = None,
+    operator: OperatorOption = "",
+    role: RoleOption = "operator",
+    confirm: ConfirmOption = "",
+    fault: FaultOption = None,
 ) -> None:
     """Run a session that listens: rest, then trains, a lock or bursts by what EEG shows.
 

@@ -9,7 +9,17 @@ import typer
 
 from tacs import console
 from tacs.commands import profile_norms
-from tacs.console import PairsCommand, ParticipantOption, Picks, RigOption, SiteOption
+from tacs.console import (
+    ConfirmOption,
+    FaultOption,
+    OperatorOption,
+    PairsCommand,
+    ParticipantOption,
+    Picks,
+    RigOption,
+    RoleOption,
+    SiteOption,
+)
 from tacs.errors import InputError
 
 app = typer.Typer(
@@ -217,21 +227,16 @@ def run(
             help="electrical: by how much the stamps of the EEG are late, ms; as measured",
         ),
     ] = None,
-    confirm: Annotated[
-        str, typer.Option("--confirm", help="SUBJECT:HASH, instead of typing it for a real device")
-    ] = "",
+    confirm: ConfirmOption = "",
     people: Annotated[
         bool,
         typer.Option(
             "--people", help="rehearse with screening, consent, checklist and identity required"
         ),
     ] = False,
-    operator: Annotated[str, typer.Option("--operator", help="who runs it, for the record")] = "",
-    role: Annotated[str, typer.Option("--role", help="the operator's role")] = "operator",
-    fault: Annotated[
-        list[str] | None,
-        typer.Option("--fault", help="NAME[@SECONDS][=VALUE], emulated devices only; repeatable"),
-    ] = None,
+    operator: OperatorOption = "",
+    role: RoleOption = "operator",
+    fault: FaultOption = None,
     site: SiteOption = "",
     participant: ParticipantOption = "",
 ) -> None:

@@ -91,11 +91,9 @@ def run_external(
     with signals_to(inbox):
         try:
             ran = running.run(inbox)
-        except BaseException:  # Ctrl-C too: what was recorded is kept, whatever ended it
-            if recorder.begun and (kept := recorder.finish()) is not None:
-                console.output.say(f"recorded: {kept.path}")
-            raise
-    done = recorder.finish()
+        finally:  # whatever ended it, what was recorded is kept
+            if (done := recorder.finish()) is not None:
+                console.output.say(f"recorded: {done.path}")
     recording = None if done is None else str(done.path)
     data: dict[str, Any] = {
         **ran.to_dict(),

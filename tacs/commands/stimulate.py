@@ -10,9 +10,13 @@ import typer
 
 from tacs import console
 from tacs.console import (
+    ConfirmOption,
     DeviceOption,
+    FaultOption,
+    OperatorOption,
     ParticipantOption,
     RigOption,
+    RoleOption,
     SessionLabel,
     SiteOption,
     Subject,
@@ -93,15 +97,10 @@ def run(
     clock: Annotated[
         str, typer.Option("--clock", help="real, or virtual (emulated only)")
     ] = "real",
-    fault: Annotated[
-        list[str] | None,
-        typer.Option("--fault", help="NAME[@SECONDS][=VALUE], emulated devices only; repeatable"),
-    ] = None,
-    confirm: Annotated[
-        str, typer.Option("--confirm", help="SUBJECT:HASH, instead of typing it for a real device")
-    ] = "",
-    operator: Annotated[str, typer.Option("--operator", help="who runs it, for the record")] = "",
-    role: Annotated[str, typer.Option("--role", help="the operator's role")] = "operator",
+    fault: FaultOption = None,
+    confirm: ConfirmOption = "",
+    operator: OperatorOption = "",
+    role: RoleOption = "operator",
     titrate: Annotated[
         bool,
         typer.Option(
