@@ -163,7 +163,7 @@ def run_visit(
         protocol=protocol,
         record=record,
         recording=done,
-        table=places.table if listener.rows else None,
+        table=places.table if places.table.exists() else None,
         trains=tuple(listener.rows),
         counts=listener.counts,
         rest_s=rested_s,

@@ -108,7 +108,7 @@ def test_a_record_that_cannot_be_read_ends_no_closing_and_tells_no_frequency(
         raise InputError(f"{path}: cannot be read (Input/output error)")
 
     monkeypatch.setattr(closing, "read_record", refused)
-    found = session(tmp_path, protocol(duration_s=60.0))
+    found = session(tmp_path, protocol(duration_s=60.0, retune={"within_hz": 1.0}))
     assert (found.outcome, found.delivered and found.delivered.frequency_hz) == ("done", None)
     assert any("which frequencies there were is not known" in x for x in found.warnings)
     booked = Ledger(site_folder, emulated=True).history("P01", utc_now())

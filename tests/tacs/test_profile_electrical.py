@@ -180,6 +180,22 @@ def test_a_stop_keeps_the_trains_that_were_given(tmp_path: Path):
     assert rows[-1].stop_s < 64.3
 
 
+def test_a_table_that_cannot_be_written_stops_the_session_and_the_recording_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def full(path: Path, text: str) -> None:
+        raise InputError(f"{path}: cannot be written (No space left on device)")
+
+    monkeypatch.setattr("tacs.profile_electrical.write_text", full)
+    done, _ = ran(tmp_path)
+    assert done.record is not None
+    assert done.record.outcome == "stopped"
+    assert "No space left on device" in done.record.cause
+    assert "No space left on device" in done.eeg_ended
+    assert done.recording is not None
+    assert done.table is None
+
+
 def test_a_stop_in_the_rest_means_no_session(tmp_path: Path):
     done, heard = ran(tmp_path, inbox=QueueInbox([(5.0, "alive"), (6.0, "stop:SIGINT")]))
     assert done.record is None
