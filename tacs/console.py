@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, TextIO
+from typing import Annotated, Any, NoReturn, TextIO
 
 import typer
 from typer.core import TyperCommand
@@ -59,6 +59,12 @@ class Output:
         stream = self._stream or sys.stdout
         stream.write(text + "\n")
         stream.flush()
+
+    def failed(self, data: dict[str, Any], prose: str, why: str, exit_code: int) -> NoReturn:
+        """Print what there is all the same, say why that is not all, and leave with a code."""
+        self.result(data | {"error": why, "exit_code": exit_code}, prose)
+        self.say(f"tacs: {why}")
+        raise typer.Exit(exit_code)
 
     def error(self, message: str, exit_code: int, **more: Any) -> None:
         """Print the one JSON object of a command that failed; the prose has been said already."""

@@ -20,14 +20,11 @@ from tacs.console import (
     SiteOption,
     Subject,
 )
-from tacs.errors import InputError
+from tacs.errors import InputError, TacsError
 
 if TYPE_CHECKING:
     from tacs.loop_plan import LoopPlan
     from tacs.loop_session import LoopResult, Prescribed
-
-
-FAULT = 5
 
 
 def loop(
@@ -271,14 +268,12 @@ def loop(
     except AnalysisError as exc:
         raise _translated(exc) from exc
     data = result.to_dict()
-    bad = result.failed or (result.record is not None and result.record.outcome != "done")
     if result.failed:
         why = data["aborted"] or result.why
-        data |= {"error": why, "exit_code": FAULT}
-        console.output.say(f"tacs: {why}")
+        console.output.failed(data, _prose(data), why, TacsError.exit_code)
     console.output.result(data, _prose(data))
-    if bad:
-        raise typer.Exit(FAULT)
+    if result.record is not None and result.record.outcome != "done":
+        raise typer.Exit(TacsError.exit_code)
 
 
 def _translated(exc: Exception) -> Exception:

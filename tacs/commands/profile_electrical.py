@@ -9,10 +9,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer
-
 from tacs import console
-from tacs.errors import InputError
+from tacs.errors import InputError, NoAnswer, TacsError
 
 if TYPE_CHECKING:
     from analysis.profile_visits import Visit
@@ -20,9 +18,6 @@ if TYPE_CHECKING:
     from tacs.profile_ran import RanVisit, VisitPlaces
 
 __all__ = ["run_electrical"]
-
-FAULT = 5
-NOT_DONE = 3
 
 
 def run_electrical(
@@ -143,17 +138,15 @@ def _tell(ran: RanVisit, data: dict[str, Any], steps: Sequence[str], told: Seque
     lines += [f"next: {text}" for text in steps]
     code, why = 0, ""
     if ran.eeg_ended:
-        code, why = FAULT, f"EEG ended: {ran.eeg_ended}"
+        code, why = TacsError.exit_code, f"EEG ended: {ran.eeg_ended}"
     elif ran.record is None:
-        code, why = FAULT, "ended by hand before the session; no current was given"
+        code, why = TacsError.exit_code, "ended by hand before the session; no current was given"
     elif ran.record.outcome != "done":
-        code, why = FAULT, f"session {ran.record.outcome}: {ran.record.cause}"
+        code, why = TacsError.exit_code, f"session {ran.record.outcome}: {ran.record.cause}"
     elif not ran.trains:
-        code, why = NOT_DONE, "no train can be read"
+        code, why = NoAnswer.exit_code, "no train can be read"
     if code:
-        console.output.result(data | {"error": why, "exit_code": code}, "\n".join(lines))
-        console.output.say(f"tacs: {why}")
-        raise typer.Exit(code)
+        console.output.failed(data, "\n".join(lines), why, code)
     console.output.result(data, "\n".join(lines))
 
 

@@ -6,10 +6,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import typer
-
 from tacs import console
-from tacs.errors import InputError
+from tacs.errors import InputError, NoAnswer, TacsError
 
 if TYPE_CHECKING:
     from tacs.clock import Clock
@@ -18,9 +16,6 @@ if TYPE_CHECKING:
     from tacs.profile_blocks import Ran, RunPlan
 
 __all__ = ["run_external"]
-
-FAULT = 5
-NOT_DONE = 3
 
 
 def run_external(
@@ -111,12 +106,11 @@ def run_external(
     lines += [f"warning: {text}" for text in (done.warnings if done is not None else ())]
     if recording is not None and usable:
         lines.append(f"next: tacs profile analyze {recording} --blocks {table} --mode {plan.mode}")
-    code = FAULT if ran.ended in {"stale", "lost", "marks gone"} else NOT_DONE if ran.left else 0
-    if code:
+    lost = ran.ended in {"stale", "lost", "marks gone"}
+    if lost or ran.left:
         why = ran.why or f"{ran.left} blocks of the plan are left"
-        console.output.result(data | {"error": why, "exit_code": code}, "\n".join(lines))
-        console.output.say(f"tacs: {why}")
-        raise typer.Exit(code)
+        code = TacsError.exit_code if lost else NoAnswer.exit_code
+        console.output.failed(data, "\n".join(lines), why, code)
     console.output.result(data, "\n".join(lines))
 
 

@@ -10,12 +10,10 @@ import typer
 
 from tacs import console
 from tacs.console import Picks
-from tacs.errors import InputError, NoAnswer
+from tacs.errors import InputError, NoAnswer, TacsError
 
 if TYPE_CHECKING:
     from tacs.eeg_record import StreamRecorder
-
-FAULT = 5
 
 
 def watch(
@@ -108,10 +106,7 @@ def watch(
         prose.append(said)
     prose = [line for line in [*prose, f"timing: {timing_words(stream.timing)}", *lines] if line]
     if seen.ended in {"stale", "lost"}:
-        data |= {"error": seen.why, "exit_code": FAULT}
-        console.output.result(data, "\n".join(prose))
-        console.output.say(f"tacs: {seen.why}")
-        raise typer.Exit(FAULT)
+        console.output.failed(data, "\n".join(prose), seen.why, TacsError.exit_code)
     console.output.result(data, "\n".join(prose))
     if seen.estimate.status != "found":
         raise typer.Exit(NoAnswer.exit_code)
